@@ -1,0 +1,2 @@
+//! The classifier.
+#![cfg_attr(not(test), no_std)]

@@ -1,0 +1,3 @@
+//! The command `treeline`.
+
+fn main() {}

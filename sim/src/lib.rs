@@ -1,0 +1,5 @@
+//! Captures, engines and the oracle that compares them packet by packet.
+
+pub mod frame;
+
+pub use frame::Frame;
