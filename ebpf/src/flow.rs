@@ -1,0 +1,249 @@
+//! packet -> flow: the key that both directions share, and the sums a flow carries.
+//!
+//! # Why no sum can overflow
+//!
+//! A flow holds at most [`PACKETS_MAX`] = 2^31 packets, each of at most 65,575 bytes, and lives at most
+//! [`TIMEOUT_NS_MAX`](crate::platform::TIMEOUT_NS_MAX) = 7.2e12 ns < 2^43:
+//! - lengths: 2^31 · 65,575 < 2^47.1, and shifted by 16 bits for a mean still below 2^63.1, which fits u64;
+//! - their deviations: each at most 65,575 · 65,536 < 2^32.1, together below 2^63.1;
+//! - gaps: they add up to the flow's age, below 2^43, shifted below 2^59;
+//! - their deviations: |x - m| <= x + m, and with the mean of packet i at most age / i the means add up to at most
+//!   age · (1 + ln 2^31) < 22.5 · age, so the sum stays below 23.5 · 7.2e12 · 65,536 < 2^63.3;
+//! - directions: 2^31 · 65,536 = 2^47.
+//!
+//! Not here: where flows are kept and who may write one at a time; that is the platform's.
+
+use crate::feature::{FRACTION_BITS, Features};
+use crate::packet::{ACK, FIN, RST, SYN};
+use crate::{Config, Counter, Packet, Platform};
+
+/// Packets after which a flow ends and the next packet opens a new one.
+pub const PACKETS_MAX: u64 = 1 << 31;
+
+/// Flow flag: the originator is the key's low endpoint.
+pub const ORIGINATOR_LOW: u64 = 1;
+/// Flow flag: the originator sent FIN.
+pub const FIN_ORIGINATOR: u64 = 2;
+/// Flow flag: the responder sent FIN.
+pub const FIN_RESPONDER: u64 = 4;
+/// Flow flag: either side sent RST.
+pub const RESET: u64 = 8;
+
+/// An address, most significant half first; IPv4 in the last 32 bits.
+pub type Address = [u64; 2];
+
+/// Both endpoints of a conversation, the lower (by address, then port) first, so that both directions give the same key.
+/// Address and port move together.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Key {
+    /// The lower endpoint's address.
+    pub low: Address,
+    /// The higher endpoint's address.
+    pub high: Address,
+    /// The lower endpoint's port, 0 for a protocol without ports.
+    pub low_port: u16,
+    /// The higher endpoint's port.
+    pub high_port: u16,
+    /// IP protocol number; for IPv6 the one behind the extension headers.
+    pub protocol: u8,
+    /// 4 or 6.
+    pub version: u8,
+    /// Zero: a map compares keys byte by byte.
+    pub reserved: u16,
+}
+
+const _: () = assert!(size_of::<Key>() == 40);
+
+impl Key {
+    /// The key of a packet and whether its source is the low endpoint. Two equal endpoints, a host's port talking to itself,
+    /// cannot be told apart: every packet then comes from the low one.
+    #[must_use]
+    #[inline(always)]
+    pub fn new(version: u8, protocol: u8, source: (Address, u16), destination: (Address, u16)) -> (Self, bool) {
+        let ([s0, s1], [d0, d1]) = (source.0, destination.0);
+        let from_low = if s0 != d0 {
+            s0 < d0
+        } else if s1 != d1 {
+            s1 < d1
+        } else {
+            source.1 <= destination.1
+        };
+        let (low, high) = if from_low { (source, destination) } else { (destination, source) };
+        (Self { low: low.0, high: high.0, low_port: low.1, high_port: high.1, protocol, version, reserved: 0 }, from_low)
+    }
+}
+
+/// One flow's state, the value of the kernel's flow table.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// 1 while a CPU writes the flow, else 0. Only the kernel shell uses it.
+    pub lock: u64,
+    /// Whose state this is: an LRU table gives the memory of an evicted flow to another at once.
+    pub key: Key,
+    /// [`ORIGINATOR_LOW`], [`FIN_ORIGINATOR`], [`FIN_RESPONDER`], [`RESET`].
+    pub flags: u64,
+    /// Time of the first packet, nanoseconds.
+    pub first_ns: u64,
+    /// Latest time of any packet, nanoseconds; never less than `first_ns`. The gaps add up to the difference.
+    pub last_ns: u64,
+    /// Packets so far, at most [`PACKETS_MAX`]. 0: opened, no packet yet.
+    pub packets: u64,
+    /// Packets from the originator.
+    pub packets_forward: u64,
+    /// Sum of the IP total lengths, bytes.
+    pub length_sum: u64,
+    /// Sum of |length - mean length at that packet|, bytes with 16 fractional bits.
+    pub length_deviation_sum: u64,
+    /// Sum of |gap - mean gap at that packet|, nanoseconds with 16 fractional bits.
+    pub gap_deviation_sum: u64,
+    /// Sum of |direction - mean direction at that packet|, 16 fractional bits.
+    pub direction_deviation_sum: u64,
+}
+
+const _: () = assert!(size_of::<Flow>() == 120);
+
+impl Flow {
+    /// A flow without packets.
+    #[must_use]
+    #[inline(always)]
+    pub fn new(key: &Key) -> Self {
+        Self { key: *key, ..Self::default() }
+    }
+
+    /// Whether TCP has closed it: RST from either side, or FIN from both.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.flags & RESET != 0 || self.flags & (FIN_ORIGINATOR | FIN_RESPONDER) == FIN_ORIGINATOR | FIN_RESPONDER
+    }
+
+    /// Why the flow is over and `packet` opens a new one of the same key, if it is.
+    #[inline(always)]
+    fn end(&self, packet: &Packet, now_ns: u64, config: &Config) -> Option<Counter> {
+        if now_ns.saturating_sub(self.last_ns) > config.idle_timeout_ns {
+            Some(Counter::EndedIdle)
+        } else if now_ns.saturating_sub(self.first_ns) > config.active_timeout_ns {
+            Some(Counter::EndedActive)
+        } else if self.packets >= PACKETS_MAX {
+            Some(Counter::EndedLimit)
+        } else if self.is_closed() && packet.tcp_flags & (SYN | ACK) == SYN {
+            // Stragglers of a teardown, a late FIN or the last ACK, still belong to the closed flow.
+            Some(Counter::EndedClosed)
+        } else {
+            None
+        }
+    }
+}
+
+/// What a packet did to its flow besides joining it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Change {
+    /// The packet opened a flow.
+    pub opened: bool,
+    /// Why the key's earlier flow ended, if there was one.
+    pub ended: Option<Counter>,
+    /// The clock read earlier than the flow's latest packet: its gap counts as 0.
+    pub clock_back: bool,
+}
+
+impl Change {
+    #[inline(always)]
+    pub(crate) fn count<P: Platform>(self, platform: &mut P) {
+        if let Some(counter) = self.ended {
+            platform.count(counter);
+        }
+        if self.opened {
+            platform.count(Counter::Opened);
+        }
+        if self.clock_back {
+            platform.count(Counter::ClockBack);
+        }
+    }
+}
+
+/// Adds a packet to its flow, first ending the flow if it is over, and computes the twelve features.
+#[inline(always)]
+pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config) -> (Features, Change) {
+    let mut change = Change::default();
+    if flow.packets > 0 {
+        change.ended = flow.end(packet, now_ns, config);
+    }
+    change.opened = flow.packets == 0 || change.ended.is_some();
+    if change.opened {
+        open(flow, packet, now_ns);
+    }
+    let originator_low = flow.flags & ORIGINATOR_LOW != 0;
+    let forward = packet.from_low == originator_low;
+    change.clock_back = now_ns < flow.last_ns;
+    let gap_ns = now_ns.saturating_sub(flow.last_ns);
+
+    // The sums: the module's text shows why none overflows.
+    flow.last_ns += gap_ns;
+    flow.packets += 1;
+    flow.packets_forward += u64::from(forward);
+    flow.length_sum += u64::from(packet.length);
+    flow.flags |= closing(packet.tcp_flags, forward);
+
+    let packets = flow.packets;
+    let length = u64::from(packet.length) << FRACTION_BITS;
+    let gap = gap_ns << FRACTION_BITS;
+    let direction = u64::from(forward) << FRACTION_BITS;
+    let length_mean = mean(flow.length_sum << FRACTION_BITS, packets);
+    let gap_mean = mean((flow.last_ns - flow.first_ns) << FRACTION_BITS, packets);
+    let direction_mean = mean(flow.packets_forward << FRACTION_BITS, packets);
+    flow.length_deviation_sum += length.abs_diff(length_mean);
+    flow.gap_deviation_sum += gap.abs_diff(gap_mean);
+    flow.direction_deviation_sum += direction.abs_diff(direction_mean);
+
+    let (low, high) = (u64::from(flow.key.low_port) << FRACTION_BITS, u64::from(flow.key.high_port) << FRACTION_BITS);
+    let (originator_port, responder_port) = if originator_low { (low, high) } else { (high, low) };
+    let features = Features::new([
+        originator_port,
+        responder_port,
+        u64::from(flow.key.protocol) << FRACTION_BITS,
+        length,
+        gap,
+        direction,
+        length_mean,
+        gap_mean,
+        direction_mean,
+        mean(flow.length_deviation_sum, packets),
+        mean(flow.gap_deviation_sum, packets),
+        mean(flow.direction_deviation_sum, packets),
+    ]);
+    (features, change)
+}
+
+/// Resets a flow to the moment before its first packet, which `packet` is. Lock and key stay.
+#[inline(always)]
+fn open(flow: &mut Flow, packet: &Packet, now_ns: u64) {
+    flow.flags = if packet.from_low { ORIGINATOR_LOW } else { 0 };
+    flow.first_ns = now_ns;
+    flow.last_ns = now_ns;
+    flow.packets = 0;
+    flow.packets_forward = 0;
+    flow.length_sum = 0;
+    flow.length_deviation_sum = 0;
+    flow.gap_deviation_sum = 0;
+    flow.direction_deviation_sum = 0;
+}
+
+/// The flow flags that a packet's TCP flags set.
+#[inline(always)]
+fn closing(tcp_flags: u8, forward: bool) -> u64 {
+    let mut flags = 0;
+    if tcp_flags & RST != 0 {
+        flags |= RESET;
+    }
+    if tcp_flags & FIN != 0 {
+        flags |= if forward { FIN_ORIGINATOR } else { FIN_RESPONDER };
+    }
+    flags
+}
+
+/// `sum / packets`, rounded down; 0 for no packets, which does not occur.
+#[inline(always)]
+fn mean(sum: u64, packets: u64) -> u64 {
+    sum.checked_div(packets).unwrap_or(0)
+}

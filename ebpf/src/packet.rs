@@ -1,0 +1,229 @@
+//! bytes -> packet: Ethernet, up to two VLAN tags, IPv4 or IPv6, and the ports where the protocol has them.
+//!
+//! Only headers are read, and a frame shorter than its IP length is still judged: captures are cut by a snap length, and
+//! in the kernel only the linear part of a packet is in reach. Payloads are never looked at.
+
+use crate::{Key, Platform, Skip};
+
+/// No header is read beyond this offset, so a clipped copy of a frame gives the same packet if it keeps this much and
+/// [`HEADER_BYTES_MAX`] more.
+pub const OFFSET_MAX: usize = 1024;
+/// The most bytes read at once: an IPv6 header.
+pub const HEADER_BYTES_MAX: usize = 40;
+/// IPv6 extension headers walked before giving up with [`Skip::HeaderChain`].
+pub const EXTENSIONS_MAX: usize = 8;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// IEEE 802.1Q customer tag and 802.1ad service tag.
+const ETHERTYPES_VLAN: [u16; 2] = [0x8100, 0x88a8];
+
+/// TCP's protocol number.
+pub const TCP: u8 = 6;
+/// UDP's protocol number.
+pub const UDP: u8 = 17;
+const IPV6_HOP_BY_HOP: u8 = 0;
+const IPV6_ROUTING: u8 = 43;
+const IPV6_FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const IPV6_DESTINATION: u8 = 60;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// TCP's FIN bit (RFC 9293, 3.1).
+pub const FIN: u8 = 0x01;
+/// TCP's SYN bit.
+pub const SYN: u8 = 0x02;
+/// TCP's RST bit.
+pub const RST: u8 = 0x04;
+/// TCP's ACK bit.
+pub const ACK: u8 = 0x10;
+
+/// What the classifier keeps of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// The flow the packet belongs to.
+    pub key: Key,
+    /// Whether the packet's source is the key's low endpoint.
+    pub from_low: bool,
+    /// IP total length in bytes: the header and what follows it, without Ethernet. At most 65,575.
+    pub length: u32,
+    /// TCP's flag byte, 0 for other protocols.
+    pub tcp_flags: u8,
+}
+
+/// The network layer, parsed.
+struct Network {
+    version: u8,
+    protocol: u8,
+    source: [u64; 2],
+    destination: [u64; 2],
+    length: u32,
+    /// Where the transport header begins in the frame.
+    transport: usize,
+    /// Bytes of the packet from there on, by the IP length.
+    payload: u32,
+    /// More fragments follow: the transport's own length speaks of the whole datagram.
+    fragmented: bool,
+}
+
+/// Parses the frame up to its transport header.
+#[inline(always)]
+pub fn parse<P: Platform>(platform: &P) -> Result<Packet, Skip> {
+    let (ethertype, offset) = ethernet(platform)?;
+    let network = match ethertype {
+        ETHERTYPE_IPV4 => ipv4(platform, offset)?,
+        ETHERTYPE_IPV6 => ipv6(platform, offset)?,
+        _ => return Err(Skip::NotIp),
+    };
+    let (source_port, destination_port, tcp_flags) = transport(platform, &network)?;
+    let (key, from_low) =
+        Key::new(network.version, network.protocol, (network.source, source_port), (network.destination, destination_port));
+    Ok(Packet { key, from_low, length: network.length, tcp_flags })
+}
+
+/// The `EtherType` behind up to two VLAN tags, and the offset of what it announces. A third tag is not IP.
+#[inline(always)]
+fn ethernet<P: Platform>(platform: &P) -> Result<(u16, usize), Skip> {
+    let mut offset = 14;
+    let mut ethertype = be16(platform, 12)?;
+    for _ in 0..2 {
+        if !ETHERTYPES_VLAN.contains(&ethertype) {
+            break;
+        }
+        ethertype = be16(platform, offset + 2)?;
+        offset += 4;
+    }
+    Ok((ethertype, offset))
+}
+
+/// RFC 791, 3.1.
+#[inline(always)]
+fn ipv4<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
+    let header: [u8; 20] = platform.bytes(offset).ok_or(Skip::Truncated)?;
+    let [version_ihl, _, l0, l1, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    let header_bytes = u32::from(version_ihl & 0x0f) * 4;
+    let length = u32::from(u16::from_be_bytes([l0, l1]));
+    if version_ihl >> 4 != 4 || header_bytes < 20 || length < header_bytes {
+        return Err(Skip::Malformed);
+    }
+    let fragment = u16::from_be_bytes([f0, f1]);
+    if fragment & 0x1fff != 0 {
+        return Err(Skip::LaterFragment);
+    }
+    Ok(Network {
+        version: 4,
+        protocol,
+        source: [0, u64::from(u32::from_be_bytes([s0, s1, s2, s3]))],
+        destination: [0, u64::from(u32::from_be_bytes([d0, d1, d2, d3]))],
+        length,
+        transport: offset + header_bytes as usize,
+        payload: length - header_bytes,
+        fragmented: fragment & 0x2000 != 0,
+    })
+}
+
+/// RFC 8200, 3 and 4.
+#[inline(always)]
+fn ipv6<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
+    let [version, _, _, _, l0, l1, next, _] = platform.bytes::<8>(offset).ok_or(Skip::Truncated)?;
+    let source = [be64(platform, offset + 8)?, be64(platform, offset + 16)?];
+    let destination = [be64(platform, offset + 24)?, be64(platform, offset + 32)?];
+    let payload = u32::from(u16::from_be_bytes([l0, l1]));
+    // A jumbogram (RFC 2675) says length 0 and hides its length in an option; none crosses an Ethernet.
+    if version >> 4 != 6 || (payload == 0 && next == IPV6_HOP_BY_HOP) {
+        return Err(Skip::Malformed);
+    }
+    let mut network = Network {
+        version: 6,
+        protocol: next,
+        source,
+        destination,
+        length: 40 + payload,
+        transport: offset + 40,
+        payload,
+        fragmented: false,
+    };
+    for _ in 0..EXTENSIONS_MAX {
+        if !is_extension(network.protocol) {
+            return Ok(network);
+        }
+        extension(platform, &mut network)?;
+    }
+    if is_extension(network.protocol) { Err(Skip::HeaderChain) } else { Ok(network) }
+}
+
+/// The headers that RFC 8200 chains before the transport, by IANA's list of extension header types. ESP hides what follows.
+#[inline(always)]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, IPV6_HOP_BY_HOP | IPV6_ROUTING | IPV6_FRAGMENT | AUTHENTICATION | IPV6_DESTINATION | MOBILITY | HIP | SHIM6)
+}
+
+/// Steps over one extension header.
+#[inline(always)]
+fn extension<P: Platform>(platform: &P, network: &mut Network) -> Result<(), Skip> {
+    let [next, units, f0, f1] = platform.bytes::<4>(network.transport).ok_or(Skip::Truncated)?;
+    let bytes = match network.protocol {
+        IPV6_FRAGMENT => 8,
+        AUTHENTICATION => (u32::from(units) + 2) * 4,
+        _ => (u32::from(units) + 1) * 8,
+    };
+    if bytes > network.payload {
+        return Err(Skip::Malformed);
+    }
+    if network.protocol == IPV6_FRAGMENT {
+        let fragment = u16::from_be_bytes([f0, f1]);
+        if fragment >> 3 != 0 {
+            return Err(Skip::LaterFragment);
+        }
+        network.fragmented = fragment & 1 != 0;
+    }
+    network.protocol = next;
+    network.payload -= bytes;
+    network.transport += bytes as usize;
+    if network.transport > OFFSET_MAX { Err(Skip::HeaderChain) } else { Ok(()) }
+}
+
+/// Source port, destination port, TCP flags; zeros for a protocol without ports.
+#[inline(always)]
+fn transport<P: Platform>(platform: &P, network: &Network) -> Result<(u16, u16, u8), Skip> {
+    match network.protocol {
+        TCP => {
+            // RFC 9293, 3.1. A first fragment too small for the header is RFC 1858's attack.
+            if network.payload < 20 {
+                return Err(Skip::Malformed);
+            }
+            let header: [u8; 20] = platform.bytes(network.transport).ok_or(Skip::Truncated)?;
+            let [s0, s1, d0, d1, _, _, _, _, _, _, _, _, data_offset, flags, ..] = header;
+            let header_bytes = u32::from(data_offset >> 4) * 4;
+            if header_bytes < 20 || header_bytes > network.payload {
+                return Err(Skip::Malformed);
+            }
+            Ok((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), flags))
+        }
+        UDP => {
+            if network.payload < 8 {
+                return Err(Skip::Malformed);
+            }
+            let [s0, s1, d0, d1, l0, l1, _, _] = platform.bytes::<8>(network.transport).ok_or(Skip::Truncated)?;
+            let length = u32::from(u16::from_be_bytes([l0, l1]));
+            if length < 8 || (length > network.payload && !network.fragmented) {
+                return Err(Skip::Malformed);
+            }
+            Ok((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), 0))
+        }
+        // The network headers must be there to their end (IPv4 options, the last extension).
+        _ => platform.bytes::<1>(network.transport - 1).map(|_| (0, 0, 0)).ok_or(Skip::Truncated),
+    }
+}
+
+#[inline(always)]
+fn be16<P: Platform>(platform: &P, offset: usize) -> Result<u16, Skip> {
+    platform.bytes(offset).map(u16::from_be_bytes).ok_or(Skip::Truncated)
+}
+
+#[inline(always)]
+fn be64<P: Platform>(platform: &P, offset: usize) -> Result<u64, Skip> {
+    platform.bytes(offset).map(u64::from_be_bytes).ok_or(Skip::Truncated)
+}

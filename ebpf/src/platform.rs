@@ -1,0 +1,75 @@
+//! What the classifier needs from the world around it. The kernel shell implements it over maps and contexts,
+//! the simulator over a byte slice and a hash table, a test over whatever it wants to show.
+
+use crate::{Counter, Features, Flow, Key, Skip, Tree};
+
+/// Default idle timeout, as in the paper's training data: 300 s.
+pub const IDLE_TIMEOUT_NS: u64 = 300_000_000_000;
+/// Default active timeout, as in the paper's training data: 1800 s.
+pub const ACTIVE_TIMEOUT_NS: u64 = 1_800_000_000_000;
+/// No timeout may be longer: 2 h. With it no sum of a flow can overflow; [`crate::flow`] has the arithmetic.
+pub const TIMEOUT_NS_MAX: u64 = 7_200_000_000_000;
+
+/// Settings chosen when the programs are loaded; constants from then on.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// A gap longer than this ends a flow, nanoseconds, at most [`TIMEOUT_NS_MAX`].
+    pub idle_timeout_ns: u64,
+    /// A flow older than this ends, nanoseconds, at most [`TIMEOUT_NS_MAX`].
+    pub active_timeout_ns: u64,
+    /// 1: malicious packets are dropped where the hook can drop; 0: every packet passes.
+    pub enforce: u32,
+    /// 1: the clock comes from the replay cell and each packet leaves a record there; 0: the kernel's clock, no record.
+    pub replay: u32,
+}
+
+const _: () = assert!(size_of::<Config>() == 24);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { idle_timeout_ns: IDLE_TIMEOUT_NS, active_timeout_ns: ACTIVE_TIMEOUT_NS, enforce: 0, replay: 0 }
+    }
+}
+
+impl Config {
+    /// Whether both timeouts are in the range in which no sum can overflow: 1 ns to [`TIMEOUT_NS_MAX`].
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.idle_timeout_ns > 0
+            && self.idle_timeout_ns <= TIMEOUT_NS_MAX
+            && self.active_timeout_ns > 0
+            && self.active_timeout_ns <= TIMEOUT_NS_MAX
+    }
+}
+
+/// The world of one packet.
+pub trait Platform {
+    /// The `N` bytes that begin `offset` bytes into the frame, or `None` if they are not all within reach.
+    /// Never called with an offset above [`crate::packet::OFFSET_MAX`].
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// Brings more of the frame within reach, after a read failed. True if a second attempt may see more.
+    fn pull(&mut self) -> bool {
+        false
+    }
+
+    /// The packet's time, nanoseconds on a clock that need not be monotonic.
+    fn now_ns(&mut self) -> u64;
+
+    /// The load-time settings.
+    fn config(&self) -> &Config;
+
+    /// Finds the flow of `key`, or makes room for a new one (`Flow::new(key)`), and applies `apply` to it with nobody else writing it.
+    /// [`Skip::TableFull`] and [`Skip::Contended`] are its two failures.
+    fn with_flow<R>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> R) -> Result<R, Skip>;
+
+    /// The model, if one is loaded.
+    fn tree(&self) -> Option<&Tree>;
+
+    /// Adds one to a counter.
+    fn count(&mut self, counter: Counter);
+
+    /// Sees the features of a packet before the tree does; only a replay looks.
+    fn trace(&mut self, features: &Features);
+}
