@@ -105,11 +105,25 @@ pub struct Flow {
 const _: () = assert!(size_of::<Flow>() == 120);
 
 impl Flow {
+    /// No packets, and no key either: version 0 belongs to nobody.
+    pub const EMPTY: Self = Self {
+        lock: 0,
+        key: Key { low: [0; 2], high: [0; 2], low_port: 0, high_port: 0, protocol: 0, version: 0, reserved: 0 },
+        flags: 0,
+        first_ns: 0,
+        last_ns: 0,
+        packets: 0,
+        packets_forward: 0,
+        length_sum: 0,
+        length_deviation_sum: 0,
+        gap_deviation_sum: 0,
+        direction_deviation_sum: 0,
+    };
+
     /// A flow without packets.
     #[must_use]
-    #[inline(always)]
-    pub fn new(key: &Key) -> Self {
-        Self { key: *key, ..Self::default() }
+    pub const fn new(key: &Key) -> Self {
+        Self { key: *key, ..Self::EMPTY }
     }
 
     /// Whether TCP has closed it: RST from either side, or FIN from both.
@@ -164,7 +178,7 @@ impl Change {
 
 /// Adds a packet to its flow, first ending the flow if it is over, and computes the twelve features.
 #[inline(always)]
-pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config) -> (Features, Change) {
+pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config, features: &mut Features) -> Change {
     let mut change = Change::default();
     if flow.packets > 0 {
         change.ended = flow.end(packet, now_ns, config);
@@ -198,7 +212,7 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config) -
 
     let (low, high) = (u64::from(flow.key.low_port) << FRACTION_BITS, u64::from(flow.key.high_port) << FRACTION_BITS);
     let (originator_port, responder_port) = if originator_low { (low, high) } else { (high, low) };
-    let features = Features::new([
+    *features = Features::new([
         originator_port,
         responder_port,
         u64::from(flow.key.protocol) << FRACTION_BITS,
@@ -212,7 +226,7 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config) -
         mean(flow.gap_deviation_sum, packets),
         mean(flow.direction_deviation_sum, packets),
     ]);
-    (features, change)
+    change
 }
 
 /// Resets a flow to the moment before its first packet, which `packet` is. Lock and key stay.

@@ -44,7 +44,7 @@ pub fn classify<P: Platform>(platform: &mut P) -> Outcome {
         Err(skip) => Outcome::Skipped(skip),
     };
     platform.count(outcome.counter());
-    if outcome.drops(platform.config()) {
+    if outcome.drops(&platform.config()) {
         platform.count(Counter::Dropped);
     }
     outcome
@@ -57,8 +57,9 @@ fn judge<P: Platform>(platform: &mut P) -> Result<u16, Skip> {
         parsed => parsed?,
     };
     let now_ns = platform.now_ns();
-    let config = *platform.config();
-    let (features, change) = platform.with_flow(&packet.key, |flow| flow::observe(flow, &packet, now_ns, &config))?;
+    let config = platform.config();
+    let mut features = Features::default();
+    let change = platform.with_flow(&packet.key, |flow| flow::observe(flow, &packet, now_ns, &config, &mut features))?;
     change.count(platform);
     platform.trace(&features);
     tree::descend(platform.tree().ok_or(Skip::Undecided)?, &features)

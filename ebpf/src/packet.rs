@@ -3,6 +3,8 @@
 //! Only headers are read, and a frame shorter than its IP length is still judged: captures are cut by a snap length, and
 //! in the kernel only the linear part of a packet is in reach. Payloads are never looked at.
 
+#![expect(clippy::cast_possible_truncation, reason = "fields are cut out of words on purpose")]
+
 use crate::{Key, Platform, Skip};
 
 /// No header is read beyond this offset, so a clipped copy of a frame gives the same packet if it keeps this much and
@@ -101,22 +103,20 @@ fn ethernet<P: Platform>(platform: &P) -> Result<(u16, usize), Skip> {
 /// RFC 791, 3.1.
 #[inline(always)]
 fn ipv4<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
-    let header: [u8; 20] = platform.bytes(offset).ok_or(Skip::Truncated)?;
-    let [version_ihl, _, l0, l1, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
-    let header_bytes = u32::from(version_ihl & 0x0f) * 4;
-    let length = u32::from(u16::from_be_bytes([l0, l1]));
-    if version_ihl >> 4 != 4 || header_bytes < 20 || length < header_bytes {
+    let [first, fragment, third, source, destination] = platform.words(offset).ok_or(Skip::Truncated)?;
+    let header_bytes = (first >> 24 & 0x0f) * 4;
+    let length = first & 0xffff;
+    if first >> 28 != 4 || header_bytes < 20 || length < header_bytes {
         return Err(Skip::Malformed);
     }
-    let fragment = u16::from_be_bytes([f0, f1]);
     if fragment & 0x1fff != 0 {
         return Err(Skip::LaterFragment);
     }
     Ok(Network {
         version: 4,
-        protocol,
-        source: [0, u64::from(u32::from_be_bytes([s0, s1, s2, s3]))],
-        destination: [0, u64::from(u32::from_be_bytes([d0, d1, d2, d3]))],
+        protocol: (third >> 16) as u8,
+        source: [0, u64::from(source)],
+        destination: [0, u64::from(destination)],
         length,
         transport: offset + header_bytes as usize,
         payload: length - header_bytes,
@@ -127,19 +127,18 @@ fn ipv4<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
 /// RFC 8200, 3 and 4.
 #[inline(always)]
 fn ipv6<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
-    let [version, _, _, _, l0, l1, next, _] = platform.bytes::<8>(offset).ok_or(Skip::Truncated)?;
-    let source = [be64(platform, offset + 8)?, be64(platform, offset + 16)?];
-    let destination = [be64(platform, offset + 24)?, be64(platform, offset + 32)?];
-    let payload = u32::from(u16::from_be_bytes([l0, l1]));
+    let [first, second, s0, s1, s2, s3, d0, d1, d2, d3] = platform.words(offset).ok_or(Skip::Truncated)?;
+    let payload = second >> 16;
+    let next = (second >> 8) as u8;
     // A jumbogram (RFC 2675) says length 0 and hides its length in an option; none crosses an Ethernet.
-    if version >> 4 != 6 || (payload == 0 && next == IPV6_HOP_BY_HOP) {
+    if first >> 28 != 6 || (payload == 0 && next == IPV6_HOP_BY_HOP) {
         return Err(Skip::Malformed);
     }
     let mut network = Network {
         version: 6,
         protocol: next,
-        source,
-        destination,
+        source: [join(s0, s1), join(s2, s3)],
+        destination: [join(d0, d1), join(d2, d3)],
         length: 40 + payload,
         transport: offset + 40,
         payload,
@@ -163,23 +162,23 @@ const fn is_extension(protocol: u8) -> bool {
 /// Steps over one extension header.
 #[inline(always)]
 fn extension<P: Platform>(platform: &P, network: &mut Network) -> Result<(), Skip> {
-    let [next, units, f0, f1] = platform.bytes::<4>(network.transport).ok_or(Skip::Truncated)?;
+    let [word] = platform.words(network.transport).ok_or(Skip::Truncated)?;
+    let units = word >> 16 & 0xff;
     let bytes = match network.protocol {
         IPV6_FRAGMENT => 8,
-        AUTHENTICATION => (u32::from(units) + 2) * 4,
-        _ => (u32::from(units) + 1) * 8,
+        AUTHENTICATION => (units + 2) * 4,
+        _ => (units + 1) * 8,
     };
     if bytes > network.payload {
         return Err(Skip::Malformed);
     }
     if network.protocol == IPV6_FRAGMENT {
-        let fragment = u16::from_be_bytes([f0, f1]);
-        if fragment >> 3 != 0 {
+        if word & 0xfff8 != 0 {
             return Err(Skip::LaterFragment);
         }
-        network.fragmented = fragment & 1 != 0;
+        network.fragmented = word & 1 != 0;
     }
-    network.protocol = next;
+    network.protocol = (word >> 24) as u8;
     network.payload -= bytes;
     network.transport += bytes as usize;
     if network.transport > OFFSET_MAX { Err(Skip::HeaderChain) } else { Ok(()) }
@@ -194,36 +193,36 @@ fn transport<P: Platform>(platform: &P, network: &Network) -> Result<(u16, u16, 
             if network.payload < 20 {
                 return Err(Skip::Malformed);
             }
-            let header: [u8; 20] = platform.bytes(network.transport).ok_or(Skip::Truncated)?;
-            let [s0, s1, d0, d1, _, _, _, _, _, _, _, _, data_offset, flags, ..] = header;
-            let header_bytes = u32::from(data_offset >> 4) * 4;
+            let [ports, _, _, fourth, _] = platform.words(network.transport).ok_or(Skip::Truncated)?;
+            let header_bytes = (fourth >> 28) * 4;
             if header_bytes < 20 || header_bytes > network.payload {
                 return Err(Skip::Malformed);
             }
-            Ok((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), flags))
+            Ok(((ports >> 16) as u16, ports as u16, (fourth >> 16) as u8))
         }
         UDP => {
             if network.payload < 8 {
                 return Err(Skip::Malformed);
             }
-            let [s0, s1, d0, d1, l0, l1, _, _] = platform.bytes::<8>(network.transport).ok_or(Skip::Truncated)?;
-            let length = u32::from(u16::from_be_bytes([l0, l1]));
+            let [ports, second] = platform.words(network.transport).ok_or(Skip::Truncated)?;
+            let length = second >> 16;
             if length < 8 || (length > network.payload && !network.fragmented) {
                 return Err(Skip::Malformed);
             }
-            Ok((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), 0))
+            Ok(((ports >> 16) as u16, ports as u16, 0))
         }
         // The network headers must be there to their end (IPv4 options, the last extension).
-        _ => platform.bytes::<1>(network.transport - 1).map(|_| (0, 0, 0)).ok_or(Skip::Truncated),
+        _ if platform.holds(network.transport) => Ok((0, 0, 0)),
+        _ => Err(Skip::Truncated),
     }
 }
 
 #[inline(always)]
 fn be16<P: Platform>(platform: &P, offset: usize) -> Result<u16, Skip> {
-    platform.bytes(offset).map(u16::from_be_bytes).ok_or(Skip::Truncated)
+    platform.half(offset).ok_or(Skip::Truncated)
 }
 
 #[inline(always)]
-fn be64<P: Platform>(platform: &P, offset: usize) -> Result<u64, Skip> {
-    platform.bytes(offset).map(u64::from_be_bytes).ok_or(Skip::Truncated)
+fn join(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }

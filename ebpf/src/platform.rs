@@ -45,9 +45,15 @@ impl Config {
 
 /// The world of one packet.
 pub trait Platform {
-    /// The `N` bytes that begin `offset` bytes into the frame, or `None` if they are not all within reach.
-    /// Never called with an offset above [`crate::packet::OFFSET_MAX`].
-    fn bytes<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// `N` 32-bit words in network order that begin `offset` bytes into the frame, or `None` if they are not all within reach.
+    /// No call of this trait has an offset above [`crate::packet::OFFSET_MAX`].
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
+    /// The 16-bit word in network order at `offset`.
+    fn half(&self, offset: usize) -> Option<u16>;
+
+    /// Whether the frame holds at least `length` bytes within reach.
+    fn holds(&self, length: usize) -> bool;
 
     /// Brings more of the frame within reach, after a read failed. True if a second attempt may see more.
     fn pull(&mut self) -> bool {
@@ -58,7 +64,7 @@ pub trait Platform {
     fn now_ns(&mut self) -> u64;
 
     /// The load-time settings.
-    fn config(&self) -> &Config;
+    fn config(&self) -> Config;
 
     /// Finds the flow of `key`, or makes room for a new one (`Flow::new(key)`), and applies `apply` to it with nobody else writing it.
     /// [`Skip::TableFull`] and [`Skip::Contended`] are its two failures.

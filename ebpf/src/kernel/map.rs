@@ -1,0 +1,45 @@
+//! The maps and constants that a loader sees. Their names are the object's interface.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
+use aya_ebpf::macros::btf_map;
+use treeline_ebpf::replay::Cell;
+use treeline_ebpf::{Config, Counters, Flow, Key, Tree, platform};
+
+/// Flows by key. A loader may change the size.
+#[btf_map(name = "FLOWS")]
+pub static FLOWS: LruHashMap<Key, Flow, 65_536> = LruHashMap::new();
+
+/// The tree, one value.
+#[btf_map(name = "MODEL")]
+pub static MODEL: Array<Tree, 1> = Array::new();
+
+/// [`Counters`] of each CPU.
+#[btf_map(name = "COUNTERS")]
+pub static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+
+/// The replay cell, memory-mapped by a replayer.
+#[btf_map(name = "REPLAY")]
+pub static REPLAY: Array<Cell, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Settings, written by the loader before load and constant from then on.
+#[unsafe(no_mangle)]
+static CONFIG: Config =
+    Config { idle_timeout_ns: platform::IDLE_TIMEOUT_NS, active_timeout_ns: platform::ACTIVE_TIMEOUT_NS, enforce: 0, replay: 0 };
+
+/// A new entry of the flow table. It gets its key under its lock: 160 bytes of key and flow would not fit on the stack.
+pub static EMPTY: Flow = Flow::EMPTY;
+
+/// The loaded settings.
+#[inline(always)]
+pub fn config() -> Config {
+    // SAFETY: a static; volatile because the loader rewrites it after the compiler has seen its value.
+    unsafe {
+        Config {
+            idle_timeout_ns: core::ptr::read_volatile(&raw const CONFIG.idle_timeout_ns),
+            active_timeout_ns: core::ptr::read_volatile(&raw const CONFIG.active_timeout_ns),
+            enforce: core::ptr::read_volatile(&raw const CONFIG.enforce),
+            replay: core::ptr::read_volatile(&raw const CONFIG.replay),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How each hook reaches a packet's bytes.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_pull_data};
+use aya_ebpf::programs::{SkBuffContext, TcContext, XdpContext};
+use treeline_ebpf::packet::{HEADER_BYTES_MAX, OFFSET_MAX};
+
+/// Reads packet bytes; the methods are those of [`treeline_ebpf::Platform`].
+pub trait Reach {
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
+    fn half(&self, offset: usize) -> Option<u16>;
+
+    fn holds(&self, length: usize) -> bool;
+
+    fn pull(&mut self) -> bool {
+        false
+    }
+}
+
+/// XDP: direct packet access.
+pub struct Direct(pub XdpContext);
+
+/// TC: direct access to the linear part, which can grow.
+pub struct Linear(pub TcContext);
+
+/// Socket filters: a helper copies.
+pub struct Loaded(pub SkBuffContext);
+
+macro_rules! direct {
+    () => {
+        #[inline(always)]
+        fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+            let start = self.0.data() + offset;
+            if start + 4 * N > self.0.data_end() {
+                return None;
+            }
+            let mut words = [0; N];
+            for (index, word) in words.iter_mut().enumerate() {
+                *word = load_u32(start + 4 * index);
+            }
+            Some(words)
+        }
+
+        #[inline(always)]
+        fn half(&self, offset: usize) -> Option<u16> {
+            let start = self.0.data() + offset;
+            if start + 2 > self.0.data_end() { None } else { Some(load_u16(start)) }
+        }
+
+        #[inline(always)]
+        fn holds(&self, length: usize) -> bool {
+            self.0.data() + length <= self.0.data_end()
+        }
+    };
+}
+
+impl Reach for Direct {
+    direct!();
+}
+
+impl Reach for Linear {
+    direct!();
+
+    /// The headers may lie in fragments behind the linear part.
+    #[inline(always)]
+    fn pull(&mut self) -> bool {
+        let reachable = self.0.data_end() - self.0.data();
+        let wanted = (self.0.len() as usize).min(OFFSET_MAX + HEADER_BYTES_MAX);
+        // SAFETY: the context is the hook's own; the data pointers are read again after the call.
+        wanted > reachable && unsafe { bpf_skb_pull_data(self.0.skb.skb, wanted as u32) } == 0
+    }
+}
+
+impl Reach for Loaded {
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let mut words = [0; N];
+        load_bytes(&self.0, offset, words.as_mut_ptr().cast(), 4 * N).then(|| words.map(u32::from_be))
+    }
+
+    #[inline(always)]
+    fn half(&self, offset: usize) -> Option<u16> {
+        let mut half = 0_u16;
+        load_bytes(&self.0, offset, (&raw mut half).cast(), 2).then(|| u16::from_be(half))
+    }
+
+    #[inline(always)]
+    fn holds(&self, length: usize) -> bool {
+        length <= self.0.len() as usize
+    }
+}
+
+/// Copies `length` bytes at `offset` to `to`, which has room for them.
+#[inline(always)]
+fn load_bytes(context: &SkBuffContext, offset: usize, to: *mut u8, length: usize) -> bool {
+    // SAFETY: the context is the hook's own and both callers pass a buffer of that length.
+    unsafe { bpf_skb_load_bytes(context.skb.skb.cast(), offset as u32, to.cast(), length as u32) == 0 }
+}
+
+/// One load instruction whatever the alignment: the compiler would load byte by byte. The verifier checks the address.
+#[inline(always)]
+fn load_u32(address: usize) -> u32 {
+    let word: u64;
+    // SAFETY: the callers have compared the address with the packet's end.
+    unsafe { asm!("{word} = *(u32 *)({address} + 0)", word = out(reg) word, address = in(reg) address, options(pure, readonly, nostack)) };
+    u32::from_be(word as u32)
+}
+
+/// As [`load_u32`].
+#[inline(always)]
+fn load_u16(address: usize) -> u16 {
+    let half: u64;
+    // SAFETY: as in `load_u32`.
+    unsafe { asm!("{half} = *(u16 *)({address} + 0)", half = out(reg) half, address = in(reg) address, options(pure, readonly, nostack)) };
+    u16::from_be(half as u16)
+}

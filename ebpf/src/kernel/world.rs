@@ -1,0 +1,180 @@
+//! The classifier's [`Platform`] over maps, and the lock that guards a flow.
+//!
+//! # What is guaranteed when CPUs meet
+//!
+//! A flow is written only under its lock word, taken by compare-and-exchange with at most [`TRIES_MAX`] tries; a packet that does not
+//! get it is passed and counted ([`Skip::Contended`]), so counts and sums are exact, or short by exactly that counter. Counters are per
+//! CPU and written without atomics: XDP and TC run with softirqs disabled, so no second program of theirs interrupts one on its CPU. A socket
+//! filter on a network device runs so as well; on an `AF_UNIX` socket it runs in process context and may be preempted: its flow
+//! sums stay exact under the lock, its counters may then lose an increment.
+
+use core::arch::asm;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use treeline_ebpf::replay::Cell;
+use treeline_ebpf::{Config, Counter, Counters, Features, Flow, Key, Platform, Skip, Tree};
+
+use crate::map;
+use crate::reach::Reach;
+
+/// Attempts at a flow's lock.
+const TRIES_MAX: u32 = 128;
+
+struct World<R> {
+    reach: R,
+    counters: &'static mut Counters,
+    /// Present in a replay.
+    cell: Option<&'static mut Cell>,
+}
+
+/// Classifies the packet in reach; true if it is to be dropped.
+#[inline(always)]
+pub fn classify<R: Reach>(reach: R) -> bool {
+    // SAFETY: this CPU's own value, and nothing else on this CPU runs meanwhile (the module's text).
+    let Some(counters) = map::COUNTERS.get_ptr_mut(0).map(|counters| unsafe { &mut *counters }) else { return false };
+    let cell = if map::config().replay == 0 {
+        None
+    } else {
+        // SAFETY: a replay runs one packet at a time.
+        map::REPLAY.get_ptr_mut(0).map(|cell| unsafe { &mut *cell })
+    };
+    let mut world = World { reach, counters, cell };
+    if let Some(cell) = &mut world.cell {
+        cell.reached_flow = 0;
+    }
+    let outcome = treeline_ebpf::classify(&mut world);
+    if let Some(cell) = world.cell {
+        cell.packets += 1;
+        cell.outcome = outcome.code();
+        cell.counters = *world.counters;
+    }
+    outcome.drops(&map::config())
+}
+
+impl<R: Reach> Platform for World<R> {
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        self.reach.words(offset)
+    }
+
+    #[inline(always)]
+    fn half(&self, offset: usize) -> Option<u16> {
+        self.reach.half(offset)
+    }
+
+    #[inline(always)]
+    fn holds(&self, length: usize) -> bool {
+        self.reach.holds(length)
+    }
+
+    #[inline(always)]
+    fn pull(&mut self) -> bool {
+        self.reach.pull()
+    }
+
+    #[inline(always)]
+    fn now_ns(&mut self) -> u64 {
+        match &self.cell {
+            Some(cell) => cell.now_ns,
+            // SAFETY: a helper without arguments.
+            None => unsafe { bpf_ktime_get_ns() },
+        }
+    }
+
+    #[inline(always)]
+    fn config(&self) -> Config {
+        map::config()
+    }
+
+    #[inline(always)]
+    fn with_flow<T>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> T) -> Result<T, Skip> {
+        let flow = find_or_insert(key)?;
+        lock(flow)?;
+        // SAFETY: the pointer is a live map value, and the lock keeps every other writer of this flow out.
+        let flow = unsafe { &mut *flow };
+        if flow.key.version == 0 {
+            flow.key = *key;
+        } else if flow.key != *key {
+            // Evicted between look-up and lock, and given to another flow. If that was done to us by a CPU that came
+            // first to a fresh entry of ours, the entry is wrong for good: remove it, so that the next packet makes a new one.
+            unlock(flow);
+            let _ = map::FLOWS.remove(key);
+            return Err(Skip::TableFull);
+        }
+        let result = apply(flow);
+        if let Some(cell) = &mut self.cell {
+            cell.flow = Flow { lock: 0, ..*flow };
+            cell.reached_flow = 1;
+        }
+        // SAFETY: as above; volatile, because eviction may have changed it under the lock.
+        let evicted = unsafe { core::ptr::read_volatile(&raw const flow.key.low_port) } != key.low_port;
+        unlock(flow);
+        if evicted {
+            self.count(Counter::Evicted);
+        }
+        Ok(result)
+    }
+
+    #[inline(always)]
+    fn tree(&self) -> Option<&Tree> {
+        map::MODEL.get(0)
+    }
+
+    #[inline(always)]
+    fn count(&mut self, counter: Counter) {
+        self.counters[counter as usize] += 1;
+    }
+
+    #[inline(always)]
+    fn trace(&mut self, features: &Features) {
+        if let Some(cell) = &mut self.cell {
+            cell.features = features.values();
+        }
+    }
+}
+
+#[inline(always)]
+fn find_or_insert(key: &Key) -> Result<*mut Flow, Skip> {
+    if let Some(flow) = map::FLOWS.get_ptr_mut(key) {
+        return Ok(flow);
+    }
+    // Another CPU may insert the same key first, or the table may be full: the look-up that follows tells.
+    let _ = map::FLOWS.insert(key, &map::EMPTY, u64::from(BPF_NOEXIST));
+    map::FLOWS.get_ptr_mut(key).ok_or(Skip::TableFull)
+}
+
+#[inline(always)]
+fn lock(flow: *mut Flow) -> Result<(), Skip> {
+    for _ in 0..TRIES_MAX {
+        let mut held: u64 = 0;
+        // SAFETY: `lock` is the first field of a live map value; a full barrier on every architecture.
+        unsafe {
+            asm!("r0 = cmpxchg_64({lock} + 0, r0, {taken})", lock = in(reg) flow, taken = in(reg) 1_u64, inout("r0") held);
+        }
+        if held == 0 {
+            return Ok(());
+        }
+    }
+    Err(Skip::Contended)
+}
+
+#[inline(always)]
+fn unlock(flow: *mut Flow) {
+    // SAFETY: as in `lock`; the assembly is a barrier to the compiler, and a store is a release on x86-64.
+    unsafe {
+        asm!("*(u64 *)({lock} + 0) = {free}", lock = in(reg) flow, free = in(reg) 0_u64);
+    }
+}
+
+/// The clock and one look-up of the packet's flow.
+#[inline(always)]
+pub fn floor<R: Reach>(_reach: &R) {
+    let key = Key { protocol: 6, ..Key::default() };
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if let Some(flow) = map::FLOWS.get_ptr_mut(key) {
+        // SAFETY: a live map value; the result is thrown away.
+        unsafe { (*flow).last_ns = now_ns };
+    }
+}
