@@ -33,6 +33,22 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The bytes as a loader writes them over the object's constant.
+    #[must_use]
+    pub const fn to_bytes(&self) -> [u8; 24] {
+        let [a, b] = [self.idle_timeout_ns.to_ne_bytes(), self.active_timeout_ns.to_ne_bytes()];
+        let [c, d] = [self.enforce.to_ne_bytes(), self.replay.to_ne_bytes()];
+        let mut bytes = [0; 24];
+        let (first, rest) = bytes.split_at_mut(8);
+        first.copy_from_slice(&a);
+        let (second, rest) = rest.split_at_mut(8);
+        second.copy_from_slice(&b);
+        let (third, fourth) = rest.split_at_mut(4);
+        third.copy_from_slice(&c);
+        fourth.copy_from_slice(&d);
+        bytes
+    }
+
     /// Whether both timeouts are in the range in which no sum can overflow: 1 ns to [`TIMEOUT_NS_MAX`].
     #[must_use]
     pub const fn is_valid(&self) -> bool {

@@ -2,4 +2,8 @@
 
 pub mod frame;
 
+pub mod object;
+
+pub mod engine;
+
 pub use frame::Frame;

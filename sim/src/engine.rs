@@ -1,0 +1,169 @@
+//! Frame -> observation: the engines, each a way to run the one classifier.
+//!
+//! | engine | runs |
+//! |---|---|
+//! | [`native`] | the classifier's library on the host |
+//! | [`vm`] | the object's own bytecode in a user-space VM |
+//! | [`kernel`] | the same object in the kernel |
+//!
+//! These three agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
+//! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
+
+use std::path::PathBuf;
+
+use treeline_ebpf::{Config, Counters, FEATURES, Flow, Outcome, Tree};
+
+use crate::Frame;
+
+pub mod kernel;
+pub mod native;
+pub mod vm;
+
+/// Where in the kernel a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// Express data path: ingress, before the stack.
+    Xdp,
+    /// Traffic control: ingress and egress.
+    Tc,
+    /// The filter of a raw socket: sees copies.
+    Socket,
+}
+
+impl Hook {
+    /// All hooks.
+    pub const ALL: [Self; 3] = [Self::Xdp, Self::Tc, Self::Socket];
+
+    /// The name in options and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+            Self::Socket => "socket",
+        }
+    }
+
+    /// The program of the object that serves the hook.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Xdp => "treeline_xdp",
+            Self::Tc => "treeline_tc",
+            Self::Socket => "treeline_socket",
+        }
+    }
+
+    /// What the program must return for a packet that is or is not dropped, as an unsigned 32-bit number: `XDP_PASS` and `XDP_DROP`,
+    /// `TC_ACT_UNSPEC` and `TC_ACT_SHOT`; a socket filter always keeps the whole copy.
+    #[must_use]
+    pub const fn returned(self, dropped: bool) -> u32 {
+        match (self, dropped) {
+            (Self::Xdp, false) | (Self::Tc, true) => 2,
+            (Self::Xdp, true) => 1,
+            (Self::Tc, false) | (Self::Socket, _) => u32::MAX,
+        }
+    }
+}
+
+/// What an engine is built from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The hook whose program runs.
+    pub hook: Hook,
+    /// Load-time settings of the classifier. Engines set [`Config::replay`] themselves.
+    pub config: Config,
+    /// The tree.
+    pub tree: Box<Tree>,
+    /// Size of the flow table.
+    pub flows_max: u32,
+}
+
+/// All that is compared after a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// Judged or skipped.
+    pub outcome: Outcome,
+    /// The hook's return code.
+    pub returned: u32,
+    /// The packet's features, if it reached a flow.
+    pub features: Option<[i64; FEATURES]>,
+    /// Its flow after it, if it reached one.
+    pub flow: Option<Flow>,
+    /// By how much each counter moved.
+    pub counted: Counters,
+}
+
+/// Why an engine gave no observation.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine cannot be used here; the others can.
+    #[error("the {engine} engine is not available: {reason}")]
+    Unavailable {
+        /// The engine.
+        engine: &'static str,
+        /// What is missing and what to do.
+        reason: String,
+    },
+    /// The engine cannot take this frame; it stays as it was, and can take the next.
+    #[error("the {engine} engine cannot take frame {frame}: {reason}")]
+    Untaken {
+        /// The engine.
+        engine: &'static str,
+        /// The frame's index.
+        frame: u64,
+        /// Why: a short name by which such frames are counted.
+        reason: &'static str,
+    },
+    /// The engine broke.
+    #[error("the {engine} engine failed at frame {frame}: {reason}")]
+    Failed {
+        /// The engine.
+        engine: &'static str,
+        /// The frame's index.
+        frame: u64,
+        /// What happened.
+        reason: String,
+    },
+    /// The object could not be read.
+    #[error("{}: {reason}", path.display())]
+    Object {
+        /// The object's path.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// One way to run the classifier, with its flow table and counters.
+pub trait Engine {
+    /// The engine's name in options and reports.
+    fn name(&self) -> &'static str;
+
+    /// Runs one frame.
+    fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError>;
+}
+
+/// Bytes of a frame that the vm and the kernel are given. No header is read beyond
+/// [`OFFSET_MAX`](treeline_ebpf::packet::OFFSET_MAX), so the rest of a long frame cannot matter.
+pub(crate) const FRAME_BYTES_MAX: usize = 2048;
+
+const _: () = assert!(treeline_ebpf::packet::OFFSET_MAX + treeline_ebpf::packet::HEADER_BYTES_MAX <= FRAME_BYTES_MAX);
+
+/// The start of a frame, as much as the vm and the kernel are given.
+pub(crate) fn clipped(frame: &Frame) -> &[u8] {
+    frame.bytes.get(..FRAME_BYTES_MAX).unwrap_or(&frame.bytes)
+}
+
+/// What a replay cell says about a packet, given the one before it.
+pub(crate) fn observation(cell: &treeline_ebpf::replay::Cell, before: &Counters, returned: u32) -> Option<Observation> {
+    let outcome = Outcome::from_code(cell.outcome)?;
+    let reached = cell.reached_flow == 1;
+    Some(Observation {
+        outcome,
+        returned,
+        features: reached.then_some(cell.features),
+        flow: reached.then_some(cell.flow),
+        counted: std::array::from_fn(|index| cell.counters[index].wrapping_sub(before[index])),
+    })
+}

@@ -1,0 +1,244 @@
+//! The object in the kernel: XDP and TC by `BPF_PROG_TEST_RUN`, the socket filter on one end of an `AF_UNIX` datagram pair, which
+//! runs it over exactly the bytes sent.
+//!
+//! The capture's clock and the packet's record cross in the replay cell, memory-mapped, so a packet costs one system call (two for
+//! the socket). The thread is kept on one CPU while the engine lives: the record holds that CPU's counters.
+//! Not here: attaching to interfaces.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::ptr::NonNull;
+
+use aya::maps::{Array, Map, MapData};
+use aya::programs::{SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+use treeline_ebpf::replay::Cell;
+use treeline_ebpf::{Config, Counters, Tree};
+
+use super::{Engine, EngineError, Hook, Observation, Settings, clipped, observation};
+use crate::{Frame, object};
+
+const NAME: &str = "kernel";
+/// The kernel refuses a shorter frame in a test run: it wants an Ethernet header.
+const TEST_RUN_BYTES_MIN: usize = 14;
+
+/// The kernel engine.
+#[derive(Debug)]
+pub struct Kernel {
+    hook: Hook,
+    ebpf: Ebpf,
+    cell: Mapped,
+    counters: Counters,
+    socket: Option<Sockets>,
+    _pinned: Pinned,
+}
+
+#[derive(Debug)]
+struct Sockets {
+    sender: UnixDatagram,
+    receiver: UnixDatagram,
+}
+
+impl Kernel {
+    /// Loads the object. [`EngineError::Unavailable`] where the rights or the system are missing.
+    pub fn new(settings: &Settings) -> Result<Self, EngineError> {
+        let pinned = Pinned::here();
+        let config = Config { replay: 1, ..settings.config };
+        let mut ebpf = load(&config, &settings.tree, settings.flows_max)?;
+        let mut socket = None;
+        match settings.hook {
+            Hook::Xdp => program::<Xdp>(&mut ebpf, settings.hook.program())?.load().map_err(unavailable)?,
+            Hook::Tc => program::<SchedClassifier>(&mut ebpf, settings.hook.program())?.load().map_err(unavailable)?,
+            Hook::Socket => {
+                let filter = program::<SocketFilter>(&mut ebpf, settings.hook.program())?;
+                filter.load().map_err(unavailable)?;
+                let (sender, receiver) = UnixDatagram::pair().map_err(unavailable)?;
+                receiver.set_nonblocking(true).map_err(unavailable)?;
+                filter.attach(&receiver).map_err(unavailable)?;
+                socket = Some(Sockets { sender, receiver });
+            }
+        }
+        let Some(Map::Array(replay)) = ebpf.map(object::REPLAY) else { return Err(missing(object::REPLAY)) };
+        let cell = Mapped::new(replay.fd().as_fd())?;
+        Ok(Self { hook: settings.hook, ebpf, cell, counters: Counters::default(), socket, _pinned: pinned })
+    }
+
+    fn run(&mut self, bytes: &[u8]) -> Result<u32, String> {
+        let options = TestRunOptions { data_in: Some(bytes), ..TestRunOptions::new() };
+        let name = self.hook.program();
+        let result = match self.hook {
+            Hook::Xdp => program::<Xdp>(&mut self.ebpf, name).map_err(|error| error.to_string())?.test_run(options),
+            Hook::Tc => program::<SchedClassifier>(&mut self.ebpf, name).map_err(|error| error.to_string())?.test_run(options),
+            Hook::Socket => return self.send(bytes),
+        };
+        result.map(|result| result.return_value).map_err(|error| chain(&error))
+    }
+
+    /// Sends the bytes through the filter. What arrives shows what the filter kept.
+    fn send(&mut self, bytes: &[u8]) -> Result<u32, String> {
+        let Sockets { sender, receiver } = self.socket.as_ref().ok_or("no socket")?;
+        sender.send(bytes).map_err(|error| error.to_string())?;
+        let mut received = [0; super::FRAME_BYTES_MAX];
+        let length = receiver.recv(&mut received).map_err(|error| error.to_string())?;
+        if received[..length] == *bytes { Ok(u32::MAX) } else { Ok(u32::try_from(length).unwrap_or(0)) }
+    }
+}
+
+impl Engine for Kernel {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
+        let bytes = clipped(frame);
+        if self.hook != Hook::Socket && bytes.len() < TEST_RUN_BYTES_MIN {
+            return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than an Ethernet header" });
+        }
+        let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
+        let packets = self.cell.read().packets;
+        self.cell.set_now_ns(frame.time_ns);
+        let returned = self.run(bytes).map_err(failed)?;
+        let cell = self.cell.read();
+        if cell.packets != packets.wrapping_add(1) {
+            return Err(failed(format!("the program left {} records for one packet", cell.packets.wrapping_sub(packets))));
+        }
+        let observation = observation(&cell, &self.counters, returned).ok_or_else(|| failed(format!("outcome {:#x}", cell.outcome)))?;
+        self.counters = cell.counters;
+        Ok(observation)
+    }
+}
+
+/// Loads the object's maps with a configuration and a tree; its programs are still to be loaded.
+pub fn load(config: &Config, tree: &Tree, flows_max: u32) -> Result<Ebpf, EngineError> {
+    let config = config.to_bytes();
+    let mut ebpf = EbpfLoader::new()
+        .override_global(object::CONFIG, config.as_slice(), true)
+        .map_max_entries(object::FLOWS, flows_max)
+        .load(object::OBJECT)
+        .map_err(unavailable)?;
+    let map = ebpf.map_mut(object::MODEL).ok_or_else(|| missing(object::MODEL))?;
+    let mut model: Array<&mut MapData, TreePod> = map.try_into().map_err(unavailable)?;
+    // SAFETY: `TreePod` is a transparent wrapper.
+    let tree = unsafe { &*std::ptr::from_ref(tree).cast::<TreePod>() };
+    model.set(0, tree, 0).map_err(unavailable)?;
+    Ok(ebpf)
+}
+
+/// The object's program `name`.
+pub fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, EngineError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into().map_err(unavailable)
+}
+
+fn missing(name: &str) -> EngineError {
+    EngineError::Unavailable { engine: NAME, reason: format!("the object has no {name}") }
+}
+
+/// The error with its causes, and for a refused right what to do.
+fn unavailable<E: std::error::Error + 'static>(error: E) -> EngineError {
+    let mut reason = chain(&error);
+    if reason.contains("os error 1)") || reason.contains("os error 13)") {
+        reason = format!("it needs root, or CAP_BPF and CAP_NET_ADMIN ({reason})");
+    }
+    EngineError::Unavailable { engine: NAME, reason }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The tree as a map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct TreePod(#[expect(dead_code, reason = "read by the kernel")] [treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]);
+
+// SAFETY: `repr(transparent)` over an array of `repr(C)` structs of two 64-bit numbers: no padding, any bytes are valid.
+unsafe impl Pod for TreePod {}
+
+/// The replay cell in this process's memory.
+#[derive(Debug)]
+struct Mapped {
+    cell: NonNull<Cell>,
+    _not_sync: PhantomData<*mut Cell>,
+}
+
+impl Mapped {
+    fn new(map: BorrowedFd<'_>) -> Result<Self, EngineError> {
+        // SAFETY: a fresh shared mapping of a map that is at least one page (the kernel rounds array maps up).
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Cell>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        match NonNull::new(address.cast()) {
+            Some(cell) if address != libc::MAP_FAILED => Ok(Self { cell, _not_sync: PhantomData }),
+            _ => Err(unavailable(std::io::Error::last_os_error())),
+        }
+    }
+
+    fn read(&self) -> Cell {
+        // SAFETY: mapped for as long as `self` lives; volatile, because the kernel writes it.
+        unsafe { self.cell.as_ptr().read_volatile() }
+    }
+
+    fn set_now_ns(&mut self, now_ns: u64) {
+        // SAFETY: as in `read`.
+        unsafe { (&raw mut (*self.cell.as_ptr()).now_ns).write_volatile(now_ns) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length.
+        unsafe { libc::munmap(self.cell.as_ptr().cast(), size_of::<Cell>()) };
+    }
+}
+
+/// Keeps the calling thread on the CPU it runs on; dropped, gives it back its CPUs.
+#[derive(Debug)]
+struct Pinned {
+    before: Option<libc::cpu_set_t>,
+}
+
+impl Pinned {
+    fn here() -> Self {
+        // SAFETY: plain system calls over sets of this size, zeroed as they may be.
+        unsafe {
+            let mut before: libc::cpu_set_t = std::mem::zeroed();
+            let mut here: libc::cpu_set_t = std::mem::zeroed();
+            if libc::sched_getaffinity(0, size_of_val(&before), &raw mut before) != 0 {
+                return Self { before: None };
+            }
+            let cpu = usize::try_from(libc::sched_getcpu()).unwrap_or(0);
+            libc::CPU_SET(cpu, &mut here);
+            let pinned = libc::sched_setaffinity(0, size_of_val(&here), &raw const here) == 0;
+            Self { before: pinned.then_some(before) }
+        }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // SAFETY: a set that the kernel gave.
+            unsafe { libc::sched_setaffinity(0, size_of_val(before), before) };
+        }
+    }
+}

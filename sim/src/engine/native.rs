@@ -1,0 +1,102 @@
+//! The classifier's library on the host: the fastest engine, and the user-space IDS of the paper.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree};
+
+use super::{Engine, EngineError, Hook, Observation, Settings};
+use crate::Frame;
+
+/// The native engine. Its flow table evicts the least recently used flow when full.
+#[derive(Debug)]
+pub struct Native {
+    hook: Hook,
+    config: Config,
+    tree: Box<Tree>,
+    flows: LruCache<Key, Flow>,
+}
+
+impl Native {
+    /// An engine with an empty flow table.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            hook: settings.hook,
+            config: settings.config,
+            tree: settings.tree.clone(),
+            flows: LruCache::new(NonZeroUsize::new(settings.flows_max as usize).unwrap_or(NonZeroUsize::MIN)),
+        }
+    }
+
+    /// Flows in the table, in no particular order.
+    pub fn flows(&self) -> impl ExactSizeIterator<Item = &Flow> {
+        self.flows.iter().map(|(_, flow)| flow)
+    }
+}
+
+impl Engine for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
+        let mut world =
+            World { engine: self, bytes: &frame.bytes, now_ns: frame.time_ns, counted: Counters::default(), features: None, flow: None };
+        let outcome = treeline_ebpf::classify(&mut world);
+        let World { counted, features, flow, .. } = world;
+        Ok(Observation { outcome, returned: self.hook.returned(outcome.drops(&self.config)), features, flow, counted })
+    }
+}
+
+struct World<'a> {
+    engine: &'a mut Native,
+    bytes: &'a [u8],
+    now_ns: u64,
+    counted: Counters,
+    features: Option<[i64; FEATURES]>,
+    flow: Option<Flow>,
+}
+
+impl Platform for World<'_> {
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let (words, _) = self.bytes.get(offset..)?.as_chunks::<4>();
+        let words: &[[u8; 4]; N] = words.get(..N)?.try_into().ok()?;
+        Some(words.map(u32::from_be_bytes))
+    }
+
+    fn half(&self, offset: usize) -> Option<u16> {
+        self.bytes.get(offset..)?.first_chunk().map(|half| u16::from_be_bytes(*half))
+    }
+
+    fn holds(&self, length: usize) -> bool {
+        length <= self.bytes.len()
+    }
+
+    fn now_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+
+    fn config(&self) -> Config {
+        self.engine.config
+    }
+
+    fn with_flow<R>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> R) -> Result<R, Skip> {
+        let flow = self.engine.flows.get_or_insert_mut(*key, || Flow::new(key));
+        let result = apply(flow);
+        self.flow = Some(*flow);
+        Ok(result)
+    }
+
+    fn tree(&self) -> Option<&Tree> {
+        Some(&self.engine.tree)
+    }
+
+    fn count(&mut self, counter: Counter) {
+        self.counted[counter as usize] += 1;
+    }
+
+    fn trace(&mut self, features: &Features) {
+        self.features = Some(features.values());
+    }
+}

@@ -1,0 +1,17 @@
+//! The committed kernel object, and the names of what is in it.
+
+/// The object's bytes, aligned as an ELF reader wants them.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/object/treeline.bpf.o");
+
+/// The constant that holds [`treeline_ebpf::Config`].
+pub const CONFIG: &str = "CONFIG";
+/// The flow table.
+pub const FLOWS: &str = "FLOWS";
+/// The tree.
+pub const MODEL: &str = "MODEL";
+/// Each CPU's counters.
+pub const COUNTERS: &str = "COUNTERS";
+/// The replay cell.
+pub const REPLAY: &str = "REPLAY";
+/// The program that costs what any flow tracker does.
+pub const FLOOR: &str = "treeline_floor";
