@@ -1,0 +1,129 @@
+//! The capture reader: a file or standard input becomes a sequence of [`Frame`]s. The first arrow of the straight line.
+//!
+//! It reads pcap and pcapng, in micro- and nanoseconds and both byte orders, as they are or compressed with gzip or
+//! zstd; the contents decide, never the name. Records are framed by the crate `pcap-file`, through its slice parsers
+//! rather than its readers, because those allocate 8 MB, cannot say at which byte they stopped, and refuse what tcpdump
+//! reads: a fraction of a second that is too large, a packet longer than the snap length or than its own wire length, a
+//! comment that is not UTF-8. A reader holds one buffer of 256 KiB, which grows to [`BLOCK_LENGTH_MAX`] at most, and
+//! what a decompressor needs (zstd: a window of up to 128 MiB, if the file asks for one).
+//!
+//! How it treats what is not plain:
+//!
+//! | in the file | the frame |
+//! |---|---|
+//! | packet cut by a snap length | the bytes there are; `original_length` from the file |
+//! | packet longer than the snap length or than its wire length | all its bytes; `original_length` from the file |
+//! | fraction of a second of one second or more | carried over into the seconds |
+//! | seconds after 2038 | seconds are unsigned, up to 2106 in pcap |
+//! | time before 1970 or after 2554 (pcapng) | saturated |
+//! | simple packet block, which has no time | the time of the frame before it, 0 for the first |
+//! | old or unknown version number in a pcap header | ignored: the layout never changed |
+//! | unknown blocks and options, name resolution, statistics, secrets | skipped, however long |
+//! | other link types than Ethernet | an Ethernet header instead, see [`link`] |
+//!
+//! Damage ends the reading: the frames before it come first, then one [`CaptureError`] that says where, then the end.
+//! Inside a compressed file the last 16 KiB before the damage may be lost, as the decompressor never hands them over.
+//!
+//! What is not here: parsing of packets, writing of captures, and live interfaces.
+
+pub mod error;
+pub mod link;
+mod pcap;
+mod pcapng;
+mod stream;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use self::error::CaptureError;
+pub use self::pcap::RECORD_LENGTH_MAX;
+pub use self::pcapng::{BLOCK_LENGTH_MAX, INTERFACES_MAX};
+use self::stream::Stream;
+use crate::Frame;
+
+/// A capture being read, frame by frame, in the order of the file.
+pub struct Capture {
+    stream: Stream,
+    format: Format,
+    ended: bool,
+}
+
+enum Format {
+    Pcap(pcap::Pcap),
+    Pcapng(pcapng::Pcapng),
+}
+
+impl Capture {
+    /// Opens the file at `path`, or standard input if `path` is `-`, and reads the file header.
+    ///
+    /// Fails if the file cannot be opened or read, is empty, is no capture, ends within its header, or (pcap) has an
+    /// unsupported link type. A pcapng file names link types later: see [`Capture::next_into`].
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        Self::new(Stream::open(path)?)
+    }
+
+    /// Reads a capture from `reader`; `name` stands for the path in errors. Fails as [`Capture::open`] does.
+    pub fn from_reader(reader: impl Read + Send + 'static, name: impl Into<PathBuf>) -> Result<Self, CaptureError> {
+        Self::new(Stream::from_reader(reader, name.into())?)
+    }
+
+    fn new(mut stream: Stream) -> Result<Self, CaptureError> {
+        let format = match stream.magic()? {
+            stream::Magic::Pcap => Format::Pcap(pcap::Pcap::new(&mut stream)?),
+            stream::Magic::Pcapng => Format::Pcapng(pcapng::Pcapng::default()),
+        };
+        Ok(Self { stream, format, ended: false })
+    }
+
+    /// Reads the next frame into `frame`, reusing its buffer; `Ok(false)` at the end of the capture.
+    ///
+    /// On `Ok(false)` and on an error `frame` stays as it was. After either, every further call returns `Ok(false)`.
+    ///
+    /// Fails at the first damage, at a read error of the file or its compression, and at the first packet of a pcapng
+    /// interface whose link type is not supported.
+    #[inline]
+    pub fn next_into(&mut self, frame: &mut Frame) -> Result<bool, CaptureError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let read = match &mut self.format {
+            Format::Pcap(pcap) => pcap.next_into(&mut self.stream, frame),
+            Format::Pcapng(pcapng) => pcapng.next_into(&mut self.stream, frame),
+        };
+        if let Ok(true) = read {
+            frame.index = self.stream.frame_index;
+            self.stream.frame_index += 1;
+        } else {
+            self.ended = true;
+        }
+        read
+    }
+
+    /// Bytes taken from the file so far; of a compressed file, compressed ones. Runs ahead of the frames by a buffer.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.stream.bytes_read()
+    }
+
+    /// Length of the file in bytes, compressed if it is; `None` for standard input, pipes and readers.
+    #[must_use]
+    pub fn bytes_total(&self) -> Option<u64> {
+        self.stream.bytes_total
+    }
+
+    /// Frames read so far, which is also the index of the next one.
+    #[must_use]
+    pub fn frames_count(&self) -> u64 {
+        self.stream.frame_index
+    }
+}
+
+/// The frames, each in a buffer of its own; an error is the last item. [`Capture::next_into`] is the faster way.
+impl Iterator for Capture {
+    type Item = Result<Frame, CaptureError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut frame = Frame::default();
+        self.next_into(&mut frame).map(|read| read.then_some(frame)).transpose()
+    }
+}

@@ -1,0 +1,90 @@
+//! The format pcap: a header of 24 bytes, then records of 16 bytes and a packet.
+//!
+//! Source: draft-ietf-opsawg-pcap, sections 4 and 5. The version, the time zone and the accuracy are ignored, as libpcap
+//! ignores the latter two, and the snap length too: a packet has the length that its record gives.
+
+use pcap_file::pcap::{PcapParseError, PcapParser, PcapTsResolution};
+
+use super::CaptureError;
+use super::link::Link;
+use super::stream::Stream;
+use crate::Frame;
+
+/// Most captured bytes of one packet; a record that claims more is damage. Also the limit of libpcap and Wireshark.
+pub const RECORD_LENGTH_MAX: u32 = 262_144;
+
+const FILE_HEADER_LENGTH: usize = 24;
+const RECORD_HEADER_LENGTH: usize = 16;
+
+/// The link type within its field; above it are the length of the frame check sequence and reserved bits.
+const LINK_TYPE_MASK: u32 = 0x03ff_ffff;
+
+pub(super) struct Pcap {
+    parser: PcapParser,
+    link: Link,
+    fraction_ns: u64,
+}
+
+impl Pcap {
+    pub(super) fn new(stream: &mut Stream) -> Result<Self, CaptureError> {
+        if !stream.fill(FILE_HEADER_LENGTH) {
+            return Err(stream.truncated("file header", FILE_HEADER_LENGTH as u64));
+        }
+        let (_, parser) = PcapParser::new(stream.bytes()).expect("24 bytes that begin with one of the four magic numbers are a header");
+        let header = parser.header();
+        let link = stream.link(u32::from(header.datalink) & LINK_TYPE_MASK)?;
+        stream.take(FILE_HEADER_LENGTH);
+        let fraction_ns = match header.ts_resolution {
+            PcapTsResolution::MicroSecond => 1_000,
+            PcapTsResolution::NanoSecond => 1,
+        };
+        Ok(Self { parser, link, fraction_ns })
+    }
+
+    #[inline]
+    pub(super) fn next_into(&self, stream: &mut Stream, frame: &mut Frame) -> Result<bool, CaptureError> {
+        loop {
+            let bytes = stream.bytes();
+            let needed = match self.parser.next_raw_packet(bytes) {
+                Ok((rest, packet)) if packet.incl_len <= RECORD_LENGTH_MAX => {
+                    let length = bytes.len() - rest.len();
+                    // Each factor is below 2^32, so the sum is below 2^63.
+                    frame.time_ns = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac) * self.fraction_ns;
+                    frame.original_length = self.link.write_ethernet(&packet.data, packet.orig_len, &mut frame.bytes);
+                    stream.take(length);
+                    return Ok(true);
+                }
+                Ok((_, packet)) => return Err(too_long(stream, packet.incl_len)),
+                // The need is that of the header first, then that of the packet without it.
+                Err(PcapParseError::IncompleteBuffer(needed, _)) if bytes.len() >= RECORD_HEADER_LENGTH => {
+                    let captured = u32::try_from(needed).expect("a length that was a u32");
+                    if captured > RECORD_LENGTH_MAX {
+                        return Err(too_long(stream, captured));
+                    }
+                    RECORD_HEADER_LENGTH + needed
+                }
+                Err(PcapParseError::IncompleteBuffer(..)) => RECORD_HEADER_LENGTH,
+                Err(PcapParseError::Validation(error)) => unreachable!("a raw packet is not validated: {error}"),
+            };
+            if !stream.fill(needed) {
+                let what = if needed == RECORD_HEADER_LENGTH { "record header" } else { "record" };
+                return if stream.at_end()? { Ok(false) } else { Err(stream.truncated(what, needed as u64)) };
+            }
+        }
+    }
+}
+
+/// The error for a packet that claims more than [`RECORD_LENGTH_MAX`].
+#[cold]
+pub(super) fn too_long(stream: &Stream, length: u32) -> CaptureError {
+    stream.damaged(|path, offset, frame_index| CaptureError::LengthField {
+        path,
+        offset,
+        frame_index,
+        what: "packet",
+        length,
+        length_min: 0,
+        length_max: RECORD_LENGTH_MAX,
+        step: 1,
+    })
+}

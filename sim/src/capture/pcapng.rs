@@ -1,0 +1,332 @@
+//! The format pcapng: sections of blocks, in which interfaces are described and packets refer to them.
+//!
+//! Source: draft-ietf-opsawg-pcapng, section 4. Blocks are framed by `pcap-file`; of their contents only what a frame
+//! needs is read, here, so that a name that is not UTF-8 or an option of a wrong length costs no packet.
+
+use std::borrow::Cow;
+
+use byteorder_slice::{BigEndian, LittleEndian};
+use pcap_file::Endianness;
+use pcap_file::pcapng::blocks::{
+    ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, PACKET_BLOCK, RawBlock, SECTION_HEADER_BLOCK, SIMPLE_PACKET_BLOCK,
+};
+use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
+
+use super::pcap::too_long;
+use super::stream::Stream;
+use super::{CaptureError, RECORD_LENGTH_MAX};
+use crate::Frame;
+
+/// Longest block that is looked into, bytes; a packet or an interface that claims more is damage.
+pub const BLOCK_LENGTH_MAX: u32 = 1 << 20;
+
+/// Most interfaces that one section may describe.
+pub const INTERFACES_MAX: usize = 1 << 16;
+
+/// Type and length before the body, and the length again after it, bytes.
+const BLOCK_LENGTH_MIN: u32 = 12;
+
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+
+/// Starts without a section: the first block is a section header, which the caller saw.
+#[derive(Default)]
+pub(super) struct Pcapng {
+    order: Endianness,
+    interfaces: Vec<Interface>,
+    time_ns_last: u64,
+}
+
+struct Interface {
+    link_number: u32,
+    snap_length: u32,
+    clock: Clock,
+}
+
+/// What a packet block says, before its link type is looked at.
+struct Packet<'a> {
+    interface: u32,
+    /// In units of the interface's clock; `None` if the block has no time.
+    time: Option<u64>,
+    original_length: u32,
+    captured_length: u32,
+    /// The captured bytes, then padding and options.
+    bytes: &'a [u8],
+}
+
+impl Pcapng {
+    pub(super) fn next_into(&mut self, stream: &mut Stream, frame: &mut Frame) -> Result<bool, CaptureError> {
+        while !stream.at_end()? {
+            if !stream.fill(8) {
+                return Err(stream.truncated("block header", 8));
+            }
+            let kind = u32_at(self.order, stream.bytes(), 0);
+            if kind == SECTION_HEADER_BLOCK {
+                self.order = section_order(stream)?;
+            }
+            let length = u32_at(self.order, stream.bytes(), 4);
+            let length_min = match kind {
+                SECTION_HEADER_BLOCK => 28,
+                INTERFACE_DESCRIPTION_BLOCK => 20,
+                SIMPLE_PACKET_BLOCK => 16,
+                ENHANCED_PACKET_BLOCK | PACKET_BLOCK => 32,
+                _ => {
+                    skip_block(stream, self.order, length)?;
+                    continue;
+                }
+            };
+            check_length(stream, length, length_min, BLOCK_LENGTH_MAX)?;
+            if !stream.fill(length as usize) {
+                return Err(stream.truncated("block", length.into()));
+            }
+            let body = block_body(stream, self.order)?;
+            let packet = match kind {
+                SECTION_HEADER_BLOCK => self.begin_section(stream, body)?,
+                INTERFACE_DESCRIPTION_BLOCK => self.add_interface(stream, body)?,
+                SIMPLE_PACKET_BLOCK => Some(self.simple_packet(body)),
+                _ => Some(self.packet(kind, body)),
+            };
+            let found = packet.is_some();
+            if let Some(packet) = packet {
+                self.write_frame(stream, &packet, frame)?;
+            }
+            stream.take(length as usize);
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Section header block: nothing of the section before it holds any more.
+    fn begin_section(&mut self, stream: &Stream, body: &[u8]) -> Result<Option<Packet<'static>>, CaptureError> {
+        self.interfaces.clear();
+        let major = u16_at(self.order, body, 4);
+        if major == 1 { Ok(None) } else { Err(bad_section(stream, "major version", major.into(), 1)) }
+    }
+
+    /// Interface description block.
+    fn add_interface(&mut self, stream: &Stream, body: &[u8]) -> Result<Option<Packet<'static>>, CaptureError> {
+        if self.interfaces.len() == INTERFACES_MAX {
+            return Err(stream.damaged(|path, offset, frame_index| CaptureError::TooManyInterfaces {
+                path,
+                offset,
+                frame_index,
+                interfaces_count_max: INTERFACES_MAX,
+            }));
+        }
+        self.interfaces.push(Interface {
+            link_number: u16_at(self.order, body, 0).into(),
+            snap_length: u32_at(self.order, body, 4),
+            clock: Clock::from_options(self.order, &body[8..]),
+        });
+        Ok(None)
+    }
+
+    /// Enhanced packet block, or the obsolete packet block: the latter has a drop count beside a shorter interface.
+    fn packet<'a>(&self, kind: u32, body: &'a [u8]) -> Packet<'a> {
+        let field = |at| u32_at(self.order, body, at);
+        Packet {
+            interface: if kind == PACKET_BLOCK { u16_at(self.order, body, 0).into() } else { field(0) },
+            time: Some(u64::from(field(4)) << 32 | u64::from(field(8))),
+            captured_length: field(12),
+            original_length: field(16),
+            bytes: &body[20..],
+        }
+    }
+
+    /// Simple packet block: of the first interface, whose snap length tells how much was captured.
+    fn simple_packet<'a>(&self, body: &'a [u8]) -> Packet<'a> {
+        let original_length = u32_at(self.order, body, 0);
+        let snap_length = self.interfaces.first().map_or(0, |interface| interface.snap_length);
+        Packet {
+            interface: 0,
+            time: None,
+            captured_length: if snap_length == 0 { original_length } else { original_length.min(snap_length) },
+            original_length,
+            bytes: &body[4..],
+        }
+    }
+
+    fn write_frame(&mut self, stream: &Stream, packet: &Packet, frame: &mut Frame) -> Result<(), CaptureError> {
+        let Some(interface) = self.interfaces.get(packet.interface as usize) else {
+            return Err(stream.damaged(|path, offset, frame_index| CaptureError::UnknownInterface {
+                path,
+                offset,
+                frame_index,
+                interface: packet.interface,
+                interfaces_count: self.interfaces.len(),
+            }));
+        };
+        let link = stream.link(interface.link_number)?;
+        if packet.captured_length > RECORD_LENGTH_MAX {
+            return Err(too_long(stream, packet.captured_length));
+        }
+        let Some(bytes) = packet.bytes.get(..packet.captured_length as usize) else {
+            return Err(stream.damaged(|path, offset, frame_index| CaptureError::PacketTooLong {
+                path,
+                offset,
+                frame_index,
+                needed: packet.captured_length,
+                found: packet.bytes.len(),
+            }));
+        };
+        if let Some(time) = packet.time {
+            self.time_ns_last = interface.clock.time_ns(time);
+        }
+        frame.time_ns = self.time_ns_last;
+        frame.original_length = link.write_ethernet(bytes, packet.original_length, &mut frame.bytes);
+        Ok(())
+    }
+}
+
+/// The byte order that a section header block declares.
+fn section_order(stream: &mut Stream) -> Result<Endianness, CaptureError> {
+    if !stream.fill(BLOCK_LENGTH_MIN as usize) {
+        return Err(stream.truncated("section header", 28));
+    }
+    let magic = u32_at(Endianness::Little, stream.bytes(), 8);
+    if magic == BYTE_ORDER_MAGIC {
+        Ok(Endianness::Little)
+    } else if magic.swap_bytes() == BYTE_ORDER_MAGIC {
+        Ok(Endianness::Big)
+    } else {
+        Err(bad_section(stream, "byte-order magic", magic, BYTE_ORDER_MAGIC))
+    }
+}
+
+#[cold]
+fn bad_section(stream: &Stream, what: &'static str, found: u32, supported: u32) -> CaptureError {
+    stream.damaged(|path, offset, frame_index| CaptureError::Section { path, offset, frame_index, what, found, supported })
+}
+
+fn check_length(stream: &Stream, length: u32, length_min: u32, length_max: u32) -> Result<(), CaptureError> {
+    if (length_min..=length_max).contains(&length) && length.is_multiple_of(4) {
+        return Ok(());
+    }
+    Err(stream.damaged(|path, offset, frame_index| CaptureError::LengthField {
+        path,
+        offset,
+        frame_index,
+        what: "block",
+        length,
+        length_min,
+        length_max,
+        step: 4,
+    }))
+}
+
+/// The body of the block that begins here, whose length was checked and whose bytes are at hand.
+fn block_body(stream: &Stream, order: Endianness) -> Result<&[u8], CaptureError> {
+    let parsed = match order {
+        Endianness::Big => RawBlock::from_slice::<BigEndian>(stream.bytes()),
+        Endianness::Little => RawBlock::from_slice::<LittleEndian>(stream.bytes()),
+    };
+    match parsed {
+        Ok((_, RawBlock { body: Cow::Borrowed(body), .. })) => Ok(body),
+        Err(RawBlockParseError::InvalidFormat(PcapNgFormatError::BlockLengthMismatch(leading, trailing))) => {
+            Err(bad_trailer(stream, leading, trailing, stream.offset()))
+        }
+        Ok(_) => unreachable!("a block parsed from a slice borrows it"),
+        Err(error) => unreachable!("its length was checked and its bytes are at hand: {error}"),
+    }
+}
+
+#[cold]
+fn bad_trailer(stream: &Stream, leading: u32, trailing: u32, block_offset: u64) -> CaptureError {
+    stream.damaged(|path, _, frame_index| CaptureError::BlockTrailer { path, offset: block_offset, frame_index, leading, trailing })
+}
+
+/// Moves past a block without holding it: it may be of any length.
+fn skip_block(stream: &mut Stream, order: Endianness, length: u32) -> Result<(), CaptureError> {
+    check_length(stream, length, BLOCK_LENGTH_MIN, u32::MAX)?;
+    let offset = stream.offset();
+    let before_trailer = u64::from(length) - 4;
+    let skipped = stream.skip(before_trailer);
+    if skipped < before_trailer || !stream.fill(4) {
+        let found = skipped + stream.bytes().len() as u64;
+        return Err(stream.truncated_after(offset, found, "block", length.into()));
+    }
+    let trailing = u32_at(order, stream.bytes(), 0);
+    if trailing != length {
+        return Err(bad_trailer(stream, length, trailing, offset));
+    }
+    stream.take(4);
+    Ok(())
+}
+
+/// How an interface counts time: `if_tsresol` and `if_tsoffset`.
+struct Clock {
+    unit: Unit,
+    offset_ns: i128,
+}
+
+enum Unit {
+    /// So many nanoseconds.
+    Nanoseconds(u64),
+    /// One nanosecond through this.
+    NanosecondThrough(u128),
+    /// One second through two to this power.
+    SecondThroughPowerOfTwo(u8),
+}
+
+impl Clock {
+    /// Microseconds since the epoch, unless the options say otherwise; reading them ends at the first malformed one.
+    fn from_options(order: Endianness, mut options: &[u8]) -> Self {
+        let mut clock = Self { unit: Unit::Nanoseconds(1_000), offset_ns: 0 };
+        while let Some((header, rest)) = options.split_at_checked(4) {
+            let (code, length) = (u16_at(order, header, 0), usize::from(u16_at(order, header, 2)));
+            let Some(value) = rest.get(..length) else { break };
+            match (code, value) {
+                (0, _) => break,
+                (9, &[resolution]) => clock.unit = Unit::from_resolution(resolution),
+                (14, &[_, _, _, _, _, _, _, _]) => {
+                    let (first, second) = (u64::from(u32_at(order, value, 0)), u64::from(u32_at(order, value, 4)));
+                    let seconds = match order {
+                        Endianness::Big => first << 32 | second,
+                        Endianness::Little => second << 32 | first,
+                    };
+                    clock.offset_ns = i128::from(seconds.cast_signed()) * 1_000_000_000;
+                }
+                _ => {}
+            }
+            options = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        clock
+    }
+
+    /// Nanoseconds since the epoch, rounded down, saturating at both ends of u64.
+    fn time_ns(&self, time: u64) -> u64 {
+        let time = u128::from(time);
+        // At most 2^64 * 10^9 < 2^94, in every arm.
+        let elapsed_ns = match self.unit {
+            Unit::Nanoseconds(factor) => time * u128::from(factor),
+            Unit::NanosecondThrough(divisor) => time / divisor,
+            Unit::SecondThroughPowerOfTwo(power) => (time * 1_000_000_000) >> power,
+        };
+        let time_ns = elapsed_ns.cast_signed() + self.offset_ns;
+        u64::try_from(time_ns).unwrap_or(if time_ns < 0 { 0 } else { u64::MAX })
+    }
+}
+
+impl Unit {
+    /// `if_tsresol`: a negative power of ten, or of two if the highest bit is set.
+    fn from_resolution(resolution: u8) -> Self {
+        let power = resolution & 0x7f;
+        match (resolution >> 7, power) {
+            (0, 0..=9) => Self::Nanoseconds(10_u64.pow(9 - u32::from(power))),
+            // A finer unit than u128 holds: no u64 counts one nanosecond of it.
+            (0, _) => Self::NanosecondThrough(10_u128.checked_pow(u32::from(power) - 9).unwrap_or(u128::MAX)),
+            _ => Self::SecondThroughPowerOfTwo(power),
+        }
+    }
+}
+
+fn u16_at(order: Endianness, bytes: &[u8], at: usize) -> u16 {
+    let field = [bytes[at], bytes[at + 1]];
+    if order.is_big() { u16::from_be_bytes(field) } else { u16::from_le_bytes(field) }
+}
+
+fn u32_at(order: Endianness, bytes: &[u8], at: usize) -> u32 {
+    let field = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+    if order.is_big() { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) }
+}
