@@ -2,4 +2,6 @@
 
 pub mod frame;
 
+pub mod reference;
+
 pub use frame::Frame;
