@@ -1,0 +1,131 @@
+//! Frame -> judgement: the rules of `docs/classifier.md` told a second time, in real numbers.
+//!
+//! This engine exists to disagree. It shares no logic with `treeline-ebpf`, only the names of its outcomes and its settings, and prefers
+//! what is obvious to what is fast: `etherparse` where its checks come in the order of the rules, whole endpoints for keys, floating-point
+//! sums, a tree of `enum` nodes. Each feature carries the interval its fixed-point twin must lie in, so the comparison can fail by one unit
+//! in a mean and by two in a deviation ([`Feature::admits`]).
+//!
+//! Not here: the comparison itself (the oracle), a full table, contention, a missing model: an engine without limits has none of them.
+
+mod feature;
+
+mod flow;
+
+mod packet;
+
+mod real;
+
+mod tree;
+
+use std::collections::HashMap;
+
+use treeline_ebpf::{Config, Outcome, Skip};
+
+pub use feature::{FEATURES, Feature};
+pub use flow::{End, Events, Flow};
+pub use packet::Endpoint;
+pub use tree::{FloatNode, FloatTree, TreeError};
+
+use crate::Frame;
+use packet::{Key, Packet};
+
+/// The engine: every flow it has seen, and a tree.
+///
+/// Memory grows with the number of keys, not with the number of packets.
+#[derive(Debug)]
+pub struct Reference {
+    config: Config,
+    tree: FloatTree,
+    flows: HashMap<Key, Flow>,
+}
+
+/// What the reference makes of one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The verdict, or why there is none.
+    pub outcome: Outcome,
+    /// Whether enforce mode drops the packet at a hook that can drop (rule 12).
+    pub dropped: bool,
+    /// A threshold on the path lies so close to its feature that the fixed-point value may fall on its other side.
+    /// Only then may another engine's class differ.
+    pub ambiguous: bool,
+    /// What the packet did to its flow; `None` if it was passed unjudged.
+    pub observation: Option<Observation>,
+}
+
+/// A packet that reached its flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The twelve features, in the order of `docs/classifier.md`.
+    pub features: [Feature; FEATURES],
+    /// The flow, this packet included.
+    pub flow: Flow,
+    /// What there is to count.
+    pub events: Events,
+}
+
+impl Observation {
+    /// The first feature whose fixed-point value (16 fractional bits) lies outside its bound.
+    #[must_use]
+    pub fn out_of_bound(&self, fixed: &[i64; FEATURES]) -> Option<usize> {
+        (0..FEATURES).find(|&index| !self.features[index].admits(fixed[index]))
+    }
+
+    /// The features as the nearest `f64`.
+    #[must_use]
+    pub fn values(&self) -> [f64; FEATURES] {
+        self.features.map(Feature::value)
+    }
+}
+
+impl Reference {
+    /// An engine that has seen nothing. `config.replay` means nothing to it: its clock is always the frame's.
+    ///
+    /// Panics if a timeout is outside of what [`Config::is_valid`] allows, for the sums would not be exact.
+    #[must_use]
+    pub fn new(config: Config, tree: FloatTree) -> Self {
+        assert!(config.is_valid(), "timeouts out of range: {config:?}");
+        Self { config, tree, flows: HashMap::new() }
+    }
+
+    /// Judges the next frame.
+    pub fn judge(&mut self, frame: &Frame) -> Judgement {
+        match Packet::parse(&frame.bytes) {
+            Ok(packet) => self.observe(&packet, frame.time_ns),
+            Err(skip) => Judgement::skipped(skip),
+        }
+    }
+
+    /// How many keys have a flow, over or not: a flow that is over stays until a packet of its key comes.
+    #[must_use]
+    pub fn flows_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Rules 8 and 11: the packet joins its flow or opens the next one of its key, then walks the tree.
+    fn observe(&mut self, packet: &Packet, now_ns: u64) -> Judgement {
+        let key = packet.key();
+        let ended = self.flows.get(&key).and_then(|flow| flow.end(packet, now_ns, &self.config));
+        if ended.is_some() {
+            self.flows.remove(&key);
+        }
+        let opened = !self.flows.contains_key(&key);
+        let flow = self.flows.entry(key).or_insert_with(|| Flow::open(packet, now_ns));
+        let clock_back = now_ns < flow.last_ns;
+        let features = flow.join(packet, now_ns);
+
+        let (class, ambiguous) = self.tree.descend(&features);
+        Judgement {
+            outcome: Outcome::Judged(class),
+            dropped: self.config.enforce != 0 && class != 0,
+            ambiguous,
+            observation: Some(Observation { features, flow: flow.clone(), events: Events { opened, ended, clock_back } }),
+        }
+    }
+}
+
+impl Judgement {
+    fn skipped(skip: Skip) -> Self {
+        Self { outcome: Outcome::Skipped(skip), dropped: false, ambiguous: false, observation: None }
+    }
+}
