@@ -1,1 +1,27 @@
-//! The decision tree.
+//! The decision tree: a JSON document becomes a checked [`Model`], the model becomes the array that the kernel walks.
+//!
+//! A `Model` is valid by construction: [`Model::read`], [`Model::read_bytes`] and [`Model::from_nodes`] refuse whatever is not a tree that
+//! `treeline_ebpf::tree::descend` decides for every packet, and an [`Error`] says which field of which node is wrong.
+//! The modules follow the file's way: its text, its schema, its nodes, the shape they must have.
+//!
+//! Not here: the walk itself (`treeline-ebpf`), the reference's walk in real numbers (`treeline-sim`), and training
+//! (`testdata/models/train_lab.py`).
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod file;
+mod model;
+mod node;
+#[cfg(test)]
+mod property;
+mod schema;
+mod shape;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategy;
+
+pub use error::{Error, Side};
+pub use file::{BYTES_MAX, FORMAT, VERSION};
+pub use model::Model;
+pub use node::{Node, RealNode};
+pub use schema::{BENIGN, CLASSES_MAX};

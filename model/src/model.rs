@@ -1,0 +1,141 @@
+//! The checked tree with its names, and its way to the kernel.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use treeline_ebpf::Tree;
+use treeline_ebpf::tree::NODES_MAX;
+
+use crate::{BYTES_MAX, Error, Node, RealNode, file, schema, shape};
+
+/// A decision tree that the kernel decides with: one root, no cycle, at most `NODES_MAX` nodes and `DEPTH_MAX` edges of depth, all
+/// features and classes known. Only such a value exists.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    description: String,
+    classes: Vec<String>,
+    nodes: Vec<Node>,
+    training: Option<Map<String, Value>>,
+    depth: usize,
+}
+
+impl Model {
+    /// Reads the file at `path`; every error names it.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let read = || Self::read_from(File::open(path).map_err(|error| Error::Io { error })?);
+        read().map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Reads `reader` to its end, but no further than [`BYTES_MAX`].
+    pub fn read_from(reader: impl Read) -> Result<Self, Error> {
+        let mut text = Vec::new();
+        reader.take(BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| Error::Io { error })?;
+        Self::read_bytes(&text)
+    }
+
+    /// Reads the document `text`. Any bytes give a model or an error.
+    pub fn read_bytes(text: &[u8]) -> Result<Self, Error> {
+        file::parse(text)
+    }
+
+    /// A model of `nodes`, root first. `classes` starts with [`BENIGN`](crate::BENIGN). What [`read`](Self::read) refuses in nodes and
+    /// classes is refused here too.
+    pub fn from_nodes(description: impl Into<String>, classes: Vec<String>, nodes: Vec<Node>) -> Result<Self, Error> {
+        schema::check_classes(&classes)?;
+        let depth = shape::check(&nodes, classes.len())?;
+        Ok(Self { description: description.into(), classes, nodes, training: None, depth })
+    }
+
+    /// The model with `training` as the record of how it came about, which nothing here interprets.
+    #[must_use]
+    pub fn with_training(mut self, training: Map<String, Value>) -> Self {
+        self.training = Some(training);
+        self
+    }
+
+    /// Writes the file at `path`, replacing one that is there. Refuses a text that could not be read back for its size.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let text = self.to_json();
+        let written = if text.len() > BYTES_MAX { Err(Error::TooLarge) } else { Ok(()) };
+        written
+            .and_then(|()| fs::write(path, text).map_err(|error| Error::Io { error }))
+            .map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// The document, one line a node. The same model always gives the same text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        file::text(self)
+    }
+
+    /// What the model is, in its author's words.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The classes' names; 0 is benign, every other one malicious.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The nodes, root first.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The nodes with thresholds as real numbers in the features' units, root first. Exact within 2^53 of zero in fixed point.
+    #[must_use]
+    pub fn real_nodes(&self) -> impl ExactSizeIterator<Item = RealNode> + '_ {
+        self.nodes.iter().map(|&node| RealNode::from(node))
+    }
+
+    /// How the model came about, if its file says so.
+    #[must_use]
+    pub fn training(&self) -> Option<&Map<String, Value>> {
+        self.training.as_ref()
+    }
+
+    /// Edges between the root and the deepest leaf.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// How many leaves there are.
+    #[must_use]
+    pub fn leaves(&self) -> usize {
+        self.nodes.iter().filter(|node| matches!(node, Node::Leaf { .. })).count()
+    }
+
+    /// The array that the classifier walks, 128 KiB.
+    #[must_use]
+    pub fn to_tree(&self) -> Box<Tree> {
+        // A constant: the compiler fills the box from one zeroed value and does not pass a tree from frame to frame.
+        const EMPTY: Tree = Tree { nodes: [treeline_ebpf::Node { threshold: 0, link: 0 }; NODES_MAX] };
+        let mut tree = Box::new(EMPTY);
+        for (slot, &node) in tree.nodes.iter_mut().zip(&self.nodes) {
+            *slot = node.into();
+        }
+        tree
+    }
+
+    /// The bytes of [`to_tree`](Self::to_tree) in this machine's order, as a map's value: for each node the threshold, then the link.
+    #[must_use]
+    pub fn tree_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(size_of::<Tree>());
+        for &node in &self.nodes {
+            let node = treeline_ebpf::Node::from(node);
+            bytes.extend(node.threshold.to_ne_bytes());
+            bytes.extend(node.link.to_ne_bytes());
+        }
+        bytes.resize(size_of::<Tree>(), 0);
+        bytes
+    }
+}
