@@ -1,3 +1,30 @@
-//! The command `treeline`.
+//! The command `treeline`: arguments in, text or JSON out. What it does is in the libraries.
 
-fn main() {}
+mod arguments;
+
+mod replay;
+
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// The exit code of bad usage and bad input; 0 is agreement and 1 a divergence.
+const EXIT_BAD_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        Command::Replay(options) => replay::run(options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("treeline: {message}");
+            ExitCode::from(EXIT_BAD_INPUT)
+        }
+    }
+}

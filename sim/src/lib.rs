@@ -1,10 +1,23 @@
 //! Captures, engines and the oracle that compares them packet by packet.
+//!
+//! The modules follow the straight line: a capture gives frames, engines judge them, the oracle compares, the replay drives all three.
+
+pub mod frame;
 
 pub mod capture;
-pub mod frame;
 
 pub mod object;
 
 pub mod engine;
+
+pub mod reference;
+
+pub mod conversation;
+
+pub mod oracle;
+
+pub mod suspect;
+
+pub mod replay;
 
 pub use frame::Frame;

@@ -19,7 +19,8 @@ use treeline_ebpf::{Config, Counters, Tree};
 use super::{Engine, EngineError, Hook, Observation, Settings, clipped, observation};
 use crate::{Frame, object};
 
-const NAME: &str = "kernel";
+/// The engine's name.
+pub const NAME: &str = "kernel";
 /// The kernel refuses a shorter frame in a test run: it wants an Ethernet header.
 const TEST_RUN_BYTES_MIN: usize = 14;
 
@@ -162,7 +163,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// The tree as a map value.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct TreePod(#[expect(dead_code, reason = "read by the kernel")] [treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]);
+struct TreePod([treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]);
 
 // SAFETY: `repr(transparent)` over an array of `repr(C)` structs of two 64-bit numbers: no padding, any bytes are valid.
 unsafe impl Pod for TreePod {}
@@ -178,14 +179,7 @@ impl Mapped {
     fn new(map: BorrowedFd<'_>) -> Result<Self, EngineError> {
         // SAFETY: a fresh shared mapping of a map that is at least one page (the kernel rounds array maps up).
         let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Cell>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
+            libc::mmap(std::ptr::null_mut(), size_of::<Cell>(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, map.as_raw_fd(), 0)
         };
         match NonNull::new(address.cast()) {
             Some(cell) if address != libc::MAP_FAILED => Ok(Self { cell, _not_sync: PhantomData }),

@@ -30,6 +30,7 @@ impl Native {
     }
 
     /// Flows in the table, in no particular order.
+    #[must_use]
     pub fn flows(&self) -> impl ExactSizeIterator<Item = &Flow> {
         self.flows.iter().map(|(_, flow)| flow)
     }

@@ -1,0 +1,123 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A decision tree in the kernel's packet path, proven to decide there what it decided on paper.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Replay(Replay),
+}
+
+/// Replay captures through the classifier's engines and compare them packet by packet.
+///
+/// Each capture starts with an empty flow table. native, vm and kernel must agree exactly (verdict, features, flow state, counters); the
+/// reference, which computes in real numbers, within the bound that docs/classifier.md derives. The replay of a capture ends at its first
+/// divergence.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Replay {
+    /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<PathBuf>,
+
+    /// Engines, comma-separated. Default: native,vm,reference and, where the rights are there, kernel.
+    #[arg(short, long, value_delimiter = ',', value_name = "ENGINE")]
+    pub engine: Vec<Engine>,
+
+    /// The hook whose program the vm and the kernel run.
+    #[arg(long, value_enum, default_value = "xdp")]
+    pub hook: Hook,
+
+    /// The model, a JSON file. Default: the one built in.
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    /// text for people, json for one summary a capture, jsonl for one record a packet.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Stop after N frames of each capture.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub limit: u64,
+
+    /// Show at most N malicious flows in text.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub list: usize,
+
+    /// Size of the flow table. Beyond it flows are evicted, and the engines that evict otherwise (kernel, reference) stop being compared.
+    #[arg(long, value_name = "N", default_value_t = 262_144)]
+    pub flows: u32,
+
+    /// A flow ends after this many seconds without a packet.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+    pub idle_timeout: f64,
+
+    /// A flow ends when it is this many seconds old.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
+    pub active_timeout: f64,
+
+    /// What the programs do with malicious packets.
+    #[arg(long, value_enum, default_value = "detect")]
+    pub mode: Mode,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  treeline replay capture.pcap
+  treeline replay --engine native,vm --hook tc *.pcap.gz
+  treeline replay --format jsonl --engine native capture.pcapng | jq 'select(.verdict == \"malicious\") | .index'
+  zstd -dc big.pcap.zst | treeline replay --engine native --limit 1000000 -
+
+Exit codes: 0 all engines agree, 1 they do not, 2 bad usage or input (a damaged capture is replayed up to the damage).";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The classifier's library on the host.
+    Native,
+    /// The kernel object's bytecode in a user-space VM.
+    Vm,
+    /// The same object in the kernel; needs root, or `CAP_BPF` and `CAP_NET_ADMIN`.
+    Kernel,
+    /// A second implementation in real numbers.
+    Reference,
+    /// All four.
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hook {
+    /// Express data path, ingress.
+    Xdp,
+    /// Traffic control, ingress and egress.
+    Tc,
+    /// A raw socket's filter.
+    Socket,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A report for people.
+    Text,
+    /// A summary.
+    Json,
+    /// A record a packet.
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Pass every packet.
+    Detect,
+    /// Drop malicious packets (not on the socket hook, which sees copies).
+    Enforce,
+}

@@ -1,0 +1,245 @@
+//! A replay's summary as text, as JSON, and its packets as JSON lines.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde_json::{Map, Value, json};
+use treeline_ebpf::{Counter, Outcome, Skip, feature};
+use treeline_model::Model;
+use treeline_sim::conversation::Conversation;
+use treeline_sim::replay::{Seen, Summary};
+use treeline_sim::suspect::Suspect;
+
+/// The report for people.
+pub fn text(path: &Path, summary: &Summary, notes: &[String], model: &Model, list: usize) -> String {
+    let counted = |counter: Counter| summary.counters[counter as usize];
+    let mut text = format!("{}\n", path.display());
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "  {label:<11}{value}");
+    };
+    line("frames", number(summary.frames));
+    line("judged", number(summary.judged()));
+    let skips = listed(Skip::ALL.map(|skip| (skip.name(), counted(skip.counter()))));
+    line("skipped", if skips.is_empty() { "0".to_owned() } else { skips });
+    let ended = [Counter::EndedIdle, Counter::EndedActive, Counter::EndedLimit, Counter::EndedClosed];
+    let ended = listed(ended.map(|counter| (counter.name(), counted(counter))));
+    let opened = number(counted(Counter::Opened));
+    line("flows", if ended.is_empty() { opened } else { format!("{opened} ({ended})") });
+    if counted(Counter::ClockBack) > 0 {
+        line("clock-back", number(counted(Counter::ClockBack)));
+    }
+    line("malicious", format!("{} packets in {} flows", number(counted(Counter::Malicious)), number(summary.flows_malicious)));
+    if !summary.suspects.is_empty() && list > 0 {
+        let _ = write!(text, "\n{}\n", suspects(&summary.suspects, model, list));
+        let more = summary.flows_malicious.saturating_sub(list as u64);
+        if more > 0 {
+            let _ = writeln!(text, "  and {} more (--list N shows more)", number(more));
+        }
+    }
+    let _ = write!(text, "\n{}\n", engines(summary));
+    for note in notes {
+        let _ = writeln!(text, "  {note}");
+    }
+    for engine in &summary.engines {
+        for (reason, count) in &engine.untaken {
+            let _ = writeln!(text, "  {} did not take {} frames: {reason}", engine.name, number(*count));
+        }
+        if let Some(retired) = &engine.retired {
+            let _ = writeln!(text, "  {} {retired}", engine.name);
+        }
+    }
+    let _ = writeln!(text, "\n{}", conclusion(summary));
+    text
+}
+
+/// The one line that matters, or the divergence in full.
+fn conclusion(summary: &Summary) -> String {
+    let names: Vec<_> = summary.engines.iter().map(|engine| engine.name).collect();
+    match (&summary.divergence, names.as_slice()) {
+        (Some(divergence), _) => format!("DIVERGENCE after {} frames: {divergence}", number(summary.agreed + summary.incomplete)),
+        (None, [name]) => format!("{} packets through {name} alone: nothing to compare", number(summary.frames)),
+        (None, [names @ .., last]) => {
+            let mut line = format!("{} and {last} agree on {} packets", names.join(", "), number(summary.agreed));
+            if summary.incomplete > 0 {
+                let _ = write!(line, "; on {} more at least one engine was left out (see above)", number(summary.incomplete));
+            }
+            line
+        }
+        (None, []) => String::new(),
+    }
+}
+
+fn suspects(suspects: &[Suspect], model: &Model, list: usize) -> Table {
+    let mut table = plain();
+    table.set_header(["originator", "responder", "protocol", "packets", "malicious", "first", "verdict"]);
+    for suspect in suspects.iter().take(list) {
+        let Conversation { originator, responder, protocol } = suspect.conversation;
+        table.add_row([
+            endpoint(originator, protocol),
+            endpoint(responder, protocol),
+            protocol_name(protocol),
+            number(suspect.packets),
+            number(suspect.packets_malicious),
+            number(suspect.first_malicious),
+            class(model, suspect.class).to_owned(),
+        ]);
+    }
+    right(&mut table, 3..6);
+    table
+}
+
+fn engines(summary: &Summary) -> Table {
+    let mut table = plain();
+    table.set_header(["engine", "packets", "ns a packet", "million a second"]);
+    for engine in &summary.engines {
+        let ns = engine.timing.ns_per_packet();
+        let rate = if ns > 0.0 { format!("{:.2}", 1000.0 / ns) } else { "-".to_owned() };
+        table.add_row([engine.name.to_owned(), number(engine.timing.packets), format!("{ns:.0}"), rate]);
+    }
+    right(&mut table, 1..4);
+    table
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+fn right(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// `name count` of those that are not 0.
+fn listed<const N: usize>(counts: [(&str, u64); N]) -> String {
+    let parts: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {}", number(*count))).collect();
+    parts.join(", ")
+}
+
+/// The number with a comma between groups of three digits.
+fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn class(model: &Model, class: u16) -> &str {
+    model.classes().get(usize::from(class)).map_or("unknown", String::as_str)
+}
+
+/// Address and port, or the address alone for a protocol without ports.
+fn endpoint((address, port): (IpAddr, u16), protocol: u8) -> String {
+    if matches!(protocol, treeline_ebpf::packet::TCP | treeline_ebpf::packet::UDP) {
+        SocketAddr::new(address, port).to_string()
+    } else {
+        address.to_string()
+    }
+}
+
+fn protocol_name(protocol: u8) -> String {
+    match protocol {
+        1 => "icmp".to_owned(),
+        2 => "igmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        47 => "gre".to_owned(),
+        50 => "esp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        132 => "sctp".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The summary for machines.
+pub fn json(path: &Path, summary: &Summary, notes: &[String], model: &Model) -> Value {
+    let counters: Map<_, _> =
+        Counter::ALL.iter().map(|counter| (counter.name().to_owned(), json!(summary.counters[*counter as usize]))).collect();
+    let suspects: Vec<_> = summary
+        .suspects
+        .iter()
+        .map(|suspect| {
+            let Conversation { originator, responder, protocol } = suspect.conversation;
+            json!({
+                "originator": { "address": originator.0, "port": originator.1 },
+                "responder": { "address": responder.0, "port": responder.1 },
+                "protocol": protocol,
+                "first_ns": suspect.first_ns,
+                "packets": suspect.packets,
+                "packets_malicious": suspect.packets_malicious,
+                "first_malicious_packet": suspect.first_malicious,
+                "first_malicious_frame": suspect.first_malicious_frame,
+                "verdict": class(model, suspect.class),
+            })
+        })
+        .collect();
+    let engines: Vec<_> = summary
+        .engines
+        .iter()
+        .map(|engine| {
+            json!({
+                "name": engine.name,
+                "packets": engine.timing.packets,
+                "ns_per_packet": engine.timing.ns_per_packet(),
+                "untaken": engine.untaken,
+                "retired": engine.retired,
+            })
+        })
+        .collect();
+    let divergence = summary.divergence.as_ref().map(|divergence| {
+        let differences: Vec<_> = divergence
+            .differences
+            .iter()
+            .map(|difference| json!({ "what": difference.what, "first": difference.first, "second": difference.second }))
+            .collect();
+        json!({ "engines": divergence.engines, "frame": divergence.frame.index, "time_ns": divergence.frame.time_ns, "differences": differences })
+    });
+    json!({
+        "capture": path.display().to_string(),
+        "frames": summary.frames,
+        "judged": summary.judged(),
+        "counters": counters,
+        "flows_malicious": summary.flows_malicious,
+        "malicious_flows": suspects,
+        "engines": engines,
+        "unavailable": notes,
+        "agreed": summary.agreed,
+        "incomplete": summary.incomplete,
+        "divergence": divergence,
+        "damage": summary.damage,
+    })
+}
+
+/// A packet for machines. Features come exact, as integers with 16 fractional bits, and as numbers.
+pub fn record(path: &Path, seen: &Seen<'_>, model: &Model) -> Value {
+    let (verdict, skip) = match seen.outcome {
+        Outcome::Judged(judged) => (Some(class(model, judged)), None),
+        Outcome::Skipped(skip) => (None, Some(skip.name())),
+    };
+    let fixed = seen.observation.and_then(|observation| observation.features);
+    #[expect(clippy::cast_precision_loss, reason = "the exact value stands beside it")]
+    let features: Option<Map<_, _>> = fixed.map(|fixed| {
+        feature::NAMES.iter().zip(fixed).map(|((name, _), value)| ((*name).to_owned(), json!(value as f64 / 65536.0))).collect()
+    });
+    json!({
+        "capture": path.display().to_string(),
+        "index": seen.frame.index,
+        "time_ns": seen.frame.time_ns,
+        "verdict": verdict,
+        "skip": skip,
+        "features": features,
+        "features_fixed": fixed,
+    })
+}
