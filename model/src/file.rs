@@ -15,7 +15,8 @@ use crate::{Error, Model, Node, Side, schema, shape};
 pub const FORMAT: &str = "treeline-model";
 /// The version read and written here.
 pub const VERSION: u64 = 1;
-/// Bytes a document may have. The largest tree takes less than 1 MiB.
+/// Bytes a document may have. The largest tree takes less than 1 MiB. Reading the worst document of this size takes about a hundred times
+/// as much memory.
 pub const BYTES_MAX: usize = 4 << 20;
 
 /// The model of `text`.
