@@ -16,6 +16,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Replay(Replay),
+    Bench(Bench),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.
@@ -69,6 +70,18 @@ pub struct Replay {
     /// What the programs do with malicious packets.
     #[arg(long, value_enum, default_value = "detect")]
     pub mode: Mode,
+}
+
+/// Measure what a packet costs in the kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`).
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Rounds; medians over them are printed.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+
+    /// Runs of a program a round.
+    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
 }
 
 const EXAMPLES: &str = "\

@@ -2,6 +2,8 @@
 
 mod arguments;
 
+mod bench;
+
 mod replay;
 
 mod report;
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
+        Command::Bench(options) => bench::run(options),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,95 @@
+//! `treeline bench`: what a packet costs in the kernel, as a ratio to what any flow tracker pays.
+//!
+//! The floor program reads the clock and looks up one flow; the classifier's program does everything. Both run over one packet by test-run,
+//! many times a call, in turn within each round; the medians and their ratio are printed.
+
+use std::process::ExitCode;
+
+use aya::maps::{HashMap, MapData};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use treeline_ebpf::tree::NODES_MAX;
+use treeline_ebpf::{Config, FEATURES, Node, Tree};
+use treeline_sim::engine::Hook;
+use treeline_sim::engine::kernel::{load, program};
+use treeline_sim::object;
+
+use crate::arguments;
+
+/// Depth of the tree the benchmark walks, as the paper's.
+const DEPTH: usize = 10;
+const FLOWS_MAX: u32 = 65_536;
+
+/// Measures and prints.
+pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let mut ebpf = load(&Config::default(), &full_tree(), FLOWS_MAX).map_err(|error| text(&error))?;
+    let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
+    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| text(&error))?;
+    // The floor program's key: all zero but the protocol, TCP.
+    let mut key = [0; 40];
+    key[36] = 6;
+    flows.insert(key, [0; 120], 0).map_err(|error| text(&error))?;
+
+    for name in [object::FLOOR, Hook::Xdp.program()] {
+        program::<Xdp>(&mut ebpf, name).map_err(|error| text(&error))?.load().map_err(|error| text(&error))?;
+    }
+    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program()).map_err(|error| text(&error))?.load().map_err(|error| text(&error))?;
+    let packet = packet();
+    let mut times = [const { Vec::new() }; 3];
+    // The first round warms up.
+    for round in 0..=options.rounds {
+        for (position, name) in [object::FLOOR, Hook::Xdp.program(), Hook::Tc.program()].into_iter().enumerate() {
+            let run = TestRunOptions { data_in: Some(&packet), repeat: options.repeat, ..TestRunOptions::new() };
+            let result = if name == Hook::Tc.program() {
+                program::<SchedClassifier>(&mut ebpf, name).map_err(|error| text(&error))?.test_run(run)
+            } else {
+                program::<Xdp>(&mut ebpf, name).map_err(|error| text(&error))?.test_run(run)
+            };
+            let time = result.map_err(|error| text(&error))?.duration.as_nanos();
+            if round > 0 {
+                times[position].push(u32::try_from(time).unwrap_or(u32::MAX));
+            }
+        }
+    }
+    let ratios = |position: usize| -> Vec<f64> {
+        times[position].iter().zip(&times[0]).map(|(time, floor)| f64::from(*time) / f64::from((*floor).max(1))).collect()
+    };
+    println!("one flow, a tree of depth {DEPTH}, medians of {} rounds of {} runs", options.rounds, options.repeat);
+    println!("  floor (clock, one look-up)  {:>5} ns a packet", median(&times[0]));
+    println!("  classifier, xdp             {:>5} ns a packet  {:.2} times the floor", median(&times[1]), median(&ratios(1)));
+    println!("  classifier, tc              {:>5} ns a packet  {:.2} times the floor", median(&times[2]), median(&ratios(2)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// A full binary tree: each packet passes [`DEPTH`] splits, over all features in turn.
+fn full_tree() -> Tree {
+    let inner = (1 << DEPTH) - 1;
+    let mut nodes = [Node::default(); NODES_MAX];
+    for (index, node) in nodes.iter_mut().enumerate().take(2 * inner + 1) {
+        *node = if index < inner {
+            let child = |side: usize| u16::try_from(2 * index + side).unwrap_or(0);
+            let feature = u16::try_from(index * 5 % FEATURES).unwrap_or(0);
+            Node::inner(feature, i64::try_from(index % 97).unwrap_or(0) << 20, child(1), child(2))
+        } else {
+            Node::leaf(0)
+        };
+    }
+    Tree { nodes }
+}
+
+/// An established connection's data segment: Ethernet, IPv4, TCP with ACK, 200 bytes of IP.
+fn packet() -> [u8; 214] {
+    let mut packet = [0; 214];
+    packet[12..14].copy_from_slice(&[0x08, 0x00]);
+    packet[14..24].copy_from_slice(&[0x45, 0, 0, 200, 0, 0, 0, 0, 64, 6]);
+    packet[26..34].copy_from_slice(&[198, 18, 0, 1, 198, 18, 0, 2]);
+    packet[34..38].copy_from_slice(&[0xc0, 0, 0x01, 0xbb]);
+    packet[46..48].copy_from_slice(&[0x50, 0x10]);
+    packet
+}
