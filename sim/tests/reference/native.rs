@@ -187,8 +187,6 @@ fn small_timeouts() -> Config {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
-
     #[test]
     fn any_sequence_of_frames_leaves_the_same_flows_and_features(
         plan in plans(),
