@@ -307,3 +307,17 @@ fn the_generated_sequences_reach_every_reason_and_every_event() {
     let judged_count = counts[Counter::Benign as usize] + counts[Counter::Malicious as usize];
     assert!(ambiguous_count * 100 < judged_count, "{ambiguous_count} of {judged_count} ambiguous");
 }
+
+#[test]
+fn a_threshold_off_the_grid_is_ambiguous_where_its_floor_decides_otherwise() {
+    // Gaps 0, 0, 5: a deviation of 10/9 ns, 72,817.78 units, which fixed point makes 72,818 (the mean of 5/3 rounds down).
+    for (units, expected) in [(72_817.7, false), (72_817.9, true), (72_818.5, false)] {
+        let split = FloatNode::Split { feature: 10, threshold: units / 65_536.0, left: 1, right: 1 };
+        let tree = FloatTree::new(vec![split, FloatNode::Leaf { class: 0 }]).expect("a tree");
+        let mut reference = Reference::new(Config::default(), tree);
+        let bytes = crate::recipe::Recipe::default().bytes();
+        let [_, _, last] = [7, 7, 12].map(|time_ns| reference.judge(&Frame { time_ns, bytes: bytes.clone(), ..Frame::default() }));
+        assert_eq!(last.ambiguous, expected, "threshold of {units} units");
+        assert!(last.observation.expect("a whole packet").features[10].admits(72_818));
+    }
+}
