@@ -40,8 +40,8 @@ impl Feature {
         self.real.nearest()
     }
 
-    /// How far the fixed-point value may lie below and above the real number, in units of 2^-16; together less than 1 for a mean and
-    /// less than 2 for a deviation, but for an f64 error below 2^-33.
+    /// How far the fixed-point value may lie below and above the real number, in units of 2^-16; together less than 1 for a mean, which leaves
+    /// it one value, and less than 2 for a deviation.
     #[must_use]
     pub fn bounds(self) -> (f64, f64) {
         (self.below, self.above)

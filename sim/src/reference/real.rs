@@ -5,9 +5,8 @@
 
 /// 2^-50: no mean and no deviation of a flow is further than this from the true one, in the feature's own unit.
 ///
-/// Each operation below loses less than 2^-102 of its largest operand: it rounds only numbers that are rests already. Means and terms of a
-/// deviation are below 2^43 (ns; 7,200 s is less), their sums below 2^48 (`docs/classifier.md`), so a term loses less than 2^-58, a step of
-/// the sum less than 2^-54, n of both divided by n no more than the two together, the division less than 2^-58.
+/// Each operation below loses less than 2^-102 of its largest operand, for it rounds only rests. `docs/classifier.md`, "The bound between
+/// fixed point and real numbers", adds that up to less than 2^-53.
 pub(super) const ERROR: f64 = 4.0 * f64::EPSILON;
 
 /// Fixed-point units per whole: 16 fractional bits.
