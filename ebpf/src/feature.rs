@@ -24,6 +24,7 @@ pub const NAMES: [(&str, &str); FEATURES] = [
 ];
 
 /// The feature vector of one packet. All values are non-negative and below 2^59 (the flow's bounds).
+#[repr(transparent)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features {
     slots: [i64; SLOTS],
