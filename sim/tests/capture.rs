@@ -119,7 +119,7 @@ fn other_files_are_refused_by_their_first_bytes() {
 
 #[test]
 fn missing_file_is_an_error_with_its_path() {
-    let Err(error) = Capture::open("no/such/file.pcap".as_ref()) else { panic!("opened") };
+    let error = Capture::open("no/such/file.pcap".as_ref()).expect_err("no such file");
     assert!(matches!(error, CaptureError::Open { .. }));
     assert_eq!(error.to_string(), "no/such/file.pcap: cannot open the capture");
 }
@@ -440,6 +440,13 @@ fn dash_is_standard_input() {
     let output = inner.wait_with_output().expect("an end");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
+#[test]
+fn a_capture_can_be_read_on_another_thread() {
+    let file = [pcap(1), record(0, 0, 1, b"a")].concat();
+    let capture = Capture::from_reader(Cursor::new(file), "test").expect("a capture");
+    assert_eq!(std::thread::spawn(|| capture.count()).join().expect("a thread"), 1);
 }
 
 #[test]
