@@ -193,9 +193,11 @@ fn longest_record_is_read_and_a_longer_one_is_damage() {
         matches!(error, CaptureError::LengthField { offset, length, .. } if offset == offset_expected && length == RECORD_LENGTH_MAX + 1),
         "{error}"
     );
-    // The same with all its bytes there.
-    let file = [pcap(1), record(0, 0, 0, &vec![7; RECORD_LENGTH_MAX as usize + 1])].concat();
-    assert!(matches!(damaged(&file), (0, CaptureError::LengthField { offset: 24, .. })));
+    // The same with all its bytes there, and at hand: the first record made the buffer larger than the limit.
+    let lengths = [RECORD_LENGTH_MAX, 200_000, 100_000, RECORD_LENGTH_MAX + 1];
+    let records = lengths.into_iter().flat_map(|length| record(0, 0, 0, &vec![7; length as usize]));
+    let file: Vec<u8> = pcap(1).into_iter().chain(records).collect();
+    assert!(matches!(damaged(&file), (3, CaptureError::LengthField { .. })));
 }
 
 #[test]
