@@ -72,8 +72,8 @@ pub enum CaptureError {
 
     /// A length field holds a value that no sound file has.
     #[error(
-        "{}: frame {frame_index}: {what} at byte {offset} claims {length} bytes, {length_min} to {length_max} in steps of {step} are possible",
-        path.display()
+        "{}: frame {frame_index}: {what} at byte {offset} claims {length} bytes, possible are {length_min} to {length_max}{}",
+        path.display(), if *step > 1 { format!(", multiples of {step}") } else { String::new() }
     )]
     LengthField {
         /// The file, or the name given to the reader.

@@ -175,3 +175,92 @@ pub fn unsupported_name(number: u32) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHERS: [Link; 6] = [Link::Ip, Link::Ipv4, Link::Ipv6, Link::Sll, Link::Sll2, Link::Null];
+
+    /// The packet as Ethernet must be these addresses, this type and this payload, 100 bytes more on the wire.
+    fn check(link: Link, packet: &[u8], source: [u8; 6], ethertype: u16, payload: &[u8]) {
+        let mut bytes = vec![0xee; 3];
+        let original_length = u32::try_from(packet.len()).expect("short") + 100;
+        let length = link.write_ethernet(packet, original_length, &mut bytes);
+        let expected = [&[0; 6][..], &source, &ethertype.to_be_bytes(), payload].concat();
+        assert_eq!(bytes, expected, "{link:?} {packet:02x?}");
+        assert_eq!(length as usize, expected.len() + 100, "{link:?} {packet:02x?}");
+    }
+
+    #[test]
+    fn ethernet_frames_stay_as_they_are() {
+        for length in 0..20 {
+            let packet: Vec<u8> = (0..length).collect();
+            let mut bytes = vec![0xee; 3];
+            assert_eq!(Link::Ethernet.write_ethernet(&packet, 7, &mut bytes), 7);
+            assert_eq!(bytes, packet);
+        }
+    }
+
+    #[test]
+    fn raw_ip_takes_its_type_from_the_version_or_the_link_type() {
+        for (packet, ethertype) in [(&[0x45, 1][..], 0x0800), (&[0x60, 1], 0x86dd), (&[0x4f], 0x0800), (&[0x30], 0), (&[], 0)] {
+            check(Link::Ip, packet, [0; 6], ethertype, packet);
+            check(Link::Ipv4, packet, [0; 6], 0x0800, packet);
+            check(Link::Ipv6, packet, [0; 6], 0x86dd, packet);
+        }
+    }
+
+    #[test]
+    fn cooked_packets_keep_their_protocol_and_a_sender_of_six_bytes() {
+        for ethertype in [0x0800, 0x86dd, 0x8100, 0x0806, 0x0004, 0x0001, 0] {
+            let [high, low] = u16::to_be_bytes(ethertype);
+            for (length, source) in [(6, [1, 2, 3, 4, 5, 6]), (0, [0; 6]), (4, [0; 6]), (8, [0; 6])] {
+                let packet = [0, 4, 0, 1, 0, length, 1, 2, 3, 4, 5, 6, 7, 8, high, low, 0x45];
+                check(Link::Sll, &packet, source, ethertype, &[0x45]);
+                let packet = [high, low, 0, 0, 0, 0, 0, 2, 0, 1, 4, length, 1, 2, 3, 4, 5, 6, 7, 8, 0x45];
+                check(Link::Sll2, &packet, source, ethertype, &[0x45]);
+            }
+        }
+    }
+
+    #[test]
+    fn address_families_are_read_in_both_byte_orders() {
+        let ipv6 = [10, 23, 24, 28, 30].map(|family| (family, 0x86dd));
+        for (family, ethertype) in ipv6.into_iter().chain([(2_u32, 0x0800), (0, 0), (7, 0), (0x0200, 0), (0x0101_0101, 0)]) {
+            for header in [family.to_le_bytes(), family.to_be_bytes()] {
+                check(Link::Null, &[&header[..], &[0x45]].concat(), [0; 6], ethertype, &[0x45]);
+            }
+        }
+    }
+
+    #[test]
+    fn packet_shorter_than_its_link_header_is_a_frame_of_type_zero() {
+        for link in OTHERS {
+            for length in 0..link.header_length() {
+                let mut bytes = Vec::new();
+                let length = link.write_ethernet(&vec![8; length], 60, &mut bytes);
+                assert_eq!(bytes, [0; ETHERNET_HEADER_LENGTH], "{link:?}");
+                assert_eq!(length as usize, 60 - link.header_length() + ETHERNET_HEADER_LENGTH);
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_on_the_wire_saturate() {
+        for link in OTHERS {
+            let packet = vec![0; link.header_length()];
+            assert_eq!(link.write_ethernet(&packet, 0, &mut Vec::new()), 14, "{link:?}");
+            let longest = link.write_ethernet(&packet, u32::MAX, &mut Vec::new());
+            let expected = (u64::from(u32::MAX) + 14 - link.header_length() as u64).min(u32::MAX.into());
+            assert_eq!(u64::from(longest), expected, "{link:?}");
+        }
+    }
+
+    #[test]
+    fn no_supported_link_type_is_named_as_unsupported() {
+        for number in 0..1000 {
+            assert!(Link::from_number(number).is_none() || unsupported_name(number).is_none(), "{number}");
+        }
+    }
+}

@@ -22,16 +22,20 @@
 //! | other link types than Ethernet | an Ethernet header instead, see [`link`] |
 //!
 //! Damage ends the reading: the frames before it come first, then one [`CaptureError`] that says where, then the end.
-//! Inside a compressed file the last 16 KiB before the damage may be lost, as the decompressor never hands them over.
+//! Inside a compressed file the bytes just before the damage may be lost, as the decompressor never hands them over: at
+//! most 16 KiB with gzip, and with zstd the block that is damaged, at most 128 KiB. A wrong byte that still decompresses
+//! is noticed by the checksum at the end of the file only, and not at all if the file has none.
 //!
 //! What is not here: parsing of packets, writing of captures, and live interfaces.
 
+mod clock;
 pub mod error;
 pub mod link;
 mod pcap;
 mod pcapng;
 mod stream;
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -115,6 +119,13 @@ impl Capture {
     #[must_use]
     pub fn frames_count(&self) -> u64 {
         self.stream.frame_index
+    }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames_count = self.frames_count();
+        formatter.debug_struct("Capture").field("frames_count", &frames_count).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 
