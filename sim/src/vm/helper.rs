@@ -163,7 +163,7 @@ impl Session {
 
 /// An argument of 32 bits: the upper half does not count.
 fn word(argument: u64) -> usize {
-    (argument & u64::from(u32::MAX)) as usize
+    usize::try_from(argument & u64::from(u32::MAX)).expect("32 bits fit")
 }
 
 fn map_lookup_elem(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
