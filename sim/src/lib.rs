@@ -3,6 +3,7 @@
 //! The modules follow the straight line: a capture gives frames, engines judge them, the oracle compares, the replay drives all three.
 
 pub mod frame;
+pub mod vm;
 
 pub mod capture;
 

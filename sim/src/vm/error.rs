@@ -1,0 +1,155 @@
+//! What can go wrong in the VM: an object it cannot take, an instruction it will not run, a run that did what the kernel forbids.
+
+use thiserror::Error;
+
+/// Why the VM did not load or did not finish a program.
+#[derive(Debug, Error)]
+pub enum VmError {
+    /// The bytes are no BPF ELF object, or its relocation failed.
+    #[error("cannot read the BPF object: {text}")]
+    Object {
+        /// The parser's words.
+        text: String,
+    },
+    /// The object has no program of that name.
+    #[error("no program `{program}` in the object, which has: {known}")]
+    NoProgram {
+        /// The name asked for.
+        program: String,
+        /// The names there are, comma-separated.
+        known: String,
+    },
+    /// The program's type has no context here (XDP, TC and socket filters do).
+    #[error("program `{program}` is of type {section}, the VM runs XDP, TC and socket filter programs")]
+    ProgramType {
+        /// The program.
+        program: String,
+        /// Its section kind.
+        section: String,
+    },
+    /// A map of a kind or shape that the VM does not have.
+    #[error("map `{map}`: {reason}")]
+    MapShape {
+        /// The map.
+        map: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name in [`Options`](super::Options) that the object does not have.
+    #[error("the object has no {what} `{name}`")]
+    Unknown {
+        /// What was named: a map or a global.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The VM does not run this instruction, because rbpf would run it wrongly.
+    #[error("program `{program}`, instruction {instruction} `{text}`: {reason}")]
+    Refused {
+        /// The program.
+        program: String,
+        /// Index in the relocated program, in 8-byte slots, as the verifier's log counts.
+        instruction: usize,
+        /// The instruction, disassembled.
+        text: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// The program as a whole does not fit the engine.
+    #[error("program `{program}`: {reason}")]
+    Program {
+        /// The program.
+        program: String,
+        /// Why it is refused.
+        reason: String,
+    },
+    /// The run did what the kernel's verifier would have forbidden, or exceeded a limit.
+    #[error("program `{program}`, instruction {instruction} `{text}`: {fault}")]
+    Fault {
+        /// The program.
+        program: String,
+        /// Index in the relocated program, in 8-byte slots.
+        instruction: usize,
+        /// The instruction, disassembled.
+        text: String,
+        /// What it did.
+        fault: Fault,
+    },
+    /// The packet does not fit the VM's packet buffer.
+    #[error("a packet of {length} bytes, the VM was made for at most {length_max}")]
+    PacketLength {
+        /// Bytes given.
+        length: usize,
+        /// Bytes possible, see [`Options::packet_length_max`](super::Options::packet_length_max).
+        length_max: usize,
+    },
+    /// The system gave no memory where the program needs it.
+    #[error("no {length} bytes of memory {place}: {text}")]
+    Memory {
+        /// Bytes asked for.
+        length: usize,
+        /// Where it has to lie.
+        place: &'static str,
+        /// The system's words.
+        text: String,
+    },
+    /// A map operation from the host that the map answered with an error number, as the kernel would.
+    #[error("map `{map}`: error {errno}")]
+    MapOperation {
+        /// The map.
+        map: String,
+        /// Linux's error number, positive.
+        errno: i32,
+    },
+}
+
+/// What a run did wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// A load or store of at least one byte that is not the program's.
+    #[error("out of bounds {access} at {address:#x}, {size} bytes")]
+    OutOfBounds {
+        /// `load` or `store`.
+        access: &'static str,
+        /// The address that failed; for the last byte of a wide access, that byte's address.
+        address: u64,
+        /// Bytes tested at that address.
+        size: usize,
+    },
+    /// A load or store beyond the 512 bytes below the frame pointer.
+    #[error("out of bounds of the frame's stack")]
+    OutOfStack,
+    /// A pointer given to a helper that does not hold so many bytes.
+    #[error("helper argument {argument} points to {address:#x}, where {size} bytes are not the program's")]
+    Pointer {
+        /// 1 for r1.
+        argument: u8,
+        /// The pointer.
+        address: u64,
+        /// Bytes the helper would have touched.
+        size: usize,
+    },
+    /// A helper wants a map and got something else.
+    #[error("helper argument 1 is {value:#x}, no map")]
+    NoMap {
+        /// The value of r1.
+        value: u64,
+    },
+    /// The program ran longer than [`Options::instructions_max`](super::Options::instructions_max).
+    #[error("more than {limit} instructions")]
+    InstructionLimit {
+        /// The limit.
+        limit: u64,
+    },
+    /// The run looked up more different entries of one map than it has windows.
+    #[error("more than {windows} entries of map number {map} open in one run; raise `Options::windows`")]
+    Windows {
+        /// Position of the map by name.
+        map: usize,
+        /// Windows of that map.
+        windows: usize,
+    },
+    /// rbpf stopped for a reason of its own.
+    #[error("the interpreter stopped here")]
+    Interpreter,
+}

@@ -1,0 +1,152 @@
+//! Functions: a program's subprograms, in an order in which no call goes backwards, and how far apart their frames lie.
+
+use super::VmError;
+use super::instruction::{CALL, LD_IMM64, is_end, is_jump, target};
+use super::lower::Refusal;
+use super::provenance::{Depth, STACK};
+use rbpf::ebpf::Insn;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// Splits a program into its functions, the main program first, every caller before those it calls.
+pub(super) fn split(program: &[Insn], refuse: &Refusal) -> Result<Vec<Range<usize>>, VmError> {
+    let mut entries = BTreeSet::from([0]);
+    let mut starts = vec![false; program.len()];
+    let mut index = 0;
+    while let Some(insn) = program.get(index) {
+        starts[index] = true;
+        if insn.opc == CALL && insn.src == 1 {
+            let entry = target(index, insn).filter(|entry| *entry < program.len());
+            entries.insert(entry.ok_or_else(|| refuse.at(index, "the call leaves the program"))?);
+        }
+        index += if insn.opc == LD_IMM64 { 2 } else { 1 };
+    }
+    let bounds: Vec<usize> = entries.into_iter().chain([program.len()]).collect();
+    let functions: Vec<Range<usize>> = bounds.windows(2).map(|pair| pair[0]..pair[1]).collect();
+    for function in &functions {
+        check_bounds(program, function, &starts, refuse)?;
+    }
+    order(program, &functions, refuse)
+}
+
+/// Every jump stays in its function and hits an instruction's start; control never falls out of the end.
+fn check_bounds(program: &[Insn], function: &Range<usize>, starts: &[bool], refuse: &Refusal) -> Result<(), VmError> {
+    let mut last = function.start;
+    for index in function.clone().filter(|index| starts[*index]) {
+        let insn = &program[index];
+        last = index;
+        if is_jump(insn) && !target(index, insn).is_some_and(|target| function.contains(&target) && starts[target]) {
+            return Err(refuse.at(index, "the jump leaves its function or hits the middle of an instruction"));
+        }
+        if insn.opc == LD_IMM64 && (!function.contains(&(index + 1)) || program[index + 1].opc != 0) {
+            return Err(refuse.at(index, "its second half is missing"));
+        }
+    }
+    if !starts[function.start] {
+        return Err(refuse.at(function.start, "a call hits the middle of an instruction"));
+    }
+    if !is_end(&program[last]) {
+        return Err(refuse.at(last, "control falls out of the function's end"));
+    }
+    Ok(())
+}
+
+fn position(functions: &[Range<usize>], index: usize) -> usize {
+    functions.iter().position(|function| function.start == index).expect("every call target starts a function")
+}
+
+/// The functions that `function` calls, with the calling instruction.
+pub(super) fn calls<'a>(
+    program: &'a [Insn],
+    functions: &'a [Range<usize>],
+    function: &Range<usize>,
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    function.clone().filter_map(move |index| {
+        let insn = &program[index];
+        (insn.opc == CALL && insn.src == 1).then(|| (index, position(functions, target(index, insn).unwrap_or(0))))
+    })
+}
+
+/// Callers before callees: the reverse of the order in which a depth-first walk leaves the functions.
+fn order(program: &[Insn], functions: &[Range<usize>], refuse: &Refusal) -> Result<Vec<Range<usize>>, VmError> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        Open,
+        Done,
+    }
+    let mut marks = vec![Mark::New; functions.len()];
+    let mut left = Vec::new();
+    let mut path = vec![(0, calls(program, functions, &functions[0]).collect::<Vec<_>>())];
+    marks[0] = Mark::Open;
+    while let Some((function, open_calls)) = path.last_mut() {
+        let Some((site, callee)) = open_calls.pop() else {
+            marks[*function] = Mark::Done;
+            left.push(functions[*function].clone());
+            path.pop();
+            continue;
+        };
+        match marks[callee] {
+            Mark::New => {
+                marks[callee] = Mark::Open;
+                path.push((callee, calls(program, functions, &functions[callee]).collect()));
+            }
+            Mark::Open => return Err(refuse.at(site, "recursion: rbpf cannot call backwards")),
+            Mark::Done => {}
+        }
+    }
+    left.reverse();
+    Ok(left)
+}
+
+/// The kernel's limit on nested frames, the main program's included.
+const FRAMES_MAX: usize = 8;
+
+/// How many bytes each function's frame takes, with eight to spare for `lower` where they fit; refuses programs whose frames
+/// would overlap. `functions` are in call order.
+pub(super) fn frames(program: &[Insn], functions: &[Range<usize>], depths: &[Depth], refuse: &Refusal) -> Result<Vec<Frame>, VmError> {
+    let mut frames: Vec<Frame> = depths
+        .iter()
+        .map(|depth| {
+            let used = if depth.is_open { STACK } else { depth.bytes.min(STACK) };
+            Frame { used: (used + 7) / 8 * 8, spare: 0 }
+        })
+        .collect();
+    // Two passes: without spare bytes it must fit; with them in every frame it may.
+    check_chain(program, functions, &frames, refuse)?;
+    let mut roomy = frames.clone();
+    for frame in &mut roomy {
+        frame.spare = 8;
+    }
+    if check_chain(program, functions, &roomy, refuse).is_ok() {
+        frames = roomy;
+    }
+    Ok(frames)
+}
+
+/// A function's part of the stack, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    /// What its own instructions use.
+    pub(super) used: i32,
+    /// Below that, for `lower`.
+    pub(super) spare: i32,
+}
+
+fn check_chain(program: &[Insn], functions: &[Range<usize>], frames: &[Frame], refuse: &Refusal) -> Result<(), VmError> {
+    // Bytes above each function's frame at most, and frames down to it: in call order every caller is final when it is reached.
+    let mut above = vec![(0, 1); functions.len()];
+    for (number, function) in functions.iter().enumerate() {
+        let below = above[number].0 + frames[number].used + frames[number].spare;
+        if below > STACK {
+            return Err(refuse.at(function.start, &format!("the stack of the functions called needs {below} bytes, there are {STACK}")));
+        }
+        for (site, callee) in calls(program, functions, function) {
+            above[callee] = (above[callee].0.max(below), above[callee].1.max(above[number].1 + 1));
+            if above[callee].1 > FRAMES_MAX {
+                return Err(refuse.at(site, "calls nest more than eight frames deep"));
+            }
+        }
+    }
+    Ok(())
+}

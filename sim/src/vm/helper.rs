@@ -1,0 +1,265 @@
+//! Helpers: the functions a program calls by number, with the kernel's results; and three of the VM's own, called by
+//! instructions that `lower` adds.
+//!
+//! rbpf takes plain functions, so a run leaves a pointer to its [`Session`] in a thread-local. A helper that finds a fault ends
+//! the run by unwinding through rbpf (no panic message: the hook is not called), so nothing runs after a fault.
+//! By convention of `lower`, r5 holds the index of the calling instruction.
+
+use super::Fault;
+use super::context::Hook;
+use super::map::{Map, Miss};
+use super::memory::Piece;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// The kernel's helpers that the VM has, by number.
+pub(super) const PROVIDED: [(i32, rbpf::ebpf::Helper); 10] = [
+    (1, map_lookup_elem),
+    (2, map_update_elem),
+    (3, map_delete_elem),
+    (5, ktime_get_ns),
+    (8, get_smp_processor_id),
+    (26, skb_load_bytes),
+    (39, skb_pull_data),
+    (125, ktime_get_ns), // ktime_get_boot_ns
+    (160, ktime_get_ns), // ktime_get_coarse_ns
+    (208, ktime_get_ns), // ktime_get_tai_ns
+];
+
+/// Tells the session where the stack ends: r5 is the main program's frame pointer.
+pub(super) const ENTER: i32 = 0x4000_0000;
+/// Ends the run, because instruction r5 would leave its frame.
+pub(super) const TRAP: i32 = 0x4000_0001;
+/// Charges two to the power of (number minus this) instructions.
+pub(super) const METER: i32 = 0x4000_0100;
+
+/// The VM's own helpers.
+pub(super) fn own() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
+    let meters: [rbpf::ebpf::Helper; 16] = [
+        meter::<0>,
+        meter::<1>,
+        meter::<2>,
+        meter::<3>,
+        meter::<4>,
+        meter::<5>,
+        meter::<6>,
+        meter::<7>,
+        meter::<8>,
+        meter::<9>,
+        meter::<10>,
+        meter::<11>,
+        meter::<12>,
+        meter::<13>,
+        meter::<14>,
+        meter::<15>,
+    ];
+    [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap)].into_iter().chain((METER..).zip(meters))
+}
+
+/// A map's handle in a register: an address that no memory has, plus the map's number.
+pub(super) fn handle(map: usize) -> u64 {
+    HANDLE | map as u64
+}
+
+const HANDLE: u64 = 0x00ba_d0ad_0000_0000;
+const ENOMEM: i32 = 12;
+const EFAULT: i32 = 14;
+const STACK_LENGTH: u64 = rbpf::ebpf::STACK_SIZE as u64;
+
+thread_local! {
+    static SESSION: Cell<*mut Session> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// What helpers work on, and all that a run changes.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) maps: Vec<Map>,
+    pub(super) hook: Hook,
+    pub(super) context: Piece,
+    pub(super) packet: Piece,
+    pub(super) now_ns: u64,
+    pub(super) instructions_max: u64,
+    pub(super) instructions_left: i64,
+    pub(super) stack_end: u64,
+    /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+/// A fault found by a helper; `site` is the calling instruction, if it is known.
+pub(super) struct Stop {
+    pub(super) site: Option<usize>,
+    pub(super) fault: Fault,
+}
+
+/// Calls `run` with the session in reach of the helpers. `Err` is a helper's fault; other panics go on.
+pub(super) fn during<R>(session: &mut Session, run: impl FnOnce() -> R) -> Result<R, Stop> {
+    let outer = SESSION.replace(std::ptr::from_mut(session));
+    let result = catch_unwind(AssertUnwindSafe(run));
+    SESSION.set(outer);
+    result.map_err(|payload| match payload.downcast::<Stop>() {
+        Ok(stop) => *stop,
+        Err(other) => resume_unwind(other),
+    })
+}
+
+fn with<R>(work: impl FnOnce(&mut Session) -> R) -> R {
+    let session = SESSION.get();
+    assert!(!session.is_null(), "a helper was called outside of a run");
+    // SAFETY: `during` set the pointer from a `&mut` that it holds for the whole run; rbpf calls one helper at a time and
+    // helpers do not call each other, so no second reference exists.
+    work(unsafe { &mut *session })
+}
+
+fn stop(site: u64, fault: Fault) -> ! {
+    resume_unwind(Box::new(Stop { site: usize::try_from(site).ok(), fault }))
+}
+
+fn errno(number: i32) -> u64 {
+    i64::from(-number).cast_unsigned()
+}
+
+fn result(done: Result<(), i32>) -> u64 {
+    done.map_or_else(errno, |()| 0)
+}
+
+impl Session {
+    fn map_number(&self, value: u64, site: u64) -> usize {
+        let number = usize::try_from(value ^ HANDLE).unwrap_or(usize::MAX);
+        if number >= self.maps.len() {
+            stop(site, Fault::NoMap { value });
+        }
+        number
+    }
+
+    /// The address as a pointer, after making sure that `length` bytes there are the program's.
+    fn pointer(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
+        let in_stack = address >= self.stack_end - STACK_LENGTH && address <= self.stack_end && length as u64 <= self.stack_end - address;
+        if !in_stack
+            && !self.packet.holds(address, length)
+            && !self.context.holds(address, length)
+            && !self.maps.iter().any(|map| map.holds(address, length))
+        {
+            stop(site, Fault::Pointer { argument, address, size: length });
+        }
+        std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
+    }
+
+    fn copy(&self, into: &mut Vec<u8>, argument: u8, address: u64, length: usize, site: u64) {
+        let source = self.pointer(argument, address, length, site);
+        // SAFETY: `pointer` made sure that `length` bytes are there, in memory that lives as long as the run; `into` is the
+        // host's own.
+        let bytes = unsafe { std::slice::from_raw_parts(source, length) };
+        into.clear();
+        into.extend_from_slice(bytes);
+    }
+
+    fn take_key(&mut self, map: usize, address: u64, site: u64) -> Vec<u8> {
+        let mut key = std::mem::take(&mut self.key);
+        self.copy(&mut key, 2, address, self.maps[map].shape().key_size, site);
+        key
+    }
+}
+
+/// An argument of 32 bits: the upper half does not count.
+fn word(argument: u64) -> usize {
+    usize::try_from(argument & u64::from(u32::MAX)).expect("32 bits fit")
+}
+
+fn map_lookup_elem(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
+    with(|session| {
+        let number = session.map_number(map, site);
+        let key = session.take_key(number, key, site);
+        let found = session.maps[number].open(&key);
+        session.key = key;
+        match found {
+            Ok(address) => address,
+            Err(Miss::Absent) => 0,
+            Err(Miss::Windows(windows)) => stop(site, Fault::Windows { map: number, windows }),
+        }
+    })
+}
+
+fn map_update_elem(map: u64, key: u64, value: u64, flags: u64, site: u64) -> u64 {
+    with(|session| {
+        let number = session.map_number(map, site);
+        let key = session.take_key(number, key, site);
+        let mut bytes = std::mem::take(&mut session.value);
+        session.copy(&mut bytes, 3, value, session.maps[number].shape().value_size, site);
+        let done = session.maps[number].put(&key, &bytes, flags);
+        (session.key, session.value) = (key, bytes);
+        result(done)
+    })
+}
+
+fn map_delete_elem(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
+    with(|session| {
+        let number = session.map_number(map, site);
+        let key = session.take_key(number, key, site);
+        let done = session.maps[number].remove(&key);
+        session.key = key;
+        result(done)
+    })
+}
+
+fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    with(|session| session.now_ns)
+}
+
+fn get_smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    0
+}
+
+/// As `bpf_skb_load_bytes`: out of range answers EFAULT and zeroes the buffer.
+fn skb_load_bytes(context: u64, offset: u64, to: u64, length: u64, site: u64) -> u64 {
+    with(|session| {
+        session.expect_context(context, site);
+        let (offset, length) = (word(offset), word(length));
+        let target = session.pointer(3, to, length, site);
+        let packet = session.packet.bytes();
+        if let Some(source) = offset.checked_add(length).and_then(|end| packet.get(offset..end)) {
+            // SAFETY: `pointer` made sure of `length` bytes at the target; they may lie in the packet itself, hence `copy`.
+            unsafe { std::ptr::copy(source.as_ptr(), target, length) };
+            0
+        } else {
+            // SAFETY: `pointer` made sure of `length` bytes at the target.
+            unsafe { std::ptr::write_bytes(target, 0, length) };
+            errno(EFAULT)
+        }
+    })
+}
+
+/// As `bpf_skb_pull_data`: all bytes are linear here, so it only refuses lengths beyond the packet.
+fn skb_pull_data(context: u64, length: u64, _: u64, _: u64, site: u64) -> u64 {
+    with(|session| {
+        session.expect_context(context, site);
+        if word(length) > session.packet.length() { errno(ENOMEM) } else { 0 }
+    })
+}
+
+impl Session {
+    fn expect_context(&self, address: u64, site: u64) {
+        if address != self.context.address() {
+            stop(site, Fault::Pointer { argument: 1, address, size: self.hook.context_length() });
+        }
+    }
+}
+
+fn enter(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
+    with(|session| session.stack_end = frame);
+    0
+}
+
+fn trap(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
+    stop(site, Fault::OutOfStack)
+}
+
+fn meter<const SHIFT: u32>(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    with(|session| {
+        session.instructions_left -= 1 << SHIFT;
+        if session.instructions_left < 0 {
+            resume_unwind(Box::new(Stop { site: None, fault: Fault::InstructionLimit { limit: session.instructions_max } }));
+        }
+    });
+    0
+}

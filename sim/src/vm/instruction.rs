@@ -1,0 +1,210 @@
+//! One BPF instruction: its fields by name, which registers it reads and writes, and its text for messages.
+//!
+//! Numbers are those of RFC 9669. What is not here: meaning, which belongs to `lower`.
+
+use rbpf::ebpf::Insn;
+
+pub(super) const LD: u8 = 0x00;
+pub(super) const LDX: u8 = 0x01;
+pub(super) const ST: u8 = 0x02;
+pub(super) const STX: u8 = 0x03;
+pub(super) const ALU: u8 = 0x04;
+pub(super) const JMP: u8 = 0x05;
+pub(super) const JMP32: u8 = 0x06;
+pub(super) const ALU64: u8 = 0x07;
+
+/// Bit 3: the second operand is a register.
+pub(super) const X: u8 = 0x08;
+
+pub(super) const MODE_MEM: u8 = 0x60;
+pub(super) const MODE_MEMSX: u8 = 0x80;
+pub(super) const MODE_ATOMIC: u8 = 0xc0;
+
+pub(super) const LD_IMM64: u8 = 0x18;
+pub(super) const ADD: u8 = 0x00;
+pub(super) const SUB: u8 = 0x10;
+pub(super) const DIV: u8 = 0x30;
+pub(super) const OR: u8 = 0x40;
+pub(super) const AND: u8 = 0x50;
+pub(super) const LSH: u8 = 0x60;
+pub(super) const NEG: u8 = 0x80;
+pub(super) const MOD: u8 = 0x90;
+pub(super) const XOR: u8 = 0xa0;
+pub(super) const MOV: u8 = 0xb0;
+pub(super) const ARSH: u8 = 0xc0;
+pub(super) const END: u8 = 0xd0;
+
+pub(super) const JA: u8 = 0x05;
+pub(super) const GOTOL: u8 = 0x06;
+pub(super) const CALL: u8 = 0x85;
+pub(super) const EXIT: u8 = 0x95;
+pub(super) const JCOND: u8 = 0xe0;
+
+pub(super) const FETCH: i32 = 0x01;
+pub(super) const XCHG: i32 = 0xe1;
+pub(super) const CMPXCHG: i32 = 0xf1;
+
+/// The stack pointer.
+pub(super) const FRAME: u8 = 10;
+
+/// A set of registers, one bit each.
+pub(super) type Registers = u16;
+
+/// The set of one register.
+pub(super) fn only(register: u8) -> Registers {
+    1 << register
+}
+
+/// Instruction class.
+pub(super) fn class(insn: &Insn) -> u8 {
+    insn.opc & 0x07
+}
+
+/// Operation of an ALU or jump instruction.
+pub(super) fn operation(insn: &Insn) -> u8 {
+    insn.opc & 0xf0
+}
+
+/// Addressing mode of a load or store.
+pub(super) fn mode(insn: &Insn) -> u8 {
+    insn.opc & 0xe0
+}
+
+/// Bytes that a load or store touches.
+pub(super) fn size(insn: &Insn) -> u8 {
+    match insn.opc & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// Whether control may go elsewhere than to the next instruction: jumps, conditional or not, without calls and exits.
+pub(super) fn is_jump(insn: &Insn) -> bool {
+    matches!(class(insn), JMP | JMP32) && !matches!(insn.opc, CALL | EXIT) && operation(insn) != 0x80 && operation(insn) != 0x90
+}
+
+/// Whether control never reaches the next instruction.
+pub(super) fn is_end(insn: &Insn) -> bool {
+    matches!(insn.opc, JA | GOTOL | EXIT)
+}
+
+/// Where a jump or a call of a local function at `index` leads.
+pub(super) fn target(index: usize, insn: &Insn) -> Option<usize> {
+    let offset = match insn.opc {
+        GOTOL => i64::from(insn.imm),
+        CALL if insn.src == 1 => i64::from(insn.imm),
+        _ if is_jump(insn) => i64::from(insn.off),
+        _ => return None,
+    };
+    usize::try_from(i64::try_from(index).ok()? + 1 + offset).ok()
+}
+
+/// The registers an instruction reads.
+pub(super) fn reads(insn: &Insn) -> Registers {
+    let (dst, src) = (only(insn.dst), only(insn.src));
+    match class(insn) {
+        LDX => src,
+        ST => dst,
+        STX if mode(insn) == MODE_ATOMIC && insn.imm == CMPXCHG => dst | src | only(0),
+        STX => dst | src,
+        ALU | ALU64 => {
+            let from = if insn.opc & X != 0 && operation(insn) != END { src } else { 0 };
+            from | if operation(insn) == MOV { 0 } else { dst }
+        }
+        JMP | JMP32 => match insn.opc {
+            JA | GOTOL => 0,
+            CALL if insn.src == 0 => arguments(insn.imm),
+            CALL => 0b11_1110,
+            EXIT => only(0),
+            opcode if opcode & X != 0 => dst | src,
+            _ => dst,
+        },
+        _ => 0,
+    }
+}
+
+/// The argument registers that a helper reads; all five where its arity is not known.
+fn arguments(helper: i32) -> Registers {
+    match helper {
+        5 | 8 | 125 | 160 | 208 => 0,
+        1 | 3 | 39 => 0b110,
+        2 | 26 => 0b1_1110,
+        _ => 0b11_1110,
+    }
+}
+
+/// The registers an instruction overwrites.
+pub(super) fn writes(insn: &Insn) -> Registers {
+    match class(insn) {
+        LD | LDX | ALU | ALU64 => only(insn.dst),
+        STX if mode(insn) == MODE_ATOMIC && insn.imm == CMPXCHG => only(0),
+        STX if mode(insn) == MODE_ATOMIC && insn.imm & FETCH != 0 => only(insn.src),
+        JMP if insn.opc == CALL => 0b11_1111,
+        _ => 0,
+    }
+}
+
+/// The instruction in assembly for a message.
+pub(super) fn text(program: &[Insn], index: usize) -> String {
+    let Some(insn) = program.get(index) else { return "beyond the end".to_owned() };
+    if insn.opc == LD_IMM64 {
+        return match insn.src {
+            0 => format!("lddw r{}, {:#x}", insn.dst, wide(insn, program.get(index + 1))),
+            1 => format!("lddw r{}, map {}", insn.dst, insn.imm),
+            2 => format!("lddw r{}, map {} + {}", insn.dst, insn.imm, program.get(index + 1).map_or(0, |next| next.imm)),
+            kind => format!("lddw r{}, kind {kind}: {:#x}", insn.dst, insn.imm),
+        };
+    }
+    if class(insn) == STX && mode(insn) == MODE_ATOMIC {
+        let name = match insn.imm {
+            XCHG => "xchg".to_owned(),
+            CMPXCHG => "cmpxchg".to_owned(),
+            other => {
+                let fetch = if other & FETCH != 0 { "fetch_" } else { "" };
+                match u8::try_from(other & !FETCH) {
+                    Ok(ADD) => format!("{fetch}add"),
+                    Ok(OR) => format!("{fetch}or"),
+                    Ok(AND) => format!("{fetch}and"),
+                    Ok(XOR) => format!("{fetch}xor"),
+                    _ => format!("operation {other:#x}"),
+                }
+            }
+        };
+        return format!("atomic{} {name} [r{}{:+}], r{}", u32::from(size(insn)) * 8, insn.dst, insn.off, insn.src);
+    }
+    if is_listed(insn) {
+        let listed = rbpf::disassembler::to_insn_vec(&insn.to_array());
+        return listed.into_iter().next().map_or_else(String::new, |line| line.desc);
+    }
+    format!("opcode {:#04x} dst r{} src r{} off {} imm {:#x}", insn.opc, insn.dst, insn.src, insn.off, insn.imm)
+}
+
+/// Both halves of a 64-bit immediate.
+pub(super) fn wide(first: &Insn, second: Option<&Insn>) -> u64 {
+    let (low, high) = (first.imm.cast_unsigned(), second.map_or(0, |next| next.imm.cast_unsigned()));
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// What rbpf's disassembler prints rightly (it panics at an opcode it does not know).
+fn is_listed(insn: &Insn) -> bool {
+    match class(insn) {
+        LDX => mode(insn) == MODE_MEM,
+        ST | STX => mode(insn) == MODE_MEM && (class(insn) == STX || insn.src == 0),
+        ALU | ALU64 => match operation(insn) {
+            END => class(insn) == ALU && matches!(insn.imm, 16 | 32 | 64),
+            NEG => insn.opc & X == 0,
+            DIV | MOD | MOV => insn.off == 0,
+            operation => operation < END,
+        },
+        JMP => match operation(insn) {
+            0x80 => insn.opc == CALL && insn.src < 2,
+            0x90 => insn.opc == EXIT,
+            0x00 => insn.opc == JA,
+            operation => operation < JCOND,
+        },
+        JMP32 => !matches!(operation(insn), 0x00 | 0x80 | 0x90) && operation(insn) < JCOND,
+        _ => false,
+    }
+}

@@ -1,0 +1,356 @@
+//! Lowering: rewrites a program into one that rbpf 0.4.1 runs as the kernel runs the original, or refuses an instruction by name.
+//!
+//! Rewritten, because rbpf does otherwise (each has a regression test):
+//! - 64-bit compares with a negative immediate (rbpf zero-extends it) become two compares that it does right;
+//! - `mod32` by zero leaves the upper half (RFC 9669: cleared): a `mov32` follows; `neg64` of the least integer panics in debug
+//!   builds: `xor -1`, `add 1`; `movsx`, loads with sign extension, `bswap`, `gotol` (cpu v4) become cpu v1 instructions;
+//! - atomics become load, compute, store: one run is one thread;
+//! - of a wide access outside the stack rbpf tests only the first byte: a one-byte access to the last byte goes before it;
+//! - a call to a helper leaves its index in r5; loop heads and function entries charge the instruction limit.
+//!
+//! What is not here: single arithmetic rewrites (`arithmetic`), stack frames (`function`).
+
+use super::arithmetic;
+use super::emit::{Emitter, Scratch, goto};
+use super::function::{self, Frame};
+use super::helper;
+use super::instruction::{
+    ADD, ALU, ALU64, AND, CALL, CMPXCHG, EXIT, FETCH, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX,
+    MOV, OR, Registers, ST, STX, X, XCHG, XOR, class, is_jump, mode, only, operation, size, target, text, wide,
+};
+use super::liveness::live_before;
+use super::provenance::{Access, Provenance};
+use super::{Hook, VmError};
+use rbpf::ebpf::{self, Insn};
+use std::ops::Range;
+
+/// How a program refers to its maps: per map the size of a value and, for single-entry arrays, its address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MapView {
+    pub(super) value_size: usize,
+    pub(super) address: Option<u64>,
+}
+
+/// A program that rbpf runs rightly.
+#[derive(Debug)]
+pub(super) struct Lowered {
+    /// Eight bytes an instruction.
+    pub(super) bytecode: Vec<u8>,
+    /// Original index of each lowered instruction.
+    pub(super) origin: Vec<usize>,
+    /// Bytes of stack of each function, by its lowered range.
+    pub(super) frames: Vec<(Range<usize>, u16)>,
+}
+
+/// Makes errors that name the program and the instruction.
+pub(super) struct Refusal<'a> {
+    pub(super) program: &'a str,
+    pub(super) instructions: &'a [Insn],
+}
+
+impl Refusal<'_> {
+    pub(super) fn at(&self, index: usize, reason: &str) -> VmError {
+        let (program, text) = (self.program.to_owned(), text(self.instructions, index));
+        VmError::Refused { program, instruction: index, text, reason: reason.to_owned() }
+    }
+
+    pub(super) fn whole(&self, reason: String) -> VmError {
+        VmError::Program { program: self.program.to_owned(), reason }
+    }
+}
+
+/// Lowers a relocated program.
+pub(super) fn lower(refuse: &Refusal, hook: Hook, maps: &[MapView]) -> Result<Lowered, VmError> {
+    let program = refuse.instructions;
+    for (index, insn) in program.iter().enumerate() {
+        if insn.dst > FRAME || insn.src > FRAME {
+            return Err(refuse.at(index, "there are eleven registers"));
+        }
+    }
+    let functions = function::split(program, refuse)?;
+    let provenance = Provenance::of(program, &functions, hook);
+    let frames = function::frames(program, &functions, &provenance.depths, refuse)?;
+    let live = live_before(program, &functions);
+    let charges = charges(program, &functions);
+    let mut lowering =
+        Lowering { program, refuse, hook, maps, live, provenance, frame: Frame { used: 0, spare: 0 }, out: Emitter::new(program.len()) };
+    let mut ranges = Vec::with_capacity(functions.len());
+    for (function, frame) in functions.iter().zip(&frames) {
+        let start = lowering.out.code.len();
+        lowering.frame = *frame;
+        let mut index = function.start;
+        while index < function.end {
+            lowering.out.begin(index);
+            if index == 0 {
+                lowering.out.reg(ebpf::MOV64_IMM, 5, FRAME);
+                lowering.out.helper(helper::ENTER);
+            }
+            if charges[index] > 0 {
+                lowering.meter(index, charges[index])?;
+            }
+            lowering.one(index)?;
+            index += if program[index].opc == LD_IMM64 { 2 } else { 1 };
+        }
+        let bytes = u16::try_from(frame.used + frame.spare).expect("a frame has at most 520 bytes");
+        ranges.push((start..lowering.out.code.len(), bytes));
+    }
+    lowering.out.finish(refuse)?;
+    let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
+    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges })
+}
+
+/// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
+fn charges(program: &[Insn], functions: &[Range<usize>]) -> Vec<usize> {
+    let mut charges = vec![0; program.len()];
+    for (number, function) in functions.iter().enumerate() {
+        if number > 0 {
+            charges[function.start] = function.len();
+        }
+        for index in function.clone() {
+            if is_jump(&program[index])
+                && let Some(head) = target(index, &program[index])
+                && head <= index
+            {
+                charges[head] = charges[head].max(index - head + 1);
+            }
+        }
+    }
+    charges
+}
+
+struct Lowering<'a> {
+    program: &'a [Insn],
+    refuse: &'a Refusal<'a>,
+    hook: Hook,
+    maps: &'a [MapView],
+    live: Vec<Registers>,
+    provenance: Provenance,
+    frame: Frame,
+    out: Emitter,
+}
+
+impl Lowering<'_> {
+    fn one(&mut self, index: usize) -> Result<(), VmError> {
+        let insn = self.program[index].clone();
+        match class(&insn) {
+            LD if insn.opc == LD_IMM64 => self.constant(index, &insn),
+            LD => Err(self.refuse.at(index, "rbpf does not swap the bytes of packet loads (LD_ABS, LD_IND)")),
+            LDX if matches!(mode(&insn), MODE_MEM | MODE_MEMSX) => self.load(index, &insn),
+            ST | STX if mode(&insn) == MODE_MEM => self.store(index, &insn),
+            STX if mode(&insn) == MODE_ATOMIC => self.atomic(index, &insn),
+            ALU | ALU64 => {
+                if insn.dst == FRAME {
+                    return Err(self.refuse.at(index, "r10 is read-only"));
+                }
+                arithmetic::compute(&mut self.out, &insn).map_err(|reason| self.refuse.at(index, reason))
+            }
+            JMP if insn.opc == CALL => self.call(index, &insn),
+            JMP if insn.opc == EXIT => {
+                self.out.push(insn);
+                Ok(())
+            }
+            JMP | JMP32 => self.branch(index, &insn),
+            _ => Err(self.refuse.at(index, "an unknown instruction")),
+        }
+    }
+
+    fn constant(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        let next = self.program.get(index + 1);
+        let map = usize::try_from(insn.imm).ok();
+        let value = match insn.src {
+            0 => wide(insn, next),
+            1 => map.filter(|map| *map < self.maps.len()).map(helper::handle).ok_or_else(|| self.refuse.at(index, "no such map"))?,
+            2 => {
+                let address = map.and_then(|map| self.maps.get(map)).and_then(|map| map.address);
+                let address = address.ok_or_else(|| self.refuse.at(index, "not a map with a fixed address"))?;
+                address.wrapping_add(i64::from(next.map_or(0, |next| next.imm)).cast_unsigned())
+            }
+            _ => return Err(self.refuse.at(index, "only maps and their values can be loaded by reference")),
+        };
+        self.out.wide(insn.dst, value);
+        Ok(())
+    }
+
+    fn access(&self, index: usize, insn: &Insn) -> Access {
+        self.provenance.access(index, insn, |map| self.maps.get(map).map_or(0, |map| map.value_size))
+    }
+
+    /// Offset of the last byte of an access.
+    fn last(&self, index: usize, insn: &Insn) -> Result<i16, VmError> {
+        insn.off.checked_add(i16::from(size(insn)) - 1).ok_or_else(|| self.refuse.at(index, "its last byte is beyond an offset of 32767"))
+    }
+
+    fn trap(&mut self, index: usize) {
+        self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+        self.out.helper(helper::TRAP);
+    }
+
+    fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
+        let spare = (self.frame.spare > 0).then(|| -(self.frame.used + self.frame.spare)).and_then(|slot| i16::try_from(slot).ok());
+        Scratch::borrow(&mut self.out, self.live[index], busy, spare)
+            .ok_or_else(|| self.refuse.at(index, "to lower it a register is needed, and none is free, nor eight bytes of stack"))
+    }
+
+    fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        match self.access(index, insn) {
+            Access::OutOfStack => {
+                self.trap(index);
+                return Ok(());
+            }
+            Access::Probe if insn.dst != insn.src => {
+                let last = self.last(index, insn)?;
+                self.out.memory(ebpf::LD_B_REG, insn.dst, insn.src, last);
+            }
+            Access::Probe => {
+                let last = self.last(index, insn)?;
+                let scratch = self.scratch(index, only(insn.src))?;
+                self.out.memory(ebpf::LD_B_REG, scratch.register, insn.src, last);
+                scratch.give_back(&mut self.out);
+            }
+            Access::Exact => {}
+        }
+        let plain = Insn { opc: LDX | MODE_MEM | insn.opc & 0x18, ..insn.clone() };
+        self.out.push(plain);
+        if mode(insn) == MODE_MEMSX {
+            if size(insn) == 8 {
+                return Err(self.refuse.at(index, "eight bytes have no sign to extend"));
+            }
+            arithmetic::extend(&mut self.out, ALU64, insn.dst, 64 - 8 * i32::from(size(insn)));
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        match self.access(index, insn) {
+            Access::OutOfStack => {
+                self.trap(index);
+                return Ok(());
+            }
+            // The one-byte store is overwritten at once, and needs no register.
+            Access::Probe => {
+                let off = self.last(index, insn)?;
+                self.out.push(Insn { opc: insn.opc & !0x18 | 0x10, off, ..insn.clone() });
+            }
+            Access::Exact => {}
+        }
+        self.out.push(insn.clone());
+        Ok(())
+    }
+
+    fn atomic(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        let Insn { dst, src, off, .. } = *insn;
+        let is_wide = match size(insn) {
+            8 => true,
+            4 => false,
+            _ => return Err(self.refuse.at(index, "atomics have four or eight bytes")),
+        };
+        let (load, store) = if is_wide { (ebpf::LD_DW_REG, ebpf::ST_DW_REG) } else { (ebpf::LD_W_REG, ebpf::ST_W_REG) };
+        let alu = if is_wide { ALU64 } else { ALU };
+        let kind = match insn.imm & !FETCH {
+            _ if matches!(insn.imm, XCHG | CMPXCHG) => None,
+            kind => match u8::try_from(kind) {
+                Ok(kind @ (ADD | OR | AND | XOR)) => Some(kind),
+                _ => return Err(self.refuse.at(index, "an atomic operation that the VM does not have")),
+            },
+        };
+        if src == FRAME && insn.imm & FETCH != 0 && insn.imm != CMPXCHG {
+            return Err(self.refuse.at(index, "r10 is read-only"));
+        }
+        let access = self.access(index, insn);
+        if access == Access::OutOfStack {
+            self.trap(index);
+            return Ok(());
+        }
+        let scratch = self.scratch(index, only(dst) | only(src) | only(0))?;
+        let old = scratch.register;
+        if access == Access::Probe {
+            let last = self.last(index, insn)?;
+            self.out.memory(ebpf::LD_B_REG, old, dst, last);
+        }
+        match (insn.imm, kind) {
+            (CMPXCHG, _) => {
+                self.out.memory(load, old, dst, off);
+                let compare = if is_wide { ebpf::JNE_REG } else { ebpf::JNE_REG32 };
+                self.out.skip(&Insn { opc: compare, dst: old, src: 0, off: 0, imm: 0 }, 1);
+                self.out.memory(store, dst, src, off);
+                self.out.reg(ebpf::MOV64_IMM, 0, old);
+            }
+            (XCHG, _) => {
+                self.out.memory(load, old, dst, off);
+                self.out.memory(store, dst, src, off);
+                self.out.reg(ebpf::MOV64_IMM, src, old);
+            }
+            (operation, Some(kind)) if operation & FETCH == 0 => {
+                self.out.memory(load, old, dst, off);
+                self.out.reg(alu | kind, old, src);
+                self.out.memory(store, dst, old, off);
+            }
+            (_, Some(_)) if dst == src => return Err(self.refuse.at(index, "its address is overwritten by the value fetched")),
+            (_, Some(kind)) => {
+                // `old` becomes the new value here: all four operations commute.
+                self.out.reg(ALU64 | MOV, old, src);
+                self.out.memory(load, src, dst, off);
+                self.out.reg(alu | kind, old, src);
+                self.out.memory(store, dst, old, off);
+            }
+            (_, None) => unreachable!("exchanges are matched above"),
+        }
+        scratch.give_back(&mut self.out);
+        Ok(())
+    }
+
+    fn call(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        match insn.src {
+            0 => {
+                let provided = helper::PROVIDED.iter().any(|(number, _)| *number == insn.imm);
+                if !provided || !self.hook.has_helper(insn.imm) {
+                    let reason = format!("the VM has no helper {} for {:?} programs", insn.imm, self.hook);
+                    return Err(self.refuse.at(index, &reason));
+                }
+                // r5 is no argument of any helper here, and ends with the call.
+                self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+                self.out.helper(insn.imm);
+                Ok(())
+            }
+            1 => {
+                let target = target(index, insn).ok_or_else(|| self.refuse.at(index, "the call leaves the program"))?;
+                self.out.jump(insn.clone(), target);
+                Ok(())
+            }
+            _ => Err(self.refuse.at(index, "kernel functions are not there")),
+        }
+    }
+
+    fn branch(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if operation(insn) == JCOND || insn.opc == JMP32 | 0x80 || insn.opc == JMP32 | 0x90 || insn.opc & X != 0 && operation(insn) == 0 {
+            return Err(self.refuse.at(index, "an unknown instruction"));
+        }
+        if !is_jump(insn) {
+            return Err(self.refuse.at(index, "an unknown kind of call or exit"));
+        }
+        let target = target(index, insn).ok_or_else(|| self.refuse.at(index, "the jump leaves the program"))?;
+        if operation(insn) == 0 {
+            debug_assert!(matches!(insn.opc, JA | super::instruction::GOTOL));
+            self.out.jump(goto(), target);
+        } else {
+            arithmetic::compare(&mut self.out, insn, target);
+        }
+        Ok(())
+    }
+
+    /// Charges `instructions` against the limit; only r0 is lost by it, so that is kept if it is live.
+    fn meter(&mut self, index: usize, instructions: usize) -> Result<(), VmError> {
+        let shift = instructions.next_power_of_two().trailing_zeros().min(15);
+        let number = helper::METER + shift.cast_signed();
+        if self.live[index] & only(0) == 0 {
+            self.out.helper(number);
+            return Ok(());
+        }
+        let scratch = self.scratch(index, only(0))?;
+        self.out.reg(ebpf::MOV64_IMM, scratch.register, 0);
+        self.out.helper(number);
+        self.out.reg(ebpf::MOV64_IMM, 0, scratch.register);
+        scratch.give_back(&mut self.out);
+        Ok(())
+    }
+}

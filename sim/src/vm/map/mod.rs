@@ -1,0 +1,271 @@
+//! The program's maps, as the program and as the host see them.
+//!
+//! Arrays, per-CPU arrays (one CPU), hashes, LRU hashes and their per-CPU kinds, with the kernel's error numbers. Small arrays
+//! and the sections `.rodata`, `.data`, `.bss` have fixed addresses; everything else is seen through `window`s.
+
+mod array;
+mod hash;
+mod window;
+
+use super::VmError;
+use super::memory::Arena;
+use array::Array;
+use hash::Hash;
+
+/// Create or overwrite.
+pub const ANY: u64 = 0;
+/// Create only.
+pub const NOEXIST: u64 = 1;
+/// Overwrite only.
+pub const EXIST: u64 = 2;
+
+const ENOENT: i32 = 2;
+const E2BIG: i32 = 7;
+const EEXIST: i32 = 17;
+const EINVAL: i32 = 22;
+
+/// What kind of map, with Linux's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_HASH`
+    Hash,
+    /// `BPF_MAP_TYPE_ARRAY`
+    Array,
+    /// `BPF_MAP_TYPE_PERCPU_HASH`, with one CPU
+    PerCpuHash,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`, with one CPU
+    PerCpuArray,
+    /// `BPF_MAP_TYPE_LRU_HASH`
+    LruHash,
+    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`, with one CPU
+    LruPerCpuHash,
+}
+
+impl MapKind {
+    fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Hash,
+            2 => Self::Array,
+            5 => Self::PerCpuHash,
+            6 => Self::PerCpuArray,
+            9 => Self::LruHash,
+            10 => Self::LruPerCpuHash,
+            _ => return None,
+        })
+    }
+
+    fn is_array(self) -> bool {
+        matches!(self, Self::Array | Self::PerCpuArray)
+    }
+}
+
+/// A map's name, kind and sizes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Name of the map, or of the section for global data.
+    pub name: String,
+    /// Its kind.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: usize,
+    /// Bytes of a value.
+    pub value_size: usize,
+    /// Entries at most (arrays: always).
+    pub max_entries: u32,
+}
+
+impl Shape {
+    /// Checks what the object says against what the VM has.
+    pub(super) fn new(name: &str, number: u32, key_size: u32, value_size: u32, max_entries: u32) -> Result<Self, VmError> {
+        let wrong = |reason: String| VmError::MapShape { map: name.to_owned(), reason };
+        let kind = MapKind::from_number(number).ok_or_else(|| wrong(format!("the VM has no maps of type {number}")))?;
+        if value_size == 0 || key_size == 0 || max_entries == 0 {
+            return Err(wrong(format!("key of {key_size} bytes, value of {value_size}, {max_entries} entries: none may be 0")));
+        }
+        if kind.is_array() && key_size != 4 {
+            return Err(wrong(format!("an array's key has 4 bytes, not {key_size}")));
+        }
+        let (key_size, value_size) = (key_size as usize, value_size as usize);
+        Ok(Self { name: name.to_owned(), kind, key_size, value_size, max_entries })
+    }
+}
+
+/// Why a lookup gave the program no address.
+#[derive(Debug)]
+pub(super) enum Miss {
+    /// There is no such entry: the program gets a null pointer.
+    Absent,
+    /// All windows are in use; so many there are.
+    Windows(usize),
+}
+
+#[derive(Debug)]
+enum Body {
+    Array(Array),
+    Hash(Hash),
+}
+
+/// One map of a loaded program.
+///
+/// Between runs the host reads and writes it at no cost; the address of a value of a small array never changes.
+#[derive(Debug)]
+pub struct Map {
+    shape: Shape,
+    body: Body,
+}
+
+impl Map {
+    /// Bytes of arena a map of this shape takes.
+    pub(super) fn room(shape: &Shape, windows_count: usize) -> usize {
+        if shape.kind.is_array() { Array::room(shape, windows_count) } else { Arena::room(shape.value_size) * windows_count }
+    }
+
+    /// An empty map, or an array of zeroes.
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize) -> Result<Self, VmError> {
+        let body = match shape.kind {
+            MapKind::Array | MapKind::PerCpuArray => Body::Array(Array::new(shape, arena, windows_count)?),
+            MapKind::Hash => Body::Hash(Hash::new(shape, arena, windows_count, false, false)),
+            MapKind::PerCpuHash => Body::Hash(Hash::new(shape, arena, windows_count, false, true)),
+            MapKind::LruHash => Body::Hash(Hash::new(shape, arena, windows_count, true, false)),
+            MapKind::LruPerCpuHash => Body::Hash(Hash::new(shape, arena, windows_count, true, true)),
+        };
+        Ok(Self { shape: shape.clone(), body })
+    }
+
+    /// Name, kind and sizes.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Entries in the map; an array is always full.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.body {
+            Body::Array(_) => self.shape.max_entries as usize,
+            Body::Hash(hash) => hash.len(),
+        }
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value under a key; a key of the wrong length has none. Not a use in the sense of LRU.
+    #[must_use]
+    pub fn lookup(&self, key: &[u8]) -> Option<&[u8]> {
+        match &self.body {
+            Body::Array(array) => array.value(&self.shape, index(key)?),
+            Body::Hash(hash) => Some(hash.value(&self.shape, hash.find(&self.shape, key)?)),
+        }
+    }
+
+    /// The value under a key, to change in place.
+    pub fn lookup_mut(&mut self, key: &[u8]) -> Option<&mut [u8]> {
+        match &mut self.body {
+            Body::Array(array) => array.value_mut(&self.shape, index(key)?),
+            Body::Hash(hash) => {
+                let slot = hash.find(&self.shape, key)?;
+                Some(hash.value_mut(&self.shape, slot))
+            }
+        }
+    }
+
+    /// An array's entry by its index; `None` beyond its end and for hashes.
+    #[must_use]
+    pub fn entry(&self, index: u32) -> Option<&[u8]> {
+        match &self.body {
+            Body::Array(array) => array.value(&self.shape, index),
+            Body::Hash(_) => None,
+        }
+    }
+
+    /// An array's entry by its index, to change in place: what a host writes before every packet (a clock, say) costs a store.
+    pub fn entry_mut(&mut self, index: u32) -> Option<&mut [u8]> {
+        match &mut self.body {
+            Body::Array(array) => array.value_mut(&self.shape, index),
+            Body::Hash(_) => None,
+        }
+    }
+
+    /// Puts a value under a key. `flags` is [`ANY`], [`NOEXIST`] or [`EXIST`]; errors are the kernel's numbers, and EINVAL for
+    /// a key or value of the wrong length.
+    pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), VmError> {
+        let done = if key.len() == self.shape.key_size && value.len() == self.shape.value_size {
+            self.put(key, value, flags)
+        } else {
+            Err(EINVAL)
+        };
+        done.map_err(|errno| VmError::MapOperation { map: self.shape.name.clone(), errno })
+    }
+
+    /// Removes a key. Arrays answer EINVAL, an absent key ENOENT.
+    pub fn delete(&mut self, key: &[u8]) -> Result<(), VmError> {
+        self.remove(key).map_err(|errno| VmError::MapOperation { map: self.shape.name.clone(), errno })
+    }
+
+    /// All entries, key and value: an array by index, a hash in an order that depends only on what was done to it.
+    #[must_use]
+    pub fn entries(&self) -> Box<dyn Iterator<Item = (Vec<u8>, &[u8])> + '_> {
+        match &self.body {
+            Body::Array(array) => Box::new(
+                (0..self.shape.max_entries).filter_map(|index| Some((index.to_le_bytes().to_vec(), array.value(&self.shape, index)?))),
+            ),
+            Body::Hash(hash) => Box::new(hash.slots().map(|slot| (hash.key(&self.shape, slot).to_vec(), hash.value(&self.shape, slot)))),
+        }
+    }
+
+    /// The program's lookup: an address, or why not.
+    pub(super) fn open(&mut self, key: &[u8]) -> Result<u64, Miss> {
+        match &mut self.body {
+            Body::Array(array) => array.open(&self.shape, index(key).ok_or(Miss::Absent)?),
+            Body::Hash(hash) => hash.open(&self.shape, key),
+        }
+    }
+
+    /// An update with sizes already right.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
+        match &mut self.body {
+            Body::Array(array) => array.update(&self.shape, index(key).ok_or(EINVAL)?, value, flags),
+            Body::Hash(hash) => hash.update(&self.shape, key, value, flags),
+        }
+    }
+
+    /// A deletion with Linux's error number.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), i32> {
+        match &mut self.body {
+            Body::Array(_) => Err(EINVAL),
+            Body::Hash(hash) => hash.delete(&self.shape, key),
+        }
+    }
+
+    /// Ends a run.
+    pub(super) fn close(&mut self) {
+        match &mut self.body {
+            Body::Array(array) => array.close(&self.shape),
+            Body::Hash(hash) => hash.close(&self.shape),
+        }
+    }
+
+    /// Whether the program may touch `length` bytes at `address` in this map.
+    pub(super) fn holds(&self, address: u64, length: usize) -> bool {
+        match &self.body {
+            Body::Array(array) => array.holds(address, length),
+            Body::Hash(hash) => hash.holds(address, length),
+        }
+    }
+
+    /// The address ranges that the program may be given.
+    pub(super) fn ranges(&self) -> Vec<std::ops::Range<u64>> {
+        match &self.body {
+            Body::Array(array) => array.ranges(),
+            Body::Hash(hash) => hash.ranges(),
+        }
+    }
+}
+
+fn index(key: &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(key.try_into().ok()?))
+}

@@ -1,0 +1,68 @@
+//! Windows: fixed places through which a program sees entries of a big map, one entry a window and a run.
+//!
+//! rbpf scans its allowed ranges one by one, so a range for every entry of a table is out of the question. An entry that the
+//! program looks up is copied into a free window and written back when the run ends.
+
+use super::super::memory::{Arena, Piece};
+
+/// The windows of one map.
+#[derive(Debug)]
+pub(super) struct Windows {
+    places: Vec<Piece>,
+    /// Which entry each window in use shows; `None` once the entry was replaced or deleted under it. Windows fill in order.
+    shown: Vec<Option<u32>>,
+}
+
+impl Windows {
+    /// `count` windows of exactly `value_size` bytes.
+    pub(super) fn new(arena: &mut Arena, count: usize, value_size: usize) -> Self {
+        Self { places: (0..count).map(|_| arena.piece(value_size)).collect(), shown: Vec::with_capacity(count) }
+    }
+
+    /// Address of the window that shows `entry`, opening one with the entry's bytes if none does; `Err` when none is left.
+    pub(super) fn open(&mut self, entry: u32, value: &[u8]) -> Result<u64, usize> {
+        if let Some(position) = self.shown.iter().position(|shown| *shown == Some(entry)) {
+            return Ok(self.places[position].address());
+        }
+        let count = self.places.len();
+        let place = self.places.get_mut(self.shown.len()).ok_or(count)?;
+        place.bytes_mut().copy_from_slice(value);
+        self.shown.push(Some(entry));
+        Ok(place.address())
+    }
+
+    /// The bytes of the window that shows `entry`, if one does.
+    pub(super) fn shown_mut(&mut self, entry: u32) -> Option<&mut [u8]> {
+        let position = self.shown.iter().position(|shown| *shown == Some(entry))?;
+        Some(self.places[position].bytes_mut())
+    }
+
+    /// Cuts the window of `entry` loose: the program may still read and write it, the map no longer hears of it. So it is in
+    /// the kernel, where an element replaced or deleted lives on until the run's RCU section ends.
+    pub(super) fn detach(&mut self, entry: u32) {
+        for shown in &mut self.shown {
+            if *shown == Some(entry) {
+                *shown = None;
+            }
+        }
+    }
+
+    /// Closes all windows, giving each attached entry's bytes to `write`.
+    pub(super) fn close(&mut self, mut write: impl FnMut(u32, &[u8])) {
+        for (shown, place) in self.shown.drain(..).zip(&self.places) {
+            if let Some(entry) = shown {
+                write(entry, place.bytes());
+            }
+        }
+    }
+
+    /// The window in use that holds `length` bytes at `address`.
+    pub(super) fn holds(&self, address: u64, length: usize) -> bool {
+        self.places[..self.shown.len()].iter().any(|place| place.holds(address, length))
+    }
+
+    /// The address ranges of all windows.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = std::ops::Range<u64>> {
+        self.places.iter().map(Piece::range)
+    }
+}

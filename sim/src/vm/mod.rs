@@ -1,0 +1,73 @@
+//! The VM: runs a BPF object's own bytecode in user space, without root and without a kernel.
+//!
+//! The engine is rbpf's interpreter, which knows no maps, few faults and some wrong results; this module is what lies between
+//! it and an unmodified Linux object. In the order of a program's way:
+//!
+//! ```text
+//! ELF -> object -> (instruction, function, provenance, liveness) -> lower -> rbpf <-> helper <-> map
+//!                                                                    ^ memory, context
+//! ```
+//!
+//! What holds for every run:
+//! - **Meaning.** An instruction that rbpf would run wrongly is rewritten into others, or refused by name at load ([`VmError::Refused`]).
+//! - **Memory.** Context, packet, stack and map values are tested to the byte, in instructions and in helper arguments.
+//!   A fault ends the run and names the instruction ([`VmError::Fault`]).
+//! - **Time** is an argument; the helpers for clocks all answer it.
+//! - **Limit.** [`Options::instructions_max`] is charged at loop heads (the loop's length) and calls (the function's length),
+//!   each rounded up to a power of two; so it is a bound, not a count.
+//! - **Maps** behave as in the kernel as far as one thread can see. What a program changed through a looked-up value counts
+//!   also when the run ends in a fault, as it would have in the kernel up to that instruction.
+//!
+//! Where it is not the kernel: LRU is exact, the one CPU is number 0, constants can be written, an entry of a big map that is
+//! looked up lives in one of [`Options::windows`] windows, of which a run has so many a map. Not here: tail calls, ring
+//! buffers, maps in maps, and a verifier: a program that faults here is one that the kernel would not have loaded.
+
+mod arithmetic;
+mod context;
+mod emit;
+mod error;
+mod function;
+mod helper;
+mod instruction;
+mod liveness;
+mod lower;
+mod map;
+mod memory;
+mod object;
+mod provenance;
+mod run;
+
+pub use context::Hook;
+pub use error::{Fault, VmError};
+pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
+pub use object::{Object, Program};
+pub use run::Vm;
+
+use std::collections::BTreeMap;
+
+/// How to load an object.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Global constants to set before loading, by symbol name; sizes must match.
+    pub globals: BTreeMap<String, Vec<u8>>,
+    /// Sizes to give to maps instead of those in the object.
+    pub map_max_entries: BTreeMap<String, u32>,
+    /// Instructions a run may execute, about. The kernel's verifier stops at a million as well.
+    pub instructions_max: u64,
+    /// Entries of one hash, or of one array of more than eight entries, that a run can look up. Each slows memory access a little.
+    pub windows: usize,
+    /// The longest packet in bytes.
+    pub packet_length_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            globals: BTreeMap::new(),
+            map_max_entries: BTreeMap::new(),
+            instructions_max: 1_000_000,
+            windows: 4,
+            packet_length_max: 1 << 16,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The machine: one loaded program with its maps, and what a run does.
+
+use super::helper::{self, Session, Stop};
+use super::instruction::text;
+use super::lower::{MapView, Refusal, lower};
+use super::map::Map;
+use super::memory::{Arena, Piece};
+use super::{Fault, Hook, Object, VmError, context};
+use rbpf::ebpf::Insn;
+use std::any::Any;
+use std::ops::Range;
+
+/// One program of an object, loaded with maps of its own.
+///
+/// A `Vm` stays on its thread (rbpf's machine does); an [`Object`] goes anywhere, so load one `Vm` a thread. Two programs that
+/// share maps need one `Vm` with both, see [`Vm::load_all`].
+pub struct Vm {
+    // Fields drop in this order: the machines point into nothing, the session's pieces into the arenas.
+    programs: Vec<Loaded>,
+    session: Session,
+    packet_room: Piece,
+    instructions_max: u64,
+    _low: Arena,
+    _values: Arena,
+}
+
+struct Loaded {
+    name: String,
+    hook: Hook,
+    context: Piece,
+    machine: rbpf::EbpfVmMbuff<'static>,
+    origin: Vec<usize>,
+    instructions: Vec<Insn>,
+    // After `machine`, which reads it.
+    _bytecode: Bytecode,
+}
+
+/// Lowered code at a fixed address, freed when dropped.
+struct Bytecode(*mut [u8]);
+
+impl Drop for Bytecode {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from `Box::into_raw`, and the machine that read it was dropped before.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+impl Vm {
+    /// Loads one program by name, with fresh maps.
+    pub fn load(object: &Object, program: &str) -> Result<Self, VmError> {
+        Self::load_all(object, &[program])
+    }
+
+    /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
+    pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
+        let options = &object.options;
+        let windows = options.windows;
+        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, windows)).sum())?;
+        let mut maps = Vec::with_capacity(object.maps.len());
+        for (shape, data) in &object.maps {
+            let mut map = Map::new(shape, &mut values, windows)?;
+            if let Some(entry) = map.entry_mut(0)
+                && entry.len() == data.len()
+            {
+                entry.copy_from_slice(data);
+            }
+            maps.push(map);
+        }
+        let mut low = Arena::low(Arena::room(options.packet_length_max) + programs.len() * Arena::room(CONTEXT_MAX))?;
+        let packet_room = low.piece(options.packet_length_max);
+        let mut loaded = Vec::with_capacity(programs.len());
+        for name in programs {
+            let program = object.program(name)?;
+            let hook =
+                program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
+            let context = low.piece(hook.context_length());
+            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps)?);
+        }
+        let Some(first) = loaded.first() else {
+            return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
+        };
+        let session = Session {
+            maps,
+            hook: first.hook,
+            context: first.context,
+            packet: packet_room.prefix(0),
+            now_ns: 0,
+            instructions_max: options.instructions_max,
+            instructions_left: 0,
+            stack_end: 0,
+            key: Vec::new(),
+            value: Vec::new(),
+        };
+        let instructions_max = options.instructions_max;
+        Ok(Self { programs: loaded, session, packet_room, instructions_max, _low: low, _values: values })
+    }
+
+    /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
+    pub fn run(&mut self, packet: &[u8], now_ns: u64) -> Result<u64, VmError> {
+        self.run_program(0, packet, now_ns)
+    }
+
+    /// Runs the program at a position of those given to [`Vm::load_all`].
+    pub fn run_program(&mut self, position: usize, packet: &[u8], now_ns: u64) -> Result<u64, VmError> {
+        let length_max = self.packet_room.length();
+        if packet.len() > length_max {
+            return Err(VmError::PacketLength { length: packet.len(), length_max });
+        }
+        let program = &self.programs[position];
+        let session = &mut self.session;
+        session.packet = self.packet_room.prefix(packet.len());
+        session.packet.bytes_mut().copy_from_slice(packet);
+        session.hook = program.hook;
+        session.context = program.context;
+        session.now_ns = now_ns;
+        session.instructions_left = i64::try_from(self.instructions_max).unwrap_or(i64::MAX);
+        let (mut context, packet) = (program.context, session.packet);
+        context::fill(program.hook, &mut context, &packet);
+
+        let result = helper::during(session, || program.machine.execute_program(packet.bytes(), context.bytes()));
+        for map in &mut session.maps {
+            map.close();
+        }
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(program.fault_of(&error.to_string())),
+            Err(stop) => Err(program.fault(&stop)),
+        }
+    }
+
+    /// The packet as the last run left it.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        self.session.packet.bytes()
+    }
+
+    /// A map by name; global data under its section's name.
+    #[must_use]
+    pub fn map(&self, name: &str) -> Option<&Map> {
+        self.session.maps.iter().find(|map| map.shape().name == name)
+    }
+
+    /// A map by name, to change.
+    pub fn map_mut(&mut self, name: &str) -> Option<&mut Map> {
+        self.session.maps.iter_mut().find(|map| map.shape().name == name)
+    }
+
+    /// All maps, by name.
+    pub fn maps(&self) -> impl Iterator<Item = &Map> {
+        self.session.maps.iter()
+    }
+
+    /// How many instructions the (first) program has as relocated, and as lowered for rbpf.
+    #[must_use]
+    pub fn instructions_count(&self) -> (usize, usize) {
+        (self.programs[0].instructions.len(), self.programs[0].origin.len())
+    }
+}
+
+/// The biggest context in bytes.
+const CONTEXT_MAX: usize = 192;
+
+impl Loaded {
+    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map]) -> Result<Self, VmError> {
+        let views: Vec<MapView> = maps
+            .iter()
+            .map(|map| {
+                let has_address = map.shape().max_entries == 1 && map.entry(0).is_some();
+                let address = has_address.then(|| map.ranges()[0].start);
+                MapView { value_size: map.shape().value_size, address }
+            })
+            .collect();
+        let refuse = Refusal { program: name, instructions: &instructions };
+        let lowered = lower(&refuse, hook, &views)?;
+        let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
+        let bytecode = Bytecode(Box::into_raw(lowered.bytecode.into_boxed_slice()));
+        // SAFETY: the allocation is freed only by `Bytecode::drop`, which runs after the machine's, and nobody writes to it.
+        let code: &'static [u8] = unsafe { &*bytecode.0 };
+        let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
+        machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
+        machine.set_program(code).map_err(engine)?;
+        for (number, function) in helper::PROVIDED.into_iter().chain(helper::own()) {
+            machine.register_helper(number.cast_unsigned(), function).map_err(engine)?;
+        }
+        for range in maps.iter().flat_map(Map::ranges) {
+            machine.register_allowed_memory(range);
+        }
+        Ok(Self { name: name.to_owned(), hook, context, machine, origin: lowered.origin, instructions, _bytecode: bytecode })
+    }
+
+    fn fault(&self, stop: &Stop) -> VmError {
+        let instruction = stop.site.unwrap_or(0);
+        VmError::Fault { program: self.name.clone(), instruction, text: text(&self.instructions, instruction), fault: stop.fault }
+    }
+
+    /// Reads rbpf's message: `... out of bounds memory load (insn #12), addr 0x10, size 8`; it counts from one there.
+    fn fault_of(&self, message: &str) -> VmError {
+        let number = |before: &str, radix: u32| {
+            let rest = &message[message.find(before)? + before.len()..];
+            let digits = rest.split(|letter: char| !letter.is_digit(radix)).next()?;
+            u64::from_str_radix(digits, radix).ok()
+        };
+        let access = if message.contains("memory store") { "store" } else { "load" };
+        let fault = match (number("addr 0x", 16), number("size ", 10).and_then(|size| usize::try_from(size).ok())) {
+            (Some(address), Some(size)) => Fault::OutOfBounds { access, address, size },
+            _ => Fault::Interpreter,
+        };
+        let position = number("insn #", 10).and_then(|counted| usize::try_from(counted).ok()?.checked_sub(1));
+        let instruction = position.and_then(|position| self.origin.get(position)).copied().unwrap_or(0);
+        self.fault(&Stop { site: Some(instruction), fault })
+    }
+}
+
+/// rbpf asks how far apart frames lie, for any position in a function, and for positions that are none (it takes helper calls
+/// for local ones). It hands over a reference to the box that holds the data, as `dyn Any`, not to the data.
+fn frame_bytes(_: &[u8], position: usize, data: &mut dyn Any) -> u16 {
+    let data: &dyn Any = match data.downcast_ref::<Box<dyn Any>>() {
+        Some(inner) => inner.as_ref(),
+        None => data,
+    };
+    let frames = data.downcast_ref::<Vec<(Range<usize>, u16)>>().expect("the data are the frames");
+    frames.iter().find(|(range, _)| range.contains(&position)).map_or(0, |(_, bytes)| *bytes)
+}

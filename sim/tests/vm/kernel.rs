@@ -1,0 +1,165 @@
+//! The kernel as a second opinion: raw bpf(2), because the tests load bare bytecode.
+//!
+//! Without the right to load programs a test prints that it was skipped; where the environment has `CI` that is an error.
+
+use treeline_sim::vm::{Hook, MapKind, Shape};
+
+/// Programs and maps of one test, closed when dropped.
+pub struct Kernel {
+    program: libc::c_int,
+    maps: Vec<libc::c_int>,
+    shapes: Vec<Shape>,
+}
+
+/// A `union bpf_attr`, filled field by field.
+struct Attributes([u8; 144]);
+
+impl Attributes {
+    fn new() -> Self {
+        Self([0; 144])
+    }
+
+    fn word(mut self, offset: usize, value: u32) -> Self {
+        self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    fn address<T>(mut self, offset: usize, pointer: *const T) -> Self {
+        self.0[offset..offset + 8].copy_from_slice(&(pointer.expose_provenance() as u64).to_ne_bytes());
+        self
+    }
+
+    fn long(mut self, offset: usize, value: u64) -> Self {
+        self.0[offset..offset + 8].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    fn call(&mut self, command: libc::c_int) -> Result<libc::c_int, std::io::Error> {
+        // SAFETY: the attributes are 144 bytes, and every pointer in them leads to memory that outlives the call.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), self.0.len()) };
+        if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(libc::c_int::try_from(result).expect("a descriptor or 0")) }
+    }
+}
+
+fn number(kind: MapKind) -> u32 {
+    match kind {
+        MapKind::Hash => 1,
+        MapKind::Array => 2,
+        MapKind::PerCpuHash => 5,
+        MapKind::PerCpuArray => 6,
+        MapKind::LruHash => 9,
+        MapKind::LruPerCpuHash => 10,
+    }
+}
+
+impl Kernel {
+    /// Loads bytecode with fresh maps. `None`: no right to, which is said.
+    pub fn load(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape]) -> Option<Self> {
+        let mut maps = Vec::new();
+        for shape in shapes {
+            let size = |size: usize| u32::try_from(size).expect("test maps are small");
+            let created = Attributes::new()
+                .word(0, number(shape.kind))
+                .word(4, size(shape.key_size))
+                .word(8, size(shape.value_size))
+                .word(12, shape.max_entries)
+                .call(0);
+            match created {
+                Ok(map) => maps.push(map),
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test),
+                Err(error) => panic!("{test}: no map {shape:?}: {error}"),
+            }
+        }
+        let mut bytecode = bytecode.to_vec();
+        for insn in bytecode.chunks_exact_mut(8) {
+            if insn[0] == 0x18 && insn[1] >> 4 != 0 {
+                let map = i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
+                insn[4..8].copy_from_slice(&maps[usize::try_from(map).expect("a map's position")].to_le_bytes());
+            }
+        }
+        let mut log = vec![0_u8; 1 << 20];
+        let loaded = Attributes::new()
+            .word(
+                0,
+                match hook {
+                    Hook::Socket => 1,
+                    Hook::Tc => 3,
+                    Hook::Xdp => 6,
+                },
+            )
+            .word(4, u32::try_from(bytecode.len() / 8).expect("test programs are small"))
+            .address(8, bytecode.as_ptr())
+            .address(16, c"GPL".as_ptr())
+            .word(24, 1)
+            .word(28, 1 << 20)
+            .address(32, log.as_mut_ptr())
+            .call(5);
+        match loaded {
+            Ok(program) => Some(Self { program, maps, shapes: shapes.to_vec() }),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test),
+            Err(error) => {
+                let log = String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned();
+                panic!("{test}: the kernel refuses the program: {error}\n{log}");
+            }
+        }
+    }
+
+    /// One run over a packet; the result is the lower half of r0.
+    pub fn run(&self, packet: &[u8]) -> u32 {
+        pin_to_one_cpu();
+        let mut attributes = Attributes::new()
+            .word(0, self.program.cast_unsigned())
+            .word(8, u32::try_from(packet.len()).expect("a packet"))
+            .address(16, packet.as_ptr())
+            .word(32, 1);
+        attributes.call(10).unwrap_or_else(|error| panic!("test run: {error}"));
+        u32::from_ne_bytes(attributes.0[4..8].try_into().expect("four bytes"))
+    }
+
+    /// A map's value; per-CPU maps answer the sum over the CPUs of each eight bytes, as only one CPU has run.
+    pub fn lookup(&self, map: usize, key: &[u8]) -> Option<Vec<u8>> {
+        let size = self.shapes[map].value_size;
+        let stride = size.next_multiple_of(8);
+        let is_per_cpu = matches!(self.shapes[map].kind, MapKind::PerCpuArray | MapKind::PerCpuHash | MapKind::LruPerCpuHash);
+        let mut value = vec![0_u8; if is_per_cpu { stride * 1024 } else { stride }];
+        Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key.as_ptr()).address(16, value.as_mut_ptr()).call(1).ok()?;
+        let merged = (0..size).map(|byte| value.iter().skip(byte).step_by(stride).fold(0, |all, one| all | one)).collect();
+        Some(if is_per_cpu { merged } else { value[..size].to_vec() })
+    }
+
+    /// Sets a map's value.
+    pub fn update(&self, map: usize, key: &[u8], value: &[u8]) {
+        Attributes::new()
+            .word(0, self.maps[map].cast_unsigned())
+            .address(8, key.as_ptr())
+            .address(16, value.as_ptr())
+            .long(24, 0)
+            .call(2)
+            .unwrap_or_else(|error| panic!("update: {error}"));
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        for descriptor in self.maps.iter().chain([&self.program]) {
+            // SAFETY: the descriptors are this struct's own.
+            unsafe { libc::close(*descriptor) };
+        }
+    }
+}
+
+/// Per-CPU maps have one place if all runs are on one CPU.
+pub fn pin_to_one_cpu() {
+    // SAFETY: an all-zero set is a valid one, and the call reads only it.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(0, &mut set);
+        libc::sched_setaffinity(0, std::mem::size_of_val(&set), &raw const set);
+    }
+}
+
+fn skip(test: &str) -> Option<Kernel> {
+    assert!(std::env::var_os("CI").is_none(), "{test}: under CI the kernel must be there (CAP_BPF, CAP_NET_ADMIN)");
+    println!("{test}: skipped, no right to load BPF programs");
+    None
+}

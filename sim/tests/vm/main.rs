@@ -1,0 +1,11 @@
+//! The VM against the kernel, against its own promises, and against the bugs of the engine below it.
+
+mod arithmetic;
+mod atomic;
+mod bounds;
+mod code;
+mod kernel;
+mod map;
+mod object;
+mod refusal;
+mod regression;
