@@ -1,19 +1,77 @@
-//! The object in the VM.
-use super::{Engine, EngineError, Observation, Settings};
-use crate::Frame;
+//! The object's own bytecode in the VM: what the kernel would run, without a kernel and without rights.
+
+use treeline_ebpf::replay::Cell;
+use treeline_ebpf::{Config, Counters};
+
+use super::{Engine, EngineError, FRAME_BYTES_MAX, Observation, Settings, clipped, observation};
+use crate::{Frame, object, vm};
+
+/// The engine's name.
+pub const NAME: &str = "vm";
+
 /// The vm engine.
-pub struct Vm;
+pub struct Vm {
+    machine: vm::Vm,
+    packets: u64,
+    counters: Counters,
+}
+
 impl Vm {
-    /// New.
-    pub fn new(_settings: &Settings) -> Result<Self, EngineError> {
-        Err(EngineError::Unavailable { engine: "vm", reason: "todo".into() })
+    /// Loads the object: [`EngineError::Unavailable`] with the VM's own words if it refuses.
+    pub fn new(settings: &Settings) -> Result<Self, EngineError> {
+        let config = Config { replay: 1, ..settings.config };
+        let options = vm::Options {
+            globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
+            map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
+            packet_length_max: FRAME_BYTES_MAX,
+            ..vm::Options::default()
+        };
+        let object = vm::Object::parse(object::OBJECT, &options).map_err(unavailable)?;
+        let mut machine = vm::Vm::load(&object, settings.hook.program()).map_err(unavailable)?;
+        let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
+        for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
+            bytes[..8].copy_from_slice(&node.threshold.to_ne_bytes());
+            bytes[8..].copy_from_slice(&node.link.to_ne_bytes());
+        }
+        if machine.map(object::REPLAY).and_then(|map| map.entry(0)).is_none_or(|cell| cell.len() != size_of::<Cell>()) {
+            return Err(missing(object::REPLAY));
+        }
+        Ok(Self { machine, packets: 0, counters: Counters::default() })
+    }
+
+    fn cell(&mut self) -> &mut [u8] {
+        self.machine.map_mut(object::REPLAY).and_then(|map| map.entry_mut(0)).expect("checked when loaded")
     }
 }
+
 impl Engine for Vm {
     fn name(&self) -> &'static str {
-        "vm"
+        NAME
     }
-    fn judge(&mut self, _frame: &Frame) -> Result<Observation, EngineError> {
-        unimplemented!()
+
+    fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
+        let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
+        self.cell()[..8].copy_from_slice(&frame.time_ns.to_ne_bytes());
+        let returned = self.machine.run(clipped(frame), frame.time_ns).map_err(|error| failed(error.to_string()))?;
+        // SAFETY: the cell's bytes, as many as a `Cell` has (checked when loaded); any bytes are a valid `Cell`.
+        let cell = unsafe { self.cell().as_ptr().cast::<Cell>().read_unaligned() };
+        self.packets += 1;
+        if cell.packets != self.packets {
+            return Err(failed(format!("the program left {} records for {} packets", cell.packets, self.packets)));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a return code is 32 bits")]
+        let observation =
+            observation(&cell, &self.counters, returned as u32).ok_or_else(|| failed(format!("outcome {:#x}", cell.outcome)))?;
+        self.counters = cell.counters;
+        Ok(observation)
     }
+}
+
+fn missing(name: &str) -> EngineError {
+    EngineError::Unavailable { engine: NAME, reason: format!("the object has no {name} of the expected size") }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unavailable(error: vm::VmError) -> EngineError {
+    EngineError::Unavailable { engine: NAME, reason: error.to_string() }
 }
