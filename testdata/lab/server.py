@@ -90,6 +90,8 @@ Port 22
 HostKey {scratch}/ssh_host_key
 PidFile none
 UsePAM no
+# hydra 9.4 waits for ever once its connection has been refused too many guesses.
+MaxAuthTries 30
 PasswordAuthentication yes
 PermitRootLogin no
 AllowUsers {account}
@@ -173,7 +175,8 @@ def _write_account():
     # Only the throw-away account has a password here; the machine's hashes stay where they are.
     shadow = SCRATCH / "shadow"
     shadow.touch(mode=0o600)
-    shadow.write_text(f"{ACCOUNT}:{_tool('openssl', 'passwd', '-6', PASSWORD)}:19000:0:99999:7:::\n")
+    secret = _tool("openssl", "passwd", "-6", PASSWORD)
+    shadow.write_text(f"{ACCOUNT}:{secret}:19000:0:99999:7:::\n")
     web = f"{ACCOUNT}:{_tool('openssl', 'passwd', '-apr1', PASSWORD)}\n"
     (SCRATCH / "htpasswd").write_text(web)
 
