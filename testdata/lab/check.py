@@ -105,11 +105,16 @@ def summarize(name, frames, labels):
 def read_pcap(path):
     """Yield (time in seconds, wire length, bytes) of a little-endian microsecond pcap."""
     data = path.read_bytes()
+    if len(data) < 24:
+        raise ValueError(f"{path.name}: a header of 24 bytes needed, {len(data)} there")
     magic, = struct.unpack_from("<I", data)
     if magic != 0xA1B2C3D4:
         raise ValueError(f"{path.name}: magic {magic:08x} is not a little-endian microsecond pcap")
     offset = 24
     while offset < len(data):
+        if offset + 16 > len(data):
+            raise ValueError(f"{path.name}: byte {offset}: 16 bytes needed, "
+                             f"{len(data) - offset} there")
         seconds, microseconds, kept_bytes, wire_bytes = struct.unpack_from("<IIII", data, offset)
         offset += 16
         if offset + kept_bytes > len(data):
@@ -190,7 +195,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent.parent,
                         help="holds captures/lab-*.pcap and labels/lab.csv (default: testdata)")
-    folder = parser.parse_args().folder
+    try:
+        return report(parser.parse_args().folder)
+    except (OSError, ValueError) as error:
+        print(f"check: {error}", file=sys.stderr)
+        return 1
+
+
+def report(folder):
+    """Print the table and the faults of a folder; return the exit status."""
     labels = Labels(folder / "labels" / "lab.csv")
     summaries = []
     for name in labels.rows:
