@@ -60,7 +60,7 @@ impl Refusal<'_> {
 }
 
 /// Lowers a relocated program.
-pub(super) fn lower(refuse: &Refusal, hook: Hook, maps: &[MapView]) -> Result<Lowered, VmError> {
+pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[MapView]) -> Result<Lowered, VmError> {
     let program = refuse.instructions;
     for (index, insn) in program.iter().enumerate() {
         if insn.dst > FRAME || insn.src > FRAME {
@@ -74,6 +74,10 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, maps: &[MapView]) -> Result<Lo
     let charges = charges(program, &functions);
     let mut lowering =
         Lowering { program, refuse, hook, maps, live, provenance, frame: Frame { used: 0, spare: 0 }, out: Emitter::new(program.len()) };
+    lowering.out.begin(0);
+    if functions.len() == 1 {
+        lowering.descend();
+    }
     let mut ranges = Vec::with_capacity(functions.len());
     for (function, frame) in functions.iter().zip(&frames) {
         let start = lowering.out.code.len();
@@ -84,6 +88,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, maps: &[MapView]) -> Result<Lo
             if index == 0 {
                 lowering.out.reg(ebpf::MOV64_IMM, 5, FRAME);
                 lowering.out.helper(helper::ENTER);
+                lowering.out.wide(1, context_address);
             }
             if charges[index] > 0 {
                 lowering.meter(index, charges[index])?;
@@ -130,6 +135,15 @@ struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
+    /// Before every instruction rbpf looks up whether a function starts there, in a hash table, except at its deepest level of
+    /// calls. A program that calls no functions therefore runs at that level: a third faster.
+    fn descend(&mut self) {
+        for _ in 0..ebpf::MAX_CALL_DEPTH {
+            self.out.push(Insn { opc: CALL, dst: 0, src: 1, off: 0, imm: 1 });
+            self.out.push(Insn { opc: EXIT, dst: 0, src: 0, off: 0, imm: 0 });
+        }
+    }
+
     fn one(&mut self, index: usize) -> Result<(), VmError> {
         let insn = self.program[index].clone();
         match class(&insn) {

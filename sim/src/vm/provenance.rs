@@ -64,6 +64,7 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct Provenance {
     bases: Vec<Known>,
+    context_length: usize,
     /// Same order as the functions given.
     pub(super) depths: Vec<Depth>,
 }
@@ -86,7 +87,7 @@ impl Provenance {
             }
             depths.push(walk.depth);
         }
-        Self { bases, depths }
+        Self { bases, context_length: hook.context_length(), depths }
     }
 
     /// What the load or store at `index` needs.
@@ -97,8 +98,9 @@ impl Provenance {
                 let first = start + offset;
                 if first < -STACK || first > -size { Access::OutOfStack } else { Access::Exact }
             }
-            // rbpf tests these two to the byte, and no 32-bit offset leads from them to a map.
-            Known::Context(_) | Known::Packet(_) => Access::Exact,
+            // rbpf tests the packet to the byte, and no 32-bit offset leads from there to a map.
+            Known::Packet(_) => Access::Exact,
+            Known::Context(start) if is_inside(start + offset, size, self.context_length) => Access::Exact,
             Known::Value(map, start) if is_inside(start + offset, size, value_size(map)) => Access::Exact,
             _ if size == 1 => Access::Exact,
             _ => Access::Probe,

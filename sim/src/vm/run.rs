@@ -28,6 +28,8 @@ struct Loaded {
     name: String,
     hook: Hook,
     context: Piece,
+    /// What rbpf tests first and to the byte: the value that most accesses go to.
+    hot: Piece,
     machine: rbpf::EbpfVmMbuff<'static>,
     origin: Vec<usize>,
     instructions: Vec<Insn>,
@@ -117,7 +119,7 @@ impl Vm {
         let (mut context, packet) = (program.context, session.packet);
         context::fill(program.hook, &mut context, &packet);
 
-        let result = helper::during(session, || program.machine.execute_program(packet.bytes(), context.bytes()));
+        let result = helper::during(session, || program.machine.execute_program(packet.bytes(), program.hot.bytes()));
         for map in &mut session.maps {
             map.close();
         }
@@ -171,7 +173,7 @@ impl Loaded {
             })
             .collect();
         let refuse = Refusal { program: name, instructions: &instructions };
-        let lowered = lower(&refuse, hook, &views)?;
+        let lowered = lower(&refuse, hook, context.address(), &views)?;
         let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
         let bytecode = Bytecode(Box::into_raw(lowered.bytecode.into_boxed_slice()));
         // SAFETY: the allocation is freed only by `Bytecode::drop`, which runs after the machine's, and nobody writes to it.
@@ -185,7 +187,11 @@ impl Loaded {
         for range in maps.iter().flat_map(Map::ranges) {
             machine.register_allowed_memory(range);
         }
-        Ok(Self { name: name.to_owned(), hook, context, machine, origin: lowered.origin, instructions, _bytecode: bytecode })
+        machine.register_allowed_memory(context.range());
+        // Tables before arrays, and the bigger value first: a flow rather than a counter.
+        let hottest = maps.iter().max_by_key(|map| (!map.shape().kind.is_array(), map.shape().value_size));
+        let hot = hottest.and_then(Map::first).unwrap_or(context);
+        Ok(Self { name: name.to_owned(), hook, context, hot, machine, origin: lowered.origin, instructions, _bytecode: bytecode })
     }
 
     fn fault(&self, stop: &Stop) -> VmError {

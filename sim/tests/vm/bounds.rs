@@ -66,6 +66,7 @@ fn the_packet_is_exact() {
 #[test]
 fn the_context_is_exact() {
     check_object(Hook::Xdp, &prologue().asm("mov r6, r9"), &[], 24, "xdp_md");
+    check_object(Hook::Xdp, &prologue().asm("mov r6, r9"), &[cell(8)], 24, "xdp_md beside a map");
     check_object(Hook::Tc, &prologue().asm("mov r6, r9"), &[], 192, "__sk_buff");
 }
 

@@ -105,6 +105,14 @@ impl Array {
         }
     }
 
+    /// The place that a run looks at first.
+    pub(super) fn first(&self) -> Option<Piece> {
+        match self {
+            Self::Placed(places) => places.first().copied(),
+            Self::Windowed { windows, .. } => windows.first(),
+        }
+    }
+
     /// The address ranges that the program may be given.
     pub(super) fn ranges(&self) -> Vec<std::ops::Range<u64>> {
         match self {

@@ -2,7 +2,7 @@
 //!
 //! LRU here is exact. The kernel's is approximate and evicts before it is full, so compare the two well below capacity.
 
-use super::super::memory::Arena;
+use super::super::memory::{Arena, Piece};
 use super::window::Windows;
 use super::{E2BIG, EEXIST, EINVAL, ENOENT, EXIST, Miss, NOEXIST, Shape};
 use hashbrown::HashTable;
@@ -117,6 +117,11 @@ impl Hash {
     /// Whether the program may touch `length` bytes at `address` in this map.
     pub(super) fn holds(&self, address: u64, length: usize) -> bool {
         self.windows.holds(address, length)
+    }
+
+    /// The place that a run looks at first.
+    pub(super) fn first(&self) -> Option<Piece> {
+        self.windows.first()
     }
 
     /// The address ranges that the program may be given.

@@ -8,7 +8,7 @@ mod hash;
 mod window;
 
 use super::VmError;
-use super::memory::Arena;
+use super::memory::{Arena, Piece};
 use array::Array;
 use hash::Hash;
 
@@ -54,7 +54,9 @@ impl MapKind {
         })
     }
 
-    fn is_array(self) -> bool {
+    /// Whether its entries are all there from the start.
+    #[must_use]
+    pub fn is_array(self) -> bool {
         matches!(self, Self::Array | Self::PerCpuArray)
     }
 }
@@ -254,6 +256,14 @@ impl Map {
         match &self.body {
             Body::Array(array) => array.holds(address, length),
             Body::Hash(hash) => hash.holds(address, length),
+        }
+    }
+
+    /// The place that a run looks at first.
+    pub(super) fn first(&self) -> Option<Piece> {
+        match &self.body {
+            Body::Array(array) => array.first(),
+            Body::Hash(hash) => hash.first(),
         }
     }
 

@@ -61,6 +61,11 @@ impl Windows {
         self.places[..self.shown.len()].iter().any(|place| place.holds(address, length))
     }
 
+    /// The window that a run opens first.
+    pub(super) fn first(&self) -> Option<Piece> {
+        self.places.first().copied()
+    }
+
     /// The address ranges of all windows.
     pub(super) fn ranges(&self) -> impl Iterator<Item = std::ops::Range<u64>> {
         self.places.iter().map(Piece::range)
