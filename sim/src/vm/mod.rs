@@ -18,11 +18,14 @@
 //! - **Maps** behave as in the kernel as far as one thread can see. What a program changed through a looked-up value counts
 //!   also when the run ends in a fault, as it would have in the kernel up to that instruction.
 //!
+//! A fault found inside a helper unwinds through rbpf, so the VM needs `panic = "unwind"` (the default).
+//!
 //! Where it is not the kernel: LRU is exact, the one CPU is number 0, constants can be written, an entry of a big map that is
 //! looked up lives in one of [`Options::windows`] windows, of which a run has so many a map. Not here: tail calls, ring
 //! buffers, maps in maps, and a verifier: a program that faults here is one that the kernel would not have loaded.
 
 mod arithmetic;
+mod atomic;
 mod context;
 mod emit;
 mod error;
