@@ -13,7 +13,7 @@
 use super::arithmetic;
 use super::emit::{Emitter, Scratch, goto};
 use super::function::{self, Frame};
-use super::helper;
+use super::helper::{self, Meter};
 use super::instruction::{
     ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX, Registers, ST, STX, X,
     class, is_jump, mode, only, operation, size, target, text, wide,
@@ -40,6 +40,8 @@ pub(super) struct Lowered {
     pub(super) origin: Vec<usize>,
     /// Bytes of stack of each function, by its lowered range.
     pub(super) frames: Vec<(Range<usize>, u16)>,
+    /// What each meter charges.
+    pub(super) meters: Vec<Meter>,
 }
 
 /// Makes errors that name the program and the instruction.
@@ -72,8 +74,17 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
     let (frames, nesting) = function::frames(program, &functions, &provenance.depths, refuse)?;
     let live = live_before(program, &functions);
     let charges = charges(program, &functions);
-    let mut lowering =
-        Lowering { program, refuse, hook, maps, live, provenance, frame: Frame { used: 0, spare: 0 }, out: Emitter::new(program.len()) };
+    let mut lowering = Lowering {
+        program,
+        refuse,
+        hook,
+        maps,
+        live,
+        provenance,
+        frame: Frame { used: 0, spare: 0 },
+        out: Emitter::new(program.len()),
+        meters: Vec::new(),
+    };
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
     let mut ranges = Vec::with_capacity(functions.len());
@@ -99,7 +110,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges })
+    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -131,6 +142,7 @@ pub(super) struct Lowering<'a> {
     provenance: Provenance,
     frame: Frame,
     pub(super) out: Emitter,
+    meters: Vec<Meter>,
 }
 
 impl Lowering<'_> {
@@ -291,8 +303,12 @@ impl Lowering<'_> {
 
     /// Charges `instructions` against the limit; only r0 is lost by it, so that is kept if it is live.
     fn meter(&mut self, index: usize, instructions: usize) -> Result<(), VmError> {
-        let shift = instructions.next_power_of_two().trailing_zeros().min(15);
-        let number = helper::METER + shift.cast_signed();
+        let place = self.meters.len().min(helper::METERS - 1);
+        match self.meters.get_mut(place) {
+            Some(shared) => *shared = Meter { instructions: shared.instructions.max(instructions), site: None },
+            None => self.meters.push(Meter { instructions, site: Some(index) }),
+        }
+        let number = helper::METER + i32::try_from(place).expect("below 64");
         if self.live[index] & only(0) == 0 {
             self.out.helper(number);
             return Ok(());

@@ -13,8 +13,8 @@
 //! - **Memory.** Context, packet, stack and map values are tested to the byte, in instructions and in helper arguments.
 //!   A fault ends the run and names the instruction ([`VmError::Fault`]).
 //! - **Time** is an argument; the helpers for clocks all answer it.
-//! - **Limit.** [`Options::instructions_max`] is charged at loop heads (the loop's length) and calls (the function's length),
-//!   each rounded up to a power of two; so it is a bound, not a count.
+//! - **Limit.** [`Options::instructions_max`] is charged at loop heads (the loop's length) and calls (the function's length), so it
+//!   is a bound, not a count.
 //! - **Maps** behave as in the kernel as far as one thread can see. What a program changed through a looked-up value counts
 //!   also when the run ends in a fault, as it would have in the kernel up to that instruction.
 //!
