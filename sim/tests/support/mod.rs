@@ -1,0 +1,168 @@
+//! What the suites across engines share: the engines, the captures, the model, and one way to send frames through all of them.
+//!
+//! Not here: comparing, which is the oracle's; the suites only choose frames, trees and settings.
+
+#![allow(dead_code, reason = "each suite uses its part")]
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use treeline_ebpf::{Config, Counter, Tree};
+use treeline_model::{Model, Node, RealNode};
+use treeline_sim::Frame;
+use treeline_sim::capture::Capture;
+use treeline_sim::engine::kernel::Kernel;
+use treeline_sim::engine::native::Native;
+use treeline_sim::engine::vm::Vm;
+use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
+use treeline_sim::reference::{FloatNode, FloatTree, Reference};
+use treeline_sim::replay::{Replay, Summary};
+
+#[path = "../reference/recipe.rs"]
+pub mod recipe;
+
+/// The model of the suites: small enough to check a verdict by eye.
+const MODEL: &str = include_str!("../../../testdata/models/hand.json");
+
+/// Size of the flow table where none matters.
+pub const FLOWS_MAX: u32 = 65_536;
+
+/// The model of the suites.
+pub fn model() -> Model {
+    Model::read_bytes(MODEL.as_bytes()).expect("a sound model")
+}
+
+/// A model of one leaf.
+pub fn constant(class: u16) -> Model {
+    Model::from_nodes("one leaf", vec!["benign".to_owned(), "malicious".to_owned()], vec![Node::Leaf { class }]).expect("a tree")
+}
+
+/// The array that no loader ever filled.
+pub fn unloaded() -> Box<Tree> {
+    let nodes = vec![treeline_ebpf::Node::default(); treeline_ebpf::tree::NODES_MAX].into_boxed_slice();
+    let nodes: Box<[treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]> = nodes.try_into().expect("as many as asked for");
+    Box::new(Tree { nodes: *nodes })
+}
+
+/// What an engine is built from.
+pub fn settings(hook: Hook, config: Config, model: &Model) -> Settings {
+    Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX }
+}
+
+/// The settings with enforce mode.
+pub fn enforced() -> Config {
+    Config { enforce: 1, ..Config::default() }
+}
+
+/// The exact engines that run anywhere, the one that others are compared with first.
+pub fn rootless(settings: &Settings) -> Vec<Box<dyn Engine>> {
+    vec![Box::new(Native::new(settings)), Box::new(Vm::new(settings).expect("the vm takes the object"))]
+}
+
+/// The kernel engine, or why there is none. Where the environment has `CI` its absence is an error.
+pub fn kernel(settings: &Settings) -> Result<Kernel, String> {
+    match Kernel::new(settings) {
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(std::env::var_os("CI").is_none(), "the kernel engine is not available under CI: {reason}");
+            Err(reason)
+        }
+        result => Ok(result.unwrap_or_else(|error| panic!("{error}"))),
+    }
+}
+
+/// The reference with the model's tree in real numbers.
+pub fn reference(config: Config, model: &Model) -> Reference {
+    let nodes = model.real_nodes().map(|node| match node {
+        RealNode::Inner { feature, threshold, left, right } => {
+            FloatNode::Split { feature: feature.into(), threshold, left: left.into(), right: right.into() }
+        }
+        RealNode::Leaf { class } => FloatNode::Leaf { class },
+    });
+    Reference::new(config, FloatTree::new(nodes.collect()).expect("a model is a tree"))
+}
+
+/// A capture through engines, to its end or the first divergence.
+pub fn replay(mut capture: Capture, exact: Vec<Box<dyn Engine>>, reference: Option<Reference>) -> Summary {
+    let replay = Replay::new(exact, reference, FLOWS_MAX);
+    replay.run(&mut capture, u64::MAX, |_| (), |_| ()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What there is to say against a replay; `None` if all agreed and every packet was counted once.
+pub fn finding(summary: &Summary) -> Option<String> {
+    if let Some(divergence) = &summary.divergence {
+        return Some(divergence.to_string());
+    }
+    let outcomes = &Counter::ALL[..=Counter::Undecided as usize];
+    let counted: u64 = outcomes.iter().map(|&counter| summary.counters[counter as usize]).sum();
+    // Frames of a damaged record were read, and none of them was judged.
+    if counted != summary.frames {
+        return Some(format!("{} frames and {counted} outcomes", summary.frames));
+    }
+    let retired: Vec<_> =
+        summary.engines.iter().filter_map(|engine| Some(format!("{}: {}", engine.name, engine.retired.as_ref()?))).collect();
+    (!retired.is_empty()).then(|| retired.join(", "))
+}
+
+/// A capture of these frames, nanosecond pcap.
+pub fn capture_of(frames: &[(u64, Vec<u8>)]) -> Capture {
+    let mut bytes = vec![];
+    for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
+        bytes.extend(word.to_le_bytes());
+    }
+    for (time_ns, frame) in frames {
+        let length = u32::try_from(frame.len()).expect("a short frame");
+        let [seconds, rest] = [time_ns / 1_000_000_000, time_ns % 1_000_000_000].map(|part| u32::try_from(part).expect("before 2106"));
+        for word in [seconds, rest, length, length] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(frame);
+    }
+    Capture::from_reader(Cursor::new(bytes), "generated").expect("a sound header")
+}
+
+/// Numbered frames.
+pub fn frames(frames: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Vec<Frame> {
+    let numbered = frames.into_iter().zip(0..);
+    numbered
+        .map(|((time_ns, bytes), index)| {
+            let original_length = u32::try_from(bytes.len()).expect("a short frame");
+            Frame { index, time_ns, original_length, bytes }
+        })
+        .collect()
+}
+
+/// The committed captures, by name.
+pub fn captures() -> Vec<PathBuf> {
+    let mut captures = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/captures"));
+    captures.retain(|path| path.to_string_lossy().contains(".pcap"));
+    assert!(!captures.is_empty(), "testdata/captures is empty");
+    captures
+}
+
+/// The captures below `$TREELINE_CAPTURES` that can be opened, by name; none if it is unset.
+pub fn other_captures() -> Option<Vec<PathBuf>> {
+    let folder = PathBuf::from(std::env::var_os("TREELINE_CAPTURES")?);
+    let mut captures: Vec<_> = ["robustness", "test", "train"].iter().flat_map(|part| files(&folder.join(part))).collect();
+    captures.retain(|path| Capture::open(path).is_ok());
+    assert!(!captures.is_empty(), "no captures below {}", folder.display());
+    Some(captures)
+}
+
+/// A capture's name without its endings.
+pub fn name(path: &Path) -> String {
+    let name = path.file_name().expect("a file").to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// Fails once, with all findings.
+pub fn report(findings: &[String]) {
+    assert!(findings.is_empty(), "{} findings\n{}", findings.len(), findings.join("\n"));
+}
