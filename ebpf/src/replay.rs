@@ -2,10 +2,20 @@
 
 use crate::{Counters, FEATURES, Flow};
 
-/// The replay cell. The replayer writes `now_ns` before a packet and reads the rest after it.
+/// The replay cell.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cell {
+    /// What crosses with each packet.
+    pub record: Record,
+    /// The counters of a replay, whatever CPU it runs on.
+    pub counters: Counters,
+}
+
+/// The replayer writes `now_ns` before a packet and reads the rest after it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Record {
     /// The capture's clock for the next packet, nanoseconds.
     pub now_ns: u64,
     /// Packets recorded since load: tells a packet that left no record from one that did.
@@ -18,8 +28,7 @@ pub struct Cell {
     pub features: [i64; FEATURES],
     /// Its flow after it, unlocked.
     pub flow: Flow,
-    /// This CPU's counters after it.
-    pub counters: Counters,
 }
 
-const _: () = assert!(size_of::<Cell>() == 24 + 96 + 120 + 144);
+const _: () = assert!(size_of::<Record>() == 24 + 96 + 120);
+const _: () = assert!(size_of::<Cell>() == size_of::<Record>() + 144);

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
-use treeline_ebpf::tree::NODES_MAX;
-use treeline_ebpf::{Config, FEATURES, Node, Tree};
+use treeline_ebpf::{Config, Tree};
+use treeline_model::{Model, Node};
 use treeline_sim::engine::Hook;
 use treeline_sim::engine::kernel::{load, program};
 use treeline_sim::object;
@@ -16,13 +16,13 @@ use treeline_sim::object;
 use crate::arguments;
 
 /// Depth of the tree the benchmark walks, as the paper's.
-const DEPTH: usize = 10;
+const DEPTH: u32 = 10;
 const FLOWS_MAX: u32 = 65_536;
 
 /// Measures and prints.
 pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let mut ebpf = load(&Config::default(), &full_tree(), FLOWS_MAX).map_err(|error| text(&error))?;
+    let mut ebpf = load(&Config::default(), &*full_tree()?, FLOWS_MAX).map_err(|error| text(&error))?;
     let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
     let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| text(&error))?;
     // The floor program's key: all zero but the protocol, TCP.
@@ -68,19 +68,17 @@ fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
 }
 
 /// A full binary tree: each packet passes [`DEPTH`] splits, over all features in turn.
-fn full_tree() -> Tree {
-    let inner = (1 << DEPTH) - 1;
-    let mut nodes = [Node::default(); NODES_MAX];
-    for (index, node) in nodes.iter_mut().enumerate().take(2 * inner + 1) {
-        *node = if index < inner {
-            let child = |side: usize| u16::try_from(2 * index + side).unwrap_or(0);
-            let feature = u16::try_from(index * 5 % FEATURES).unwrap_or(0);
-            Node::inner(feature, i64::try_from(index % 97).unwrap_or(0) << 20, child(1), child(2))
+fn full_tree() -> Result<Box<Tree>, String> {
+    let inner = (1_u16 << DEPTH) - 1;
+    let nodes = (0..=2 * inner).zip((0..12).cycle()).map(|(index, feature)| {
+        if index < inner {
+            Node::Inner { feature, threshold: i64::from(index % 97) << 20, left: 2 * index + 1, right: 2 * index + 2 }
         } else {
-            Node::leaf(0)
-        };
-    }
-    Tree { nodes }
+            Node::Leaf { class: 0 }
+        }
+    });
+    let classes = vec!["benign".to_owned(), "malicious".to_owned()];
+    Ok(Model::from_nodes("benchmark", classes, nodes.collect()).map_err(|error| error.to_string())?.to_tree())
 }
 
 /// An established connection's data segment: Ethernet, IPv4, TCP with ACK, 200 bytes of IP.

@@ -157,13 +157,14 @@ pub(crate) fn clipped(frame: &Frame) -> &[u8] {
 
 /// What a replay cell says about a packet, given the one before it.
 pub(crate) fn observation(cell: &treeline_ebpf::replay::Cell, before: &Counters, returned: u32) -> Option<Observation> {
-    let outcome = Outcome::from_code(cell.outcome)?;
-    let reached = cell.reached_flow == 1;
+    let treeline_ebpf::replay::Cell { record, counters } = cell;
+    let outcome = Outcome::from_code(record.outcome)?;
+    let reached = record.reached_flow == 1;
     Some(Observation {
         outcome,
         returned,
-        features: reached.then_some(cell.features),
-        flow: reached.then_some(cell.flow),
-        counted: std::array::from_fn(|index| cell.counters[index].wrapping_sub(before[index])),
+        features: reached.then_some(record.features),
+        flow: reached.then_some(record.flow),
+        counted: std::array::from_fn(|index| counters[index].wrapping_sub(before[index])),
     })
 }

@@ -12,7 +12,7 @@ use core::arch::asm;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use treeline_ebpf::replay::Cell;
+use treeline_ebpf::replay::{Cell, Record};
 use treeline_ebpf::{Config, Counter, Counters, Features, Flow, Key, Platform, Skip, Tree};
 
 use crate::map;
@@ -25,29 +25,27 @@ struct World<R> {
     reach: R,
     counters: &'static mut Counters,
     /// Present in a replay.
-    cell: Option<&'static mut Cell>,
+    record: Option<&'static mut Record>,
 }
 
 /// Classifies the packet in reach; true if it is to be dropped.
 #[inline(always)]
 pub fn classify<R: Reach>(reach: R) -> bool {
-    // SAFETY: this CPU's own value, and nothing else on this CPU runs meanwhile (the module's text).
-    let Some(counters) = map::COUNTERS.get_ptr_mut(0).map(|counters| unsafe { &mut *counters }) else { return false };
-    let cell = if map::config().replay == 0 {
-        None
+    // SAFETY: this CPU's own value and nothing else on this CPU runs meanwhile (the module's text); a replay runs one packet at a time.
+    let (counters, record) = if map::config().replay == 0 {
+        let Some(counters) = map::COUNTERS.get_ptr_mut(0) else { return false };
+        (unsafe { &mut *counters }, None)
     } else {
-        // SAFETY: a replay runs one packet at a time.
-        map::REPLAY.get_ptr_mut(0).map(|cell| unsafe { &mut *cell })
+        let Some(cell) = map::REPLAY.get_ptr_mut(0) else { return false };
+        let Cell { counters, record } = unsafe { &mut *cell };
+        record.reached_flow = 0;
+        (counters, Some(record))
     };
-    let mut world = World { reach, counters, cell };
-    if let Some(cell) = &mut world.cell {
-        cell.reached_flow = 0;
-    }
+    let mut world = World { reach, counters, record };
     let outcome = treeline_ebpf::classify(&mut world);
-    if let Some(cell) = world.cell {
-        cell.packets += 1;
-        cell.outcome = outcome.code();
-        cell.counters = *world.counters;
+    if let Some(record) = world.record {
+        record.packets += 1;
+        record.outcome = outcome.code();
     }
     outcome.drops(&map::config())
 }
@@ -75,8 +73,8 @@ impl<R: Reach> Platform for World<R> {
 
     #[inline(always)]
     fn now_ns(&mut self) -> u64 {
-        match &self.cell {
-            Some(cell) => cell.now_ns,
+        match &self.record {
+            Some(record) => record.now_ns,
             // SAFETY: a helper without arguments.
             None => unsafe { bpf_ktime_get_ns() },
         }
@@ -103,9 +101,9 @@ impl<R: Reach> Platform for World<R> {
             return Err(Skip::TableFull);
         }
         let result = apply(flow);
-        if let Some(cell) = &mut self.cell {
-            cell.flow = Flow { lock: 0, ..*flow };
-            cell.reached_flow = 1;
+        if let Some(record) = &mut self.record {
+            record.flow = Flow { lock: 0, ..*flow };
+            record.reached_flow = 1;
         }
         // SAFETY: as above; volatile, because eviction may have changed it under the lock.
         let evicted = unsafe { core::ptr::read_volatile(&raw const flow.key.low_port) } != key.low_port;
@@ -128,9 +126,9 @@ impl<R: Reach> Platform for World<R> {
 
     #[inline(always)]
     fn trace(&mut self, features: &Features) {
-        if let Some(cell) = &mut self.cell {
+        if let Some(record) = &mut self.record {
             let values = core::ptr::from_ref(features).cast::<i64>();
-            for (index, value) in cell.features.iter_mut().enumerate() {
+            for (index, value) in record.features.iter_mut().enumerate() {
                 // SAFETY: the vector has more slots than features; volatile, so that live code keeps no second copy of it for this.
                 *value = unsafe { values.add(index).read_volatile() };
             }

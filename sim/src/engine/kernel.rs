@@ -2,7 +2,7 @@
 //! runs it over exactly the bytes sent.
 //!
 //! The capture's clock and the packet's record cross in the replay cell, memory-mapped, so a packet costs one system call (two for
-//! the socket). The thread is kept on one CPU while the engine lives: the record holds that CPU's counters.
+//! the socket).
 //! Not here: attaching to interfaces.
 
 use std::marker::PhantomData;
@@ -32,7 +32,6 @@ pub struct Kernel {
     cell: Mapped,
     counters: Counters,
     socket: Option<Sockets>,
-    _pinned: Pinned,
 }
 
 #[derive(Debug)]
@@ -44,7 +43,6 @@ struct Sockets {
 impl Kernel {
     /// Loads the object. [`EngineError::Unavailable`] where the rights or the system are missing.
     pub fn new(settings: &Settings) -> Result<Self, EngineError> {
-        let pinned = Pinned::here();
         let config = Config { replay: 1, ..settings.config };
         let mut ebpf = load(&config, &settings.tree, settings.flows_max)?;
         let mut socket = None;
@@ -62,7 +60,7 @@ impl Kernel {
         }
         let Some(Map::Array(replay)) = ebpf.map(object::REPLAY) else { return Err(missing(object::REPLAY)) };
         let cell = Mapped::new(replay.fd().as_fd())?;
-        Ok(Self { hook: settings.hook, ebpf, cell, counters: Counters::default(), socket, _pinned: pinned })
+        Ok(Self { hook: settings.hook, ebpf, cell, counters: Counters::default(), socket })
     }
 
     fn run(&mut self, bytes: &[u8]) -> Result<u32, String> {
@@ -97,14 +95,15 @@ impl Engine for Kernel {
             return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than an Ethernet header" });
         }
         let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
-        let packets = self.cell.read().packets;
+        let packets = self.cell.read().record.packets;
         self.cell.set_now_ns(frame.time_ns);
         let returned = self.run(bytes).map_err(failed)?;
         let cell = self.cell.read();
-        if cell.packets != packets.wrapping_add(1) {
-            return Err(failed(format!("the program left {} records for one packet", cell.packets.wrapping_sub(packets))));
+        if cell.record.packets != packets.wrapping_add(1) {
+            return Err(failed(format!("the program left {} records for one packet", cell.record.packets.wrapping_sub(packets))));
         }
-        let observation = observation(&cell, &self.counters, returned).ok_or_else(|| failed(format!("outcome {:#x}", cell.outcome)))?;
+        let observation =
+            observation(&cell, &self.counters, returned).ok_or_else(|| failed(format!("outcome {:#x}", cell.record.outcome)))?;
         self.counters = cell.counters;
         Ok(observation)
     }
@@ -194,7 +193,7 @@ impl Mapped {
 
     fn set_now_ns(&mut self, now_ns: u64) {
         // SAFETY: as in `read`.
-        unsafe { (&raw mut (*self.cell.as_ptr()).now_ns).write_volatile(now_ns) }
+        unsafe { (&raw mut (*self.cell.as_ptr()).record.now_ns).write_volatile(now_ns) }
     }
 }
 
@@ -202,37 +201,5 @@ impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: mapped by `new` with this length.
         unsafe { libc::munmap(self.cell.as_ptr().cast(), size_of::<Cell>()) };
-    }
-}
-
-/// Keeps the calling thread on the CPU it runs on; dropped, gives it back its CPUs.
-#[derive(Debug)]
-struct Pinned {
-    before: Option<libc::cpu_set_t>,
-}
-
-impl Pinned {
-    fn here() -> Self {
-        // SAFETY: plain system calls over sets of this size, zeroed as they may be.
-        unsafe {
-            let mut before: libc::cpu_set_t = std::mem::zeroed();
-            let mut here: libc::cpu_set_t = std::mem::zeroed();
-            if libc::sched_getaffinity(0, size_of_val(&before), &raw mut before) != 0 {
-                return Self { before: None };
-            }
-            let cpu = usize::try_from(libc::sched_getcpu()).unwrap_or(0);
-            libc::CPU_SET(cpu, &mut here);
-            let pinned = libc::sched_setaffinity(0, size_of_val(&here), &raw const here) == 0;
-            Self { before: pinned.then_some(before) }
-        }
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            // SAFETY: a set that the kernel gave.
-            unsafe { libc::sched_setaffinity(0, size_of_val(before), before) };
-        }
     }
 }

@@ -56,12 +56,12 @@ impl Engine for Vm {
         // SAFETY: the cell's bytes, as many as a `Cell` has (checked when loaded); any bytes are a valid `Cell`.
         let cell = unsafe { self.cell().as_ptr().cast::<Cell>().read_unaligned() };
         self.packets += 1;
-        if cell.packets != self.packets {
-            return Err(failed(format!("the program left {} records for {} packets", cell.packets, self.packets)));
+        if cell.record.packets != self.packets {
+            return Err(failed(format!("the program left {} records for {} packets", cell.record.packets, self.packets)));
         }
         #[expect(clippy::cast_possible_truncation, reason = "a return code is 32 bits")]
         let observation =
-            observation(&cell, &self.counters, returned as u32).ok_or_else(|| failed(format!("outcome {:#x}", cell.outcome)))?;
+            observation(&cell, &self.counters, returned as u32).ok_or_else(|| failed(format!("outcome {:#x}", cell.record.outcome)))?;
         self.counters = cell.counters;
         Ok(observation)
     }

@@ -102,9 +102,14 @@ fn order(program: &[Insn], functions: &[Range<usize>], refuse: &Refusal) -> Resu
 /// The kernel's limit on nested frames, the main program's included.
 const FRAMES_MAX: usize = 8;
 
-/// How many bytes each function's frame takes, with eight to spare for `lower` where they fit; refuses programs whose frames
-/// would overlap. `functions` are in call order.
-pub(super) fn frames(program: &[Insn], functions: &[Range<usize>], depths: &[Depth], refuse: &Refusal) -> Result<Vec<Frame>, VmError> {
+/// How many bytes each function's frame takes, with eight to spare for `lower` where they fit, and how many frames nest at most;
+/// refuses programs whose frames would overlap. `functions` are in call order.
+pub(super) fn frames(
+    program: &[Insn],
+    functions: &[Range<usize>],
+    depths: &[Depth],
+    refuse: &Refusal,
+) -> Result<(Vec<Frame>, usize), VmError> {
     let mut frames: Vec<Frame> = depths
         .iter()
         .map(|depth| {
@@ -113,7 +118,7 @@ pub(super) fn frames(program: &[Insn], functions: &[Range<usize>], depths: &[Dep
         })
         .collect();
     // Two passes: without spare bytes it must fit; with them in every frame it may.
-    check_chain(program, functions, &frames, refuse)?;
+    let nesting = check_chain(program, functions, &frames, refuse)?;
     let mut roomy = frames.clone();
     for frame in &mut roomy {
         frame.spare = 8;
@@ -121,7 +126,7 @@ pub(super) fn frames(program: &[Insn], functions: &[Range<usize>], depths: &[Dep
     if check_chain(program, functions, &roomy, refuse).is_ok() {
         frames = roomy;
     }
-    Ok(frames)
+    Ok((frames, nesting))
 }
 
 /// A function's part of the stack, in bytes.
@@ -133,7 +138,8 @@ pub(super) struct Frame {
     pub(super) spare: i32,
 }
 
-fn check_chain(program: &[Insn], functions: &[Range<usize>], frames: &[Frame], refuse: &Refusal) -> Result<(), VmError> {
+/// How many frames nest at most, the main program's included.
+fn check_chain(program: &[Insn], functions: &[Range<usize>], frames: &[Frame], refuse: &Refusal) -> Result<usize, VmError> {
     // Bytes above each function's frame at most, and frames down to it: in call order every caller is final when it is reached.
     let mut above = vec![(0, 1); functions.len()];
     for (number, function) in functions.iter().enumerate() {
@@ -148,5 +154,5 @@ fn check_chain(program: &[Insn], functions: &[Range<usize>], frames: &[Frame], r
             }
         }
     }
-    Ok(())
+    Ok(above.iter().map(|(_, nesting)| *nesting).max().unwrap_or(1))
 }

@@ -30,29 +30,27 @@ pub(super) const PROVIDED: [(i32, rbpf::ebpf::Helper); 10] = [
 pub(super) const ENTER: i32 = 0x4000_0000;
 /// Ends the run, because instruction r5 would leave its frame.
 pub(super) const TRAP: i32 = 0x4000_0001;
-/// Charges two to the power of (number minus this) instructions.
+/// Charges what the meter of the number minus this says.
 pub(super) const METER: i32 = 0x4000_0100;
+
+/// How many meters there are, one a loop head or function; the last one serves all that are left.
+pub(super) const METERS: usize = 64;
+
+/// What passing a loop head or a function's entry costs, and which instruction it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Meter {
+    pub(super) instructions: usize,
+    pub(super) site: Option<usize>,
+}
 
 /// The VM's own helpers.
 pub(super) fn own() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
-    let meters: [rbpf::ebpf::Helper; 16] = [
-        meter::<0>,
-        meter::<1>,
-        meter::<2>,
-        meter::<3>,
-        meter::<4>,
-        meter::<5>,
-        meter::<6>,
-        meter::<7>,
-        meter::<8>,
-        meter::<9>,
-        meter::<10>,
-        meter::<11>,
-        meter::<12>,
-        meter::<13>,
-        meter::<14>,
-        meter::<15>,
-    ];
+    macro_rules! meters {
+        ($($high:literal)*) => {
+            [$(meter::<$high, 0>, meter::<$high, 1>, meter::<$high, 2>, meter::<$high, 3>),*]
+        };
+    }
+    let meters: [rbpf::ebpf::Helper; METERS] = meters!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap)].into_iter().chain((METER..).zip(meters))
 }
 
@@ -79,7 +77,10 @@ pub(super) struct Session {
     pub(super) packet: Piece,
     pub(super) now_ns: u64,
     pub(super) instructions_max: u64,
-    pub(super) instructions_left: i64,
+    pub(super) instructions_left: u64,
+    /// Position of the running program, and the meters of each.
+    pub(super) program: usize,
+    pub(super) meters: Vec<Vec<Meter>>,
     pub(super) stack_end: u64,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
     pub(super) key: Vec<u8>,
@@ -254,11 +255,12 @@ fn trap(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
     stop(site, Fault::OutOfStack)
 }
 
-fn meter<const SHIFT: u32>(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+fn meter<const HIGH: usize, const LOW: usize>(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     with(|session| {
-        session.instructions_left -= 1 << SHIFT;
-        if session.instructions_left < 0 {
-            resume_unwind(Box::new(Stop { site: None, fault: Fault::InstructionLimit { limit: session.instructions_max } }));
+        let meter = session.meters[session.program][HIGH * 4 + LOW];
+        match session.instructions_left.checked_sub(meter.instructions as u64) {
+            Some(left) => session.instructions_left = left,
+            None => resume_unwind(Box::new(Stop { site: meter.site, fault: Fault::InstructionLimit { limit: session.instructions_max } })),
         }
     });
     0

@@ -47,7 +47,7 @@ mod tests {
     fn check(source: &str, expected: &[&[u8]]) {
         let bytes = rbpf::assembler::assemble(source).expect("assembles");
         let program: Vec<Insn> = (0..bytes.len() / 8).map(|index| rbpf::ebpf::get_insn(&bytes, index)).collect();
-        let live = live_before(&program, &[0..program.len()]);
+        let live = live_before(&program, std::slice::from_ref(&(0..program.len())));
         for (index, registers) in expected.iter().enumerate() {
             let set = registers.iter().fold(0, |set, register| set | only(*register));
             assert_eq!(live[index], set, "before instruction {index} of\n{source}");

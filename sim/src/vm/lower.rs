@@ -4,7 +4,7 @@
 //! - 64-bit compares with a negative immediate (rbpf zero-extends it) become two compares that it does right;
 //! - `mod32` by zero leaves the upper half (RFC 9669: cleared): a `mov32` follows; `neg64` of the least integer panics in debug
 //!   builds: `xor -1`, `add 1`; `movsx`, loads with sign extension, `bswap`, `gotol` (cpu v4) become cpu v1 instructions;
-//! - atomics become load, compute, store: one run is one thread;
+//! - atomics become load, compute, store: one run is one thread (`atomic`);
 //! - of a wide access outside the stack rbpf tests only the first byte: a one-byte access to the last byte goes before it;
 //! - a call to a helper leaves its index in r5; loop heads and function entries charge the instruction limit.
 //!
@@ -13,10 +13,10 @@
 use super::arithmetic;
 use super::emit::{Emitter, Scratch, goto};
 use super::function::{self, Frame};
-use super::helper;
+use super::helper::{self, Meter};
 use super::instruction::{
-    ADD, ALU, ALU64, AND, CALL, CMPXCHG, EXIT, FETCH, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX,
-    MOV, OR, Registers, ST, STX, X, XCHG, XOR, class, is_jump, mode, only, operation, size, target, text, wide,
+    ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX, Registers, ST, STX, X,
+    class, is_jump, mode, only, operation, size, target, text, wide,
 };
 use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
@@ -40,6 +40,8 @@ pub(super) struct Lowered {
     pub(super) origin: Vec<usize>,
     /// Bytes of stack of each function, by its lowered range.
     pub(super) frames: Vec<(Range<usize>, u16)>,
+    /// What each meter charges.
+    pub(super) meters: Vec<Meter>,
 }
 
 /// Makes errors that name the program and the instruction.
@@ -69,15 +71,22 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
     }
     let functions = function::split(program, refuse)?;
     let provenance = Provenance::of(program, &functions, hook);
-    let frames = function::frames(program, &functions, &provenance.depths, refuse)?;
+    let (frames, nesting) = function::frames(program, &functions, &provenance.depths, refuse)?;
     let live = live_before(program, &functions);
     let charges = charges(program, &functions);
-    let mut lowering =
-        Lowering { program, refuse, hook, maps, live, provenance, frame: Frame { used: 0, spare: 0 }, out: Emitter::new(program.len()) };
+    let mut lowering = Lowering {
+        program,
+        refuse,
+        hook,
+        maps,
+        live,
+        provenance,
+        frame: Frame { used: 0, spare: 0 },
+        out: Emitter::new(program.len()),
+        meters: Vec::new(),
+    };
     lowering.out.begin(0);
-    if functions.len() == 1 {
-        lowering.descend();
-    }
+    lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
     let mut ranges = Vec::with_capacity(functions.len());
     for (function, frame) in functions.iter().zip(&frames) {
         let start = lowering.out.code.len();
@@ -101,7 +110,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges })
+    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -123,22 +132,24 @@ fn charges(program: &[Insn], functions: &[Range<usize>]) -> Vec<usize> {
     charges
 }
 
-struct Lowering<'a> {
+/// The state of one program's lowering.
+pub(super) struct Lowering<'a> {
     program: &'a [Insn],
-    refuse: &'a Refusal<'a>,
+    pub(super) refuse: &'a Refusal<'a>,
     hook: Hook,
     maps: &'a [MapView],
     live: Vec<Registers>,
     provenance: Provenance,
     frame: Frame,
-    out: Emitter,
+    pub(super) out: Emitter,
+    meters: Vec<Meter>,
 }
 
 impl Lowering<'_> {
     /// Before every instruction rbpf looks up whether a function starts there, in a hash table, except at its deepest level of
-    /// calls. A program that calls no functions therefore runs at that level: a third faster.
-    fn descend(&mut self) {
-        for _ in 0..ebpf::MAX_CALL_DEPTH {
+    /// calls. So programs start as deep as they can: those that call no functions run a fifth faster, others in their leaves.
+    fn descend(&mut self, levels: usize) {
+        for _ in 0..levels {
             self.out.push(Insn { opc: CALL, dst: 0, src: 1, off: 0, imm: 1 });
             self.out.push(Insn { opc: EXIT, dst: 0, src: 0, off: 0, imm: 0 });
         }
@@ -185,21 +196,21 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn access(&self, index: usize, insn: &Insn) -> Access {
+    pub(super) fn access(&self, index: usize, insn: &Insn) -> Access {
         self.provenance.access(index, insn, |map| self.maps.get(map).map_or(0, |map| map.value_size))
     }
 
     /// Offset of the last byte of an access.
-    fn last(&self, index: usize, insn: &Insn) -> Result<i16, VmError> {
+    pub(super) fn last(&self, index: usize, insn: &Insn) -> Result<i16, VmError> {
         insn.off.checked_add(i16::from(size(insn)) - 1).ok_or_else(|| self.refuse.at(index, "its last byte is beyond an offset of 32767"))
     }
 
-    fn trap(&mut self, index: usize) {
+    pub(super) fn trap(&mut self, index: usize) {
         self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
         self.out.helper(helper::TRAP);
     }
 
-    fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
+    pub(super) fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
         let spare = (self.frame.spare > 0).then(|| -(self.frame.used + self.frame.spare)).and_then(|slot| i16::try_from(slot).ok());
         Scratch::borrow(&mut self.out, self.live[index], busy, spare)
             .ok_or_else(|| self.refuse.at(index, "to lower it a register is needed, and none is free, nor eight bytes of stack"))
@@ -251,68 +262,6 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn atomic(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
-        let Insn { dst, src, off, .. } = *insn;
-        let is_wide = match size(insn) {
-            8 => true,
-            4 => false,
-            _ => return Err(self.refuse.at(index, "atomics have four or eight bytes")),
-        };
-        let (load, store) = if is_wide { (ebpf::LD_DW_REG, ebpf::ST_DW_REG) } else { (ebpf::LD_W_REG, ebpf::ST_W_REG) };
-        let alu = if is_wide { ALU64 } else { ALU };
-        let kind = match insn.imm & !FETCH {
-            _ if matches!(insn.imm, XCHG | CMPXCHG) => None,
-            kind => match u8::try_from(kind) {
-                Ok(kind @ (ADD | OR | AND | XOR)) => Some(kind),
-                _ => return Err(self.refuse.at(index, "an atomic operation that the VM does not have")),
-            },
-        };
-        if src == FRAME && insn.imm & FETCH != 0 && insn.imm != CMPXCHG {
-            return Err(self.refuse.at(index, "r10 is read-only"));
-        }
-        let access = self.access(index, insn);
-        if access == Access::OutOfStack {
-            self.trap(index);
-            return Ok(());
-        }
-        let scratch = self.scratch(index, only(dst) | only(src) | only(0))?;
-        let old = scratch.register;
-        if access == Access::Probe {
-            let last = self.last(index, insn)?;
-            self.out.memory(ebpf::LD_B_REG, old, dst, last);
-        }
-        match (insn.imm, kind) {
-            (CMPXCHG, _) => {
-                self.out.memory(load, old, dst, off);
-                let compare = if is_wide { ebpf::JNE_REG } else { ebpf::JNE_REG32 };
-                self.out.skip(&Insn { opc: compare, dst: old, src: 0, off: 0, imm: 0 }, 1);
-                self.out.memory(store, dst, src, off);
-                self.out.reg(ebpf::MOV64_IMM, 0, old);
-            }
-            (XCHG, _) => {
-                self.out.memory(load, old, dst, off);
-                self.out.memory(store, dst, src, off);
-                self.out.reg(ebpf::MOV64_IMM, src, old);
-            }
-            (operation, Some(kind)) if operation & FETCH == 0 => {
-                self.out.memory(load, old, dst, off);
-                self.out.reg(alu | kind, old, src);
-                self.out.memory(store, dst, old, off);
-            }
-            (_, Some(_)) if dst == src => return Err(self.refuse.at(index, "its address is overwritten by the value fetched")),
-            (_, Some(kind)) => {
-                // `old` becomes the new value here: all four operations commute.
-                self.out.reg(ALU64 | MOV, old, src);
-                self.out.memory(load, src, dst, off);
-                self.out.reg(alu | kind, old, src);
-                self.out.memory(store, dst, old, off);
-            }
-            (_, None) => unreachable!("exchanges are matched above"),
-        }
-        scratch.give_back(&mut self.out);
-        Ok(())
-    }
-
     fn call(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
         match insn.src {
             0 => {
@@ -354,8 +303,12 @@ impl Lowering<'_> {
 
     /// Charges `instructions` against the limit; only r0 is lost by it, so that is kept if it is live.
     fn meter(&mut self, index: usize, instructions: usize) -> Result<(), VmError> {
-        let shift = instructions.next_power_of_two().trailing_zeros().min(15);
-        let number = helper::METER + shift.cast_signed();
+        let place = self.meters.len().min(helper::METERS - 1);
+        match self.meters.get_mut(place) {
+            Some(shared) => *shared = Meter { instructions: shared.instructions.max(instructions), site: None },
+            None => self.meters.push(Meter { instructions, site: Some(index) }),
+        }
+        let number = helper::METER + i32::try_from(place).expect("below 64");
         if self.live[index] & only(0) == 0 {
             self.out.helper(number);
             return Ok(());

@@ -13,16 +13,19 @@
 //! - **Memory.** Context, packet, stack and map values are tested to the byte, in instructions and in helper arguments.
 //!   A fault ends the run and names the instruction ([`VmError::Fault`]).
 //! - **Time** is an argument; the helpers for clocks all answer it.
-//! - **Limit.** [`Options::instructions_max`] is charged at loop heads (the loop's length) and calls (the function's length),
-//!   each rounded up to a power of two; so it is a bound, not a count.
+//! - **Limit.** [`Options::instructions_max`] is charged at loop heads (the loop's length) and calls (the function's length), so it
+//!   is a bound, not a count.
 //! - **Maps** behave as in the kernel as far as one thread can see. What a program changed through a looked-up value counts
 //!   also when the run ends in a fault, as it would have in the kernel up to that instruction.
+//!
+//! A fault found inside a helper unwinds through rbpf, so the VM needs `panic = "unwind"` (the default).
 //!
 //! Where it is not the kernel: LRU is exact, the one CPU is number 0, constants can be written, an entry of a big map that is
 //! looked up lives in one of [`Options::windows`] windows, of which a run has so many a map. Not here: tail calls, ring
 //! buffers, maps in maps, and a verifier: a program that faults here is one that the kernel would not have loaded.
 
 mod arithmetic;
+mod atomic;
 mod context;
 mod emit;
 mod error;

@@ -28,6 +28,12 @@ pub struct Program {
 impl Object {
     /// Reads an ELF object, sets the constants that `options` names and relocates maps and calls.
     pub fn parse(elf: &[u8], options: &Options) -> Result<Self, VmError> {
+        // aya-obj 0.3.0 panics at some damaged type information; bad input is an error here.
+        let parsed = std::panic::catch_unwind(|| Self::parse_whole(elf, options));
+        parsed.unwrap_or_else(|_| Err(VmError::Object { text: "the parser panicked: the file is damaged".to_owned() }))
+    }
+
+    fn parse_whole(elf: &[u8], options: &Options) -> Result<Self, VmError> {
         let fail = |error: &dyn std::error::Error| VmError::Object { text: chain(error) };
         let mut object = aya_obj::Object::parse(elf).map_err(|error| fail(&error))?;
         if object.has_btf_relocations() {

@@ -16,6 +16,9 @@ use std::ops::Range;
 pub(super) const STACK: i32 = 512;
 const SLOTS: usize = 64;
 
+/// Offsets are followed up to here: far above any object, and sums stay inside 32 bits however long a loop adds.
+const REACH: u32 = 1 << 29;
+
 /// What is known of a register or a stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
@@ -168,7 +171,7 @@ impl Walk<'_> {
                 let next = self.program.get(index + 1).map_or(0, |next| next.imm);
                 state.registers[dst] = match insn.src {
                     1 => Known::Map(usize::try_from(insn.imm).unwrap_or(usize::MAX)),
-                    2 => Known::Value(usize::try_from(insn.imm).unwrap_or(usize::MAX), next),
+                    2 if next.unsigned_abs() < REACH => Known::Value(usize::try_from(insn.imm).unwrap_or(usize::MAX), next),
                     _ => Known::Nothing,
                 };
             }
@@ -262,8 +265,7 @@ impl Walk<'_> {
     }
 
     fn moved(&mut self, known: Known, by: i64) -> Known {
-        // A bound far above any object keeps the sums inside 32 bits, however long a loop adds.
-        let sum = |start: i32| i32::try_from(i64::from(start) + by).ok().filter(|sum| sum.abs() < 1 << 29);
+        let sum = |start: i32| i32::try_from(i64::from(start) + by).ok().filter(|sum| sum.unsigned_abs() < REACH);
         let moved = match known {
             Known::Context(start) => sum(start).map(Known::Context),
             Known::Packet(start) => sum(start).map(Known::Packet),

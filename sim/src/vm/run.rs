@@ -1,6 +1,6 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
-use super::helper::{self, Session, Stop};
+use super::helper::{self, Meter, Session, Stop};
 use super::instruction::text;
 use super::lower::{MapView, Refusal, lower};
 use super::map::Map;
@@ -32,6 +32,8 @@ struct Loaded {
     hot: Piece,
     machine: rbpf::EbpfVmMbuff<'static>,
     origin: Vec<usize>,
+    /// Moved into the session once all programs are loaded.
+    meters: Vec<Meter>,
     instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
@@ -89,6 +91,8 @@ impl Vm {
             now_ns: 0,
             instructions_max: options.instructions_max,
             instructions_left: 0,
+            program: 0,
+            meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
             stack_end: 0,
             key: Vec::new(),
             value: Vec::new(),
@@ -115,7 +119,8 @@ impl Vm {
         session.hook = program.hook;
         session.context = program.context;
         session.now_ns = now_ns;
-        session.instructions_left = i64::try_from(self.instructions_max).unwrap_or(i64::MAX);
+        session.instructions_left = self.instructions_max;
+        session.program = position;
         let (mut context, packet) = (program.context, session.packet);
         context::fill(program.hook, &mut context, &packet);
 
@@ -191,7 +196,17 @@ impl Loaded {
         // Tables before arrays, and the bigger value first: a flow rather than a counter.
         let hottest = maps.iter().max_by_key(|map| (!map.shape().kind.is_array(), map.shape().value_size));
         let hot = hottest.and_then(Map::first).unwrap_or(context);
-        Ok(Self { name: name.to_owned(), hook, context, hot, machine, origin: lowered.origin, instructions, _bytecode: bytecode })
+        Ok(Self {
+            name: name.to_owned(),
+            hook,
+            context,
+            hot,
+            machine,
+            origin: lowered.origin,
+            meters: lowered.meters,
+            instructions,
+            _bytecode: bytecode,
+        })
     }
 
     fn fault(&self, stop: &Stop) -> VmError {

@@ -1,7 +1,6 @@
-//! The reference against `treeline_ebpf::classify`: same frames, same clock, after every packet the same state.
+//! The reference against the native engine: same frames, same clock, after every packet the same state.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
@@ -9,57 +8,20 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use treeline_ebpf::tree::NODES_MAX;
-use treeline_ebpf::{Config, Counter, Counters, Features, Flow, Key, Node, Outcome, Platform, Skip, Tree, flow, verdict};
-use treeline_sim::Frame;
-use treeline_sim::reference::{End, Endpoint, FloatNode, FloatTree, Judgement, Observation, Reference};
+use treeline_ebpf::verdict::COUNTERS;
+use treeline_ebpf::{Config, Counter, Counters, FEATURES, Node, Tree};
+use treeline_sim::engine::native::Native;
+use treeline_sim::engine::{Engine, Hook, Settings};
+use treeline_sim::reference::{FloatNode, FloatTree, Judgement, Observation, Reference};
+use treeline_sim::{Frame, oracle};
 
 use crate::recipe::{frames, steps};
-
-/// The classifier's world in a test: one frame, a table without end.
-struct Native {
-    config: Config,
-    tree: Box<Tree>,
-    frame: Frame,
-    flows: HashMap<Key, Flow>,
-    counters: Counters,
-    seen: Option<(Features, Key)>,
-}
-
-impl Platform for Native {
-    fn bytes<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        self.frame.bytes.get(offset..offset + N)?.try_into().ok()
-    }
-
-    fn now_ns(&mut self) -> u64 {
-        self.frame.time_ns
-    }
-
-    fn config(&self) -> &Config {
-        &self.config
-    }
-
-    fn with_flow<R>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> R) -> Result<R, Skip> {
-        self.seen = Some((Features::default(), *key));
-        Ok(apply(self.flows.entry(*key).or_insert_with(|| Flow::new(key))))
-    }
-
-    fn tree(&self) -> Option<&Tree> {
-        Some(&self.tree)
-    }
-
-    fn count(&mut self, counter: Counter) {
-        self.counters[counter as usize] += 1;
-    }
-
-    fn trace(&mut self, features: &Features) {
-        self.seen.as_mut().expect("a flow comes before its features").0 = *features;
-    }
-}
 
 /// Both engines side by side.
 pub struct Pair {
     native: Native,
     reference: Reference,
+    counters: Counters,
     ambiguous_count: u64,
 }
 
@@ -83,81 +45,41 @@ impl Pair {
                 Err(class) => FloatNode::Leaf { class },
             });
         }
-        let native = Native { config, tree, frame: Frame::default(), flows: HashMap::new(), counters: [0; verdict::COUNTERS], seen: None };
-        Self { native, reference: Reference::new(config, FloatTree::new(nodes).expect("a tree")), ambiguous_count: 0 }
+        let native = Native::new(&Settings { hook: Hook::Xdp, config, tree, flows_max: 1 << 16 });
+        let reference = Reference::new(config, FloatTree::new(nodes).expect("a tree"));
+        Self { native, reference, counters: [0; COUNTERS], ambiguous_count: 0 }
     }
 
     /// Shows both the frame; panics where they disagree.
     pub fn step(&mut self, frame: &Frame) -> Judgement {
-        let before = self.native.counters;
-        self.native.frame = frame.clone();
-        self.native.seen = None;
-        let outcome = treeline_ebpf::classify(&mut self.native);
+        let observed = self.native.judge(frame).expect("native takes every frame");
         let judgement = self.reference.judge(frame);
-
-        let moved = |counter: Counter| self.native.counters[counter as usize] - before[counter as usize] == 1;
-        if !judgement.ambiguous {
-            assert_eq!(judgement.outcome, outcome, "outcome, frame {}", frame.index);
-            assert_eq!(judgement.dropped, moved(Counter::Dropped), "dropped, frame {}", frame.index);
+        let differences = oracle::compare_reference(&observed, &judgement);
+        assert!(differences.is_empty(), "frame {}: {differences:?}", frame.index);
+        for (sum, step) in self.counters.iter_mut().zip(observed.counted) {
+            *sum += step;
         }
-        self.ambiguous_count += u64::from(judgement.ambiguous);
-        assert_eq!(judgement.observation.is_some(), self.native.seen.is_some(), "reached a flow, frame {}", frame.index);
-        assert_eq!(self.reference.flows_count(), self.native.flows.len(), "flows, frame {}", frame.index);
-
-        if let (Some(observation), Some((features, key))) = (&judgement.observation, self.native.seen) {
-            assert!(matches!(outcome, Outcome::Judged(_)));
-            let ended = [
-                (Counter::EndedIdle, End::Idle),
-                (Counter::EndedActive, End::Active),
-                (Counter::EndedLimit, End::Limit),
-                (Counter::EndedClosed, End::Closed),
-            ];
-            let events = &observation.events;
-            assert_eq!(events.opened, moved(Counter::Opened), "opened, frame {}", frame.index);
-            assert_eq!(events.clock_back, moved(Counter::ClockBack), "clock back, frame {}", frame.index);
-            for (counter, end) in ended {
-                assert_eq!(events.ended == Some(end), moved(counter), "{end:?}, frame {}", frame.index);
-            }
-            compare_flow(observation, &self.native.flows[&key], frame);
+        if judgement.ambiguous {
+            self.ambiguous_count += 1;
+        } else {
+            assert_eq!(judgement.dropped, observed.counted[Counter::Dropped as usize] == 1, "dropped, frame {}", frame.index);
+        }
+        assert_eq!(self.reference.flows_count(), self.native.flows().len(), "flows, frame {}", frame.index);
+        if let (Some(observation), Some(features)) = (&judgement.observation, observed.features) {
             compare_features(observation, &features, frame);
         }
         judgement
     }
 }
 
-fn compare_flow(observation: &Observation, native: &Flow, frame: &Frame) {
-    let key = native.key;
-    let address = |[high, low]: [u64; 2]| match key.version {
-        4 => IpAddr::V4(Ipv4Addr::from(u32::try_from(low).expect("an IPv4 address"))),
-        6 => IpAddr::V6(Ipv6Addr::from(u128::from(high) << 64 | u128::from(low))),
-        version => panic!("version {version}"),
-    };
-    let low = Endpoint { address: address(key.low), port: key.low_port };
-    let high = Endpoint { address: address(key.high), port: key.high_port };
-    let (originator, responder) = if native.flags & flow::ORIGINATOR_LOW == 0 { (high, low) } else { (low, high) };
-
-    let ours = &observation.flow;
-    let index = frame.index;
-    assert_eq!((ours.originator, ours.responder, ours.protocol), (originator, responder, key.protocol), "endpoints, frame {index}");
-    assert_eq!((ours.packets, ours.packets_forward), (native.packets, native.packets_forward), "packets, frame {index}");
-    assert_eq!((ours.first_ns, ours.last_ns), (native.first_ns, native.last_ns), "times, frame {index}");
-    let flag = |bit: u64| native.flags & bit != 0;
-    assert_eq!(
-        (ours.fin_originator, ours.fin_responder, ours.reset, ours.is_closed()),
-        (flag(flow::FIN_ORIGINATOR), flag(flow::FIN_RESPONDER), flag(flow::RESET), native.is_closed()),
-        "closed, frame {index}"
-    );
-}
-
 /// The features agree, and an error of one unit (two in a deviation) in any of them would not pass.
-fn compare_features(observation: &Observation, native: &Features, frame: &Frame) {
-    let fixed = native.values();
+fn compare_features(observation: &Observation, fixed: &[i64; FEATURES], frame: &Frame) {
     let context = || format!("frame {}, fixed {fixed:?}, reference {:?}", frame.index, observation.features);
-    assert_eq!(observation.out_of_bound(&fixed), None, "{}", context());
+    assert_eq!(observation.out_of_bound(fixed), None, "{}", context());
     for index in 0..fixed.len() {
         let error = if index < 9 { 1 } else { 2 };
         for lie in [fixed[index] - error, fixed[index] + error] {
-            let mut fixed = fixed;
+            let mut fixed = *fixed;
             fixed[index] = lie;
             assert_eq!(observation.out_of_bound(&fixed), Some(index), "{lie} passes; {}", context());
         }
@@ -285,7 +207,7 @@ fn a_threshold_between_a_mean_and_its_fixed_point_makes_the_verdict_ambiguous() 
 fn the_generated_sequences_reach_every_reason_and_every_event() {
     let mut runner = TestRunner::deterministic();
     let arrivals = prop::collection::vec((frames(), steps()), 60);
-    let mut counts: Counters = [0; verdict::COUNTERS];
+    let mut counts: Counters = [0; COUNTERS];
     let mut ambiguous_count = 0;
     for _ in 0..300 {
         let plan = plans().new_tree(&mut runner).expect("a plan").current();
@@ -295,7 +217,7 @@ fn the_generated_sequences_reach_every_reason_and_every_event() {
             time_ns = time_ns.saturating_add_signed(step_ns);
             pair.step(&Frame { index, time_ns, original_length: 0, bytes });
         }
-        counts.iter_mut().zip(pair.native.counters).for_each(|(sum, count)| *sum += count);
+        counts.iter_mut().zip(pair.counters).for_each(|(sum, count)| *sum += count);
         ambiguous_count += pair.ambiguous_count;
     }
     // Out of reach here: a full table, contention, eviction, a missing tree, 2^31 packets.

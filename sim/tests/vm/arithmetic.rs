@@ -150,3 +150,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_comparison_notices_a_lie() {
+    let honest = assemble(&[Operation::Plain { opc: 0x07, dst: 3, src: 0, off: 0, imm: 1 }]);
+    let lying = assemble(&[Operation::Plain { opc: 0x07, dst: 3, src: 0, off: 0, imm: 2 }]);
+    let maps = [cell(VALUE_SIZE)];
+    let Some(kernel) = Kernel::load("the_comparison_notices_a_lie", Hook::Xdp, &honest.0, &maps) else { return };
+    let mut vm = load(Hook::Xdp, &lying, &maps).expect("the VM loads it");
+    assert_eq!(vm.run(&[0; 64], 0).expect("it runs"), u64::from(kernel.run(&[0; 64])));
+    let ours = vm.map("Array").and_then(|map| map.entry(0)).map(<[u8]>::to_vec);
+    assert_ne!(ours, kernel.lookup(0, &[0; 4]));
+}

@@ -154,8 +154,8 @@ fn a_helper_wants_a_map() {
 fn an_infinite_loop_ends_by_the_limit() {
     for source in ["mov r0, 0\nja -1", "mov r0, 0\nadd r0, 1\njne r0, 0, -2\nexit", "mov r6, 0\nadd r6, 0\nja +0\nja -3"] {
         let mut vm = load(Hook::Xdp, &Code::default().asm(source), &[]).expect("loads");
-        let (_, fault) = faulted(vm.run(&[0; 64], 0));
-        assert_eq!(fault, Fault::InstructionLimit { limit: 1_000_000 }, "{source}");
+        let head = 1;
+        assert_eq!(faulted(vm.run(&[0; 64], 0)), (head, Fault::InstructionLimit { limit: 1_000_000 }), "{source}");
     }
 }
 
@@ -194,4 +194,14 @@ fn windows_run_out_by_name() {
     assert_eq!((at, fault), (4 * 6 + 5, Fault::Windows { map: 0, windows: 4 }));
     let options = Options { windows: 5, ..Options::default() };
     assert_eq!(load_with(Hook::Xdp, &code, &maps, &options).expect("loads").run(&[0; 64], 0).expect("runs"), 0);
+}
+
+#[test]
+fn a_hundred_loops_are_all_charged() {
+    let turns = "mov r6, 10\nadd r0, 1\nsub r6, 1\njne r6, 0, -3\n".repeat(100);
+    let counted = Code::default().asm(&format!("mov r0, 0\n{turns}exit"));
+    assert_eq!(load(Hook::Xdp, &counted, &[]).expect("loads").run(&[0; 64], 0).expect("runs"), 1000);
+    let endless = Code::default().asm(&format!("mov r0, 0\n{turns}ja -1"));
+    let (_, fault) = faulted(load(Hook::Xdp, &endless, &[]).expect("loads").run(&[0; 64], 0));
+    assert_eq!(fault, Fault::InstructionLimit { limit: 1_000_000 });
 }

@@ -2,6 +2,8 @@
 //!
 //! Without the right to load programs a test prints that it was skipped; where the environment has `CI` that is an error.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use treeline_sim::vm::{Hook, MapKind, Shape};
 
 /// Programs and maps of one test, closed when dropped.
@@ -159,7 +161,10 @@ pub fn pin_to_one_cpu() {
 }
 
 fn skip(test: &str) -> Option<Kernel> {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     assert!(std::env::var_os("CI").is_none(), "{test}: under CI the kernel must be there (CAP_BPF, CAP_NET_ADMIN)");
-    println!("{test}: skipped, no right to load BPF programs");
+    if SAID.lock().expect("nobody panics with it").insert(test.to_owned()) {
+        println!("{test}: skipped, no right to load BPF programs");
+    }
     None
 }

@@ -9,3 +9,4 @@ mod map;
 mod object;
 mod refusal;
 mod regression;
+mod robustness;

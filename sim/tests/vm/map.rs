@@ -75,10 +75,10 @@ fn key(key: u32) -> [u8; 4] {
     key.to_le_bytes()
 }
 
-fn compare(target: Shape, operations: &[Operation]) -> Result<(), TestCaseError> {
+fn compare(target: &Shape, operations: &[Operation]) -> Result<(), TestCaseError> {
     let code = assemble(operations);
     let name = format!("{:?}", target.kind);
-    let maps = [cell(RESULTS_SIZE), Shape { name: "target".to_owned(), ..target }];
+    let maps = [cell(RESULTS_SIZE), Shape { name: "target".to_owned(), ..target.clone() }];
     let options = Options { windows: 64, ..Options::default() };
     let mut vm = load_with(Hook::Xdp, &code, &maps, &options).expect("the VM loads it");
     let kernel = Kernel::load("map_operations_equal_the_kernels", Hook::Xdp, &code.0, &maps);
@@ -101,12 +101,12 @@ proptest! {
 
     #[test]
     fn map_operations_equal_the_kernels(operations in prop::collection::vec(operation(), 1..40)) {
-        compare(shape(MapKind::Hash, 4, 12, 4), &operations)?;
-        compare(shape(MapKind::PerCpuHash, 4, 12, 4), &operations)?;
-        compare(shape(MapKind::LruHash, 4, 12, 1000), &operations)?;
-        compare(shape(MapKind::Array, 4, 12, 4), &operations)?;
-        compare(shape(MapKind::Array, 4, 12, 20), &operations)?;
-        compare(shape(MapKind::PerCpuArray, 4, 12, 4), &operations)?;
+        compare(&shape(MapKind::Hash, 4, 12, 4), &operations)?;
+        compare(&shape(MapKind::PerCpuHash, 4, 12, 4), &operations)?;
+        compare(&shape(MapKind::LruHash, 4, 12, 1000), &operations)?;
+        compare(&shape(MapKind::Array, 4, 12, 4), &operations)?;
+        compare(&shape(MapKind::Array, 4, 12, 20), &operations)?;
+        compare(&shape(MapKind::PerCpuArray, 4, 12, 4), &operations)?;
     }
 }
 

@@ -1,0 +1,62 @@
+//! Any bytecode at all: the VM refuses it, runs it or stops it, and never panics, in debug builds with overflow checks too.
+
+use crate::code::{Code, load_with, shape};
+use proptest::prelude::*;
+use treeline_sim::vm::{Hook, MapKind, Object, Options};
+
+fn opcode() -> impl Strategy<Value = u8> {
+    let common = vec![
+        0x18_u8, 0x61, 0x69, 0x71, 0x79, 0x62, 0x7a, 0x63, 0x73, 0x7b, 0xdb, 0xc3, 0x85, 0x95, 0x05, 0x15, 0x2d, 0x55, 0x1e, 0x26, 0x07,
+        0x0f, 0x17, 0x1f, 0xb7, 0xbf, 0xb4, 0xbc, 0x87, 0x84, 0x37, 0x3f, 0x97, 0x9c, 0xd4, 0xdc, 0xd7, 0x67, 0xc7, 0xcc,
+    ];
+    prop_oneof![6 => prop::sample::select(common), 1 => any::<u8>()]
+}
+
+fn immediate() -> impl Strategy<Value = i32> {
+    prop_oneof![4 => -8..8_i32, 2 => prop::sample::select(vec![-16, 16, 32, 64, 0x41, 0xe1, 0xf1, 26, 39, 125]), 1 => any::<i32>()]
+}
+
+fn offset() -> impl Strategy<Value = i16> {
+    prop_oneof![6 => -6..6_i16, 3 => (-65..10_i16).prop_map(|slots| slots * 8), 1 => any::<i16>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytecode_panics_the_vm(
+        instructions in prop::collection::vec((opcode(), 0..11_u8, prop_oneof![3 => 0..3_u8, 1 => 0..11_u8], offset(), immediate()), 1..24),
+        hook in prop::sample::select(vec![Hook::Xdp, Hook::Tc, Hook::Socket]),
+    ) {
+        let mut code = Code::default();
+        for (opc, dst, src, off, imm) in instructions {
+            code = code.raw(opc, dst, src, off, imm);
+            if opc == 0x18 {
+                code = code.raw(0, 0, 0, 0, imm);
+            }
+        }
+        let maps = [shape(MapKind::Array, 4, 8, 1), shape(MapKind::LruHash, 8, 16, 4), shape(MapKind::PerCpuArray, 4, 8, 40)];
+        let options = Options { instructions_max: 5_000, ..Options::default() };
+        if let Ok(mut vm) = load_with(hook, &code.asm("mov r0, 0\nexit"), &maps, &options) {
+            for packet in [&[0_u8; 64][..], &[]] {
+                if let Err(error) = vm.run(packet, 1) {
+                    prop_assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_damaged_object_panics_the_vm(position in 0..12_000_usize, byte in any::<u8>()) {
+        let mut elf = include_bytes!("../objects/flows.bpf.o").to_vec();
+        let position = position % elf.len();
+        elf[position] = byte;
+        let options = Options { instructions_max: 5_000, map_max_entries: [("FLOWS".to_owned(), 16)].into(), ..Options::default() };
+        let Ok(object) = Object::parse(&elf, &options) else { return Ok(()) };
+        for program in object.programs() {
+            if let Ok(mut vm) = treeline_sim::vm::Vm::load(&object, &program.name) {
+                let _ = vm.run(&[0; 64], 1);
+            }
+        }
+    }
+}
