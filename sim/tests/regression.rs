@@ -88,11 +88,14 @@ fn every_byte_string_is_a_case() {
     }
 }
 
+/// Changes what an engine says.
+type Lie = fn(&mut Observation);
+
 /// The native engine, but for what it says of one frame.
 struct Liar {
     honest: Native,
     frame: u64,
-    lie: fn(&mut Observation),
+    lie: Lie,
 }
 
 impl Engine for Liar {
@@ -114,7 +117,7 @@ fn a_sequence_fails_when_an_engine_lies() {
     let bytes = fs::read(root().join("fuzz/seeds/sequence/talk-xdp")).expect("the seed");
     let case = Case::decode(&bytes);
     let last = case.frames.last().expect("frames").index;
-    let lies: [(&str, fn(&mut Observation)); 5] = [
+    let lies: [(&str, Lie); 5] = [
         ("outcome", |observation| observation.outcome = Outcome::Judged(9)),
         ("returned", |observation| observation.returned ^= 1),
         ("gap_mean", |observation| observation.features.as_mut().unwrap()[7] += 1),

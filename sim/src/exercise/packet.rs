@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use treeline_ebpf::packet::{TCP, UDP};
@@ -12,23 +13,31 @@ use treeline_ebpf::{Config, Outcome};
 use treeline_model::{BENIGN, Model, Node};
 
 use super::Finding;
-use super::sequence::{Case, lockstep};
 use crate::Frame;
 use crate::conversation::Conversation;
 use crate::engine::native::Native;
 use crate::engine::{Engine, Hook, Observation, Settings};
+use crate::oracle::{self, Divergence};
+use crate::reference::{FloatTree, Reference};
+
+/// One leaf: the tree does not matter here, but 128 KiB of it would take most of the time.
+static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
+    let model = Model::from_nodes("one leaf", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]).expect("a leaf is a tree");
+    Settings { hook: Hook::Xdp, config: Config::default(), tree: model.to_tree(), flows_max: 1 }
+});
 
 /// Runs the exercise on a frame that begins at the Ethernet header; says what the classifier made of it.
 pub fn packet(bytes: &[u8]) -> Result<Outcome, Finding> {
     let frame = Frame { original_length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), bytes: bytes.to_vec(), ..Frame::default() };
-    let model = Model::from_nodes("one leaf", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]).expect("a leaf is a tree");
-    let settings = Settings { hook: Hook::Xdp, config: Config::default(), tree: model.to_tree(), flows_max: 1 };
-    let observation = Native::new(&settings).judge(&frame)?;
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(Native::new(&settings))];
-    let outcome = observation.outcome;
-    lockstep(&Case { settings, model, frames: vec![frame] }, &mut engines)?;
+    let mut native = Native::new(&SETTINGS);
+    let observation = native.judge(&frame)?;
+    let judgement = Reference::new(SETTINGS.config, FloatTree::constant(0)).judge(&frame);
+    let differences = oracle::compare_reference(&observation, &judgement);
+    if !differences.is_empty() {
+        return Err(Finding::Divergence(Box::new(Divergence { engines: [native.name(), "reference"], frame, differences })));
+    }
     against_etherparse(&observation, bytes)?;
-    Ok(outcome)
+    Ok(observation.outcome)
 }
 
 /// Where both accept the frame, both read the same.
