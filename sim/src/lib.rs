@@ -21,4 +21,6 @@ pub mod suspect;
 
 pub mod replay;
 
+pub mod exercise;
+
 pub use frame::Frame;
