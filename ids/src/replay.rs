@@ -32,7 +32,14 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
     let settings = settings(options, &model)?;
     let mut code = 0;
     for path in &options.captures {
-        let mut capture = Capture::open(path).map_err(|error| error.to_string())?;
+        let mut capture = match Capture::open(path) {
+            Ok(capture) => capture,
+            Err(error) => {
+                eprintln!("treeline: {error}");
+                code = EXIT_BAD_INPUT;
+                continue;
+            }
+        };
         let (replay, notes) = build(options, &settings, &model)?;
         let summary = drive(options, &model, path, &mut capture, replay)?;
         match options.format {

@@ -49,7 +49,7 @@ fn vectors(model: &Model) -> impl Iterator<Item = Features> {
     });
     let near = thresholds.take(THRESHOLDS_MAX).flat_map(|threshold| [-1, 0, 1].map(|step| threshold.saturating_add(step).max(0)));
     let ends = [0, 1 << FRACTION_BITS, i64::MAX];
-    near.chain(ends).map(|value| Features::new([value.cast_unsigned(); FEATURES]))
+    near.chain(ends).map(|value| Features::from([value.cast_unsigned(); FEATURES]))
 }
 
 /// The class that the model's nodes say.
