@@ -21,6 +21,8 @@ pub mod suspect;
 
 pub mod replay;
 
+pub mod cause;
+
 pub mod exercise;
 
 pub use frame::Frame;
