@@ -3,11 +3,12 @@
 //! The modules follow the straight line: a capture gives frames, engines judge them, the oracle compares, the replay drives all three.
 
 pub mod frame;
-pub mod vm;
 
 pub mod capture;
 
 pub mod object;
+
+pub mod vm;
 
 pub mod engine;
 
