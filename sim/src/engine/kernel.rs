@@ -21,8 +21,14 @@ use crate::{Frame, object};
 
 /// The engine's name.
 pub const NAME: &str = "kernel";
-/// The kernel refuses a shorter frame in a test run: it wants an Ethernet header.
-const TEST_RUN_BYTES_MIN: usize = 14;
+/// The shortest frame the kernel takes: in a test run it wants an Ethernet header, and for TC something behind it.
+const fn bytes_min(hook: Hook) -> usize {
+    match hook {
+        Hook::Xdp => 14,
+        Hook::Tc => 15,
+        Hook::Socket => 0,
+    }
+}
 
 /// The kernel engine.
 #[derive(Debug)]
@@ -91,8 +97,8 @@ impl Engine for Kernel {
 
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
         let bytes = clipped(frame);
-        if self.hook != Hook::Socket && bytes.len() < TEST_RUN_BYTES_MIN {
-            return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than an Ethernet header" });
+        if bytes.len() < bytes_min(self.hook) {
+            return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "nothing behind the Ethernet header" });
         }
         let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
         let packets = self.cell.read().record.packets;
