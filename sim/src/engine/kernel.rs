@@ -21,14 +21,10 @@ use crate::{Frame, object};
 
 /// The engine's name.
 pub const NAME: &str = "kernel";
-/// The shortest frame the kernel takes: in a test run it wants an Ethernet header, and for TC something behind it.
-const fn bytes_min(hook: Hook) -> usize {
-    match hook {
-        Hook::Xdp => 14,
-        Hook::Tc => 15,
-        Hook::Socket => 0,
-    }
-}
+/// The kernel refuses a shorter frame in a test run: it wants an Ethernet header.
+const TEST_RUN_BYTES_MIN: usize = 14;
+/// For TC, newer kernels (6.18) also want the IP header that the `EtherType` announces: at most this much.
+const TEST_RUN_SKB_BYTES_MIN: usize = 14 + 40;
 
 /// The kernel engine.
 #[derive(Debug)]
@@ -97,13 +93,18 @@ impl Engine for Kernel {
 
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
         let bytes = clipped(frame);
-        if bytes.len() < bytes_min(self.hook) {
-            return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "nothing behind the Ethernet header" });
+        if self.hook != Hook::Socket && bytes.len() < TEST_RUN_BYTES_MIN {
+            return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than an Ethernet header" });
         }
         let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
         let packets = self.cell.read().record.packets;
         self.cell.set_now_ns(frame.time_ns);
-        let returned = self.run(bytes).map_err(failed)?;
+        let returned = match self.run(bytes) {
+            Err(reason) if self.hook == Hook::Tc && bytes.len() < TEST_RUN_SKB_BYTES_MIN && reason.contains("os error 22") => {
+                return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than its IP header" });
+            }
+            returned => returned.map_err(failed)?,
+        };
         let cell = self.cell.read();
         if cell.record.packets != packets.wrapping_add(1) {
             return Err(failed(format!("the program left {} records for one packet", cell.record.packets.wrapping_sub(packets))));
