@@ -18,9 +18,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use support::recipe::Recipe;
 use treeline_ebpf::verdict::COUNTERS;
 use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip, Tree};
+use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
-use treeline_sim::engine::{Engine, Hook, Settings, kernel};
+use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings, kernel};
 use treeline_sim::object;
 
 type Result = std::result::Result<(), Failed>;
@@ -277,19 +278,20 @@ fn pressure(hook: Hook) -> Result {
     equal("judged and opened", counters[Counter::Benign as usize], counters[Counter::Opened as usize])
 }
 
-/// All frames of the committed hand-made captures.
-fn edges() -> std::result::Result<Vec<treeline_sim::Frame>, Failed> {
-    let mut frames = vec![];
+/// All frames of the committed hand-made captures that the engine takes, and what it makes of them.
+fn edges(engine: &mut kernel::Kernel) -> std::result::Result<Vec<(Frame, Observation)>, Failed> {
+    let mut seen = vec![];
     for path in support::captures().into_iter().filter(|path: &PathBuf| support::name(path).starts_with("edge-")) {
         for frame in Capture::open(&path)? {
             let frame = frame?;
-            // The kernel refuses to test-run a shorter one.
-            if frame.bytes.len() > 14 {
-                frames.push(frame);
+            match engine.judge(&frame) {
+                Ok(observation) => seen.push((frame, observation)),
+                Err(EngineError::Untaken { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
-    Ok(frames)
+    Ok(seen)
 }
 
 fn dropping(hook: Hook) -> Result {
@@ -297,8 +299,7 @@ fn dropping(hook: Hook) -> Result {
         let config = Config { enforce, ..Config::default() };
         let mut engine = kernel::Kernel::new(&support::settings(hook, config, &support::constant(class)))?;
         let (mut judged, mut skipped) = (0, 0);
-        for frame in edges()? {
-            let observation = engine.judge(&frame)?;
+        for (frame, observation) in edges(&mut engine)? {
             let is_judged = matches!(observation.outcome, Outcome::Judged(_));
             let counter = if is_judged { &mut judged } else { &mut skipped };
             *counter += 1;
@@ -316,8 +317,7 @@ fn unloaded(hook: Hook) -> Result {
     let mut engine = kernel::Kernel::new(&settings)?;
     let mut native = Native::new(&settings);
     let mut undecided = 0;
-    for frame in edges()? {
-        let observation = engine.judge(&frame)?;
+    for (frame, observation) in edges(&mut engine)? {
         equal("difference to native", treeline_sim::oracle::compare(&native.judge(&frame)?, &observation), vec![])?;
         equal("returned", observation.returned, hook.returned(false))?;
         equal("undecided", observation.outcome == Outcome::Skipped(Skip::Undecided), observation.flow.is_some())?;
