@@ -1,1 +1,365 @@
-fn main() {}
+//! The object in the real kernel: agreement on every capture at every hook, CPUs that meet in one flow, full tables, dropping, loading
+//! by other tools.
+//!
+//! Where programs may not be loaded every trial is reported as ignored, by name, with the reason in one line; where the environment has
+//! `CI` that is a failure. What a trial does not show: real interfaces, which are the live system's.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Barrier;
+use std::{fs, io, thread};
+
+use aya::maps::{HashMap, PerCpuArray};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, TestRunResult};
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::recipe::Recipe;
+use treeline_ebpf::verdict::COUNTERS;
+use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip, Tree};
+use treeline_sim::Frame;
+use treeline_sim::capture::Capture;
+use treeline_sim::engine::native::Native;
+use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings, kernel};
+use treeline_sim::object;
+
+type Result = std::result::Result<(), Failed>;
+
+/// The hooks that can be run from any CPU, and drop.
+const DROPPING: [Hook; 2] = [Hook::Xdp, Hook::Tc];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let missing = support::kernel(&support::settings(Hook::Xdp, Config::default(), &support::constant(0))).err();
+    let trials: Vec<_> = trials().into_iter().map(|trial| if missing.is_some() { trial.with_ignored_flag(true) } else { trial }).collect();
+    if let Some(reason) = &missing {
+        println!("{} trials are ignored, the kernel engine is not available: {reason}", trials.len());
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials() -> Vec<Trial> {
+    let mut captures = support::captures();
+    captures.extend(support::other_captures().into_iter().flatten());
+    let mut trials = vec![];
+    for path in captures {
+        for hook in Hook::ALL {
+            let (path, name) = (path.clone(), format!("{}_agrees_with_native_on::{}", hook.name(), support::name(&path)));
+            trials.push(Trial::test(name, move || agreement(&path, hook)));
+        }
+    }
+    for hook in DROPPING {
+        let mut add = |name: &str, run: fn(Hook) -> Result| trials.push(Trial::test(format!("{}::{name}", hook.name()), move || run(hook)));
+        add("cpus_that_meet_in_one_flow_lose_nothing", one_flow_many_cpus);
+        add("one_cpu_alone_never_finds_a_flow_locked", one_flow_one_cpu);
+        add("cpus_that_open_the_same_flows_open_each_once", same_keys_many_cpus);
+        add("cpus_that_overfill_the_table_account_for_every_packet", pressure_many_cpus);
+    }
+    for hook in Hook::ALL {
+        let mut add = |name: &str, run: fn(Hook) -> Result| trials.push(Trial::test(format!("{}::{name}", hook.name()), move || run(hook)));
+        add("enforce_drops_malicious_packets_and_no_others", dropping);
+        add("a_full_table_judges_or_counts_every_packet", pressure);
+        add("without_a_model_every_packet_passes_undecided", unloaded);
+    }
+    let bpftool = Command::new("bpftool").arg("version").output().is_ok();
+    trials.push(Trial::test("bpftool_loads_the_committed_object", bpftool_loads).with_ignored_flag(!bpftool));
+    trials
+}
+
+fn agreement(path: &Path, hook: Hook) -> Result {
+    let settings = support::settings(hook, support::enforced(), &support::model());
+    let engines: Vec<Box<dyn Engine>> = vec![Box::new(Native::new(&settings)), Box::new(kernel::Kernel::new(&settings)?)];
+    let summary = support::replay(Capture::open(path)?, engines, None);
+    if let Some(divergence) = summary.divergence {
+        return Err(divergence.to_string().into());
+    }
+    let untaken: u64 = summary.engines.iter().flat_map(|engine| engine.untaken.values()).sum();
+    let retired = summary.engines.iter().any(|engine| engine.retired.is_some());
+    if !retired {
+        equal("frames compared or untaken", summary.agreed + untaken, summary.frames)?;
+    }
+    Ok(())
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, expected {expected:?}").into()) }
+}
+
+/// The object, loaded as a live system loads it: the kernel's clock, counters per CPU.
+struct Live {
+    ebpf: Ebpf,
+    hook: Hook,
+}
+
+impl Live {
+    fn new(hook: Hook, tree: &Tree, flows_max: u32) -> std::result::Result<Self, Failed> {
+        let mut ebpf = kernel::load(&Config::default(), tree, flows_max)?;
+        match hook {
+            Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program())?.load()?,
+            _ => kernel::program::<Xdp>(&mut ebpf, hook.program())?.load()?,
+        }
+        Ok(Self { ebpf, hook })
+    }
+
+    fn run(&self, bytes: &[u8], repeat: u32) -> std::result::Result<TestRunResult, Failed> {
+        let options = TestRunOptions { data_in: Some(bytes), repeat, ..TestRunOptions::new() };
+        let program = self.ebpf.program(self.hook.program()).ok_or("no such program")?;
+        Ok(match self.hook {
+            Hook::Tc => <&SchedClassifier>::try_from(program)?.test_run(options)?,
+            _ => <&Xdp>::try_from(program)?.test_run(options)?,
+        })
+    }
+
+    /// The counters of all CPUs together.
+    fn counters(&self) -> std::result::Result<Counters, Failed> {
+        let map: PerCpuArray<_, Counters> = self.ebpf.map(object::COUNTERS).ok_or("no counters")?.try_into()?;
+        let mut sum = [0; COUNTERS];
+        for counters in map.get(&0, 0)?.iter() {
+            sum.iter_mut().zip(counters).for_each(|(sum, count)| *sum += count);
+        }
+        Ok(sum)
+    }
+
+    fn flows(&self) -> std::result::Result<Vec<Flow>, Failed> {
+        let map: HashMap<_, [u8; 40], [u8; 120]> = self.ebpf.map(object::FLOWS).ok_or("no flow table")?.try_into()?;
+        let entries = map.iter().collect::<std::result::Result<Vec<_>, _>>()?;
+        // SAFETY: `Flow` is `repr(C)`, 120 bytes of integers without padding: any bytes are one.
+        Ok(entries.into_iter().map(|(_, bytes)| unsafe { bytes.as_ptr().cast::<Flow>().read_unaligned() }).collect())
+    }
+}
+
+/// Runs `work` on every CPU at once, with the CPU's number.
+fn on_every_cpu(work: impl Fn(usize) -> Result + Sync) -> std::result::Result<usize, Failed> {
+    let cpus = cpus()?;
+    let barrier = Barrier::new(cpus.len());
+    let results: Vec<Result> = thread::scope(|scope| {
+        let run = |cpu: usize| {
+            let (barrier, work) = (&barrier, &work);
+            scope.spawn(move || {
+                let pinned = pin(cpu);
+                barrier.wait();
+                pinned?;
+                work(cpu)
+            })
+        };
+        let threads: Vec<_> = cpus.iter().map(|&cpu| run(cpu)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
+    });
+    results.into_iter().collect::<Result>()?;
+    Ok(cpus.len())
+}
+
+/// The CPUs this process may run on, at most four.
+fn cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: a set of bits is valid as zeros, and the call writes no more than its size.
+    let (set, result) = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let result = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
+        (set, result)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the index stays below the set's size.
+    Ok((0..8 * size_of::<libc::cpu_set_t>()).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).take(4).collect())
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: as in `cpus`; pid 0 is the calling thread.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Calls a thread, and packets a call.
+const CALLS: u32 = 40;
+const REPEAT: u32 = 2000;
+
+fn one_flow_many_cpus(hook: Hook) -> Result {
+    let live = Live::new(hook, &support::constant(1).to_tree(), 1024)?;
+    // Even CPUs speak for the originator, odd ones for the responder; the first packet tells who that is.
+    let packet = Recipe { payload: 1000, ..Recipe::default() };
+    let answer = Recipe { payload: 100, ..packet.clone() }.back();
+    let (packet, answer) = (packet.bytes(), answer.bytes());
+    live.run(&packet, 1)?;
+    let cpus = on_every_cpu(|cpu| {
+        let bytes = if cpu % 2 == 0 { &packet } else { &answer };
+        (0..CALLS).try_for_each(|_| live.run(bytes, REPEAT).map(drop))
+    })?;
+
+    let counters = live.counters()?;
+    let count = |counter: Counter| counters[counter as usize];
+    let sent = 1 + cpus as u64 * u64::from(CALLS * REPEAT);
+    let [flow] = live.flows()?[..] else { return Err("not one flow".into()) };
+    let contended = count(Counter::Contended);
+    println!("{}: {cpus} CPUs, {sent} packets into one flow, {contended} contended", hook.name());
+    equal("packets in the flow and contended", flow.packets + contended, sent)?;
+    equal("judged, contended", (count(Counter::Malicious), count(Counter::Benign)), (flow.packets, 0))?;
+    let (forward, back) = (flow.packets_forward, flow.packets - flow.packets_forward);
+    equal("sum of lengths", flow.length_sum, forward * 1028 + back * 128)?;
+    equal("opened, left locked", (count(Counter::Opened), flow.lock), (1, 0))?;
+    if contended == 0 {
+        let even = cpus_even()?;
+        equal("forward", forward, 1 + even * u64::from(CALLS * REPEAT))?;
+    }
+    equal("evicted, full", (count(Counter::Evicted), count(Counter::TableFull)), (0, 0))
+}
+
+fn cpus_even() -> io::Result<u64> {
+    Ok(cpus()?.into_iter().filter(|cpu| cpu % 2 == 0).count() as u64)
+}
+
+fn one_flow_one_cpu(hook: Hook) -> Result {
+    let live = Live::new(hook, &support::constant(0).to_tree(), 1024)?;
+    let bytes = Recipe::default().bytes();
+    (0..5).try_for_each(|_| live.run(&bytes, REPEAT).map(drop))?;
+    let counters = live.counters()?;
+    let [flow] = live.flows()?[..] else { return Err("not one flow".into()) };
+    let sent = u64::from(5 * REPEAT);
+    equal("packets, forward", (flow.packets, flow.packets_forward), (sent, sent))?;
+    equal("sum of lengths", flow.length_sum, sent * 28)?;
+    equal("contended", counters[Counter::Contended as usize], 0)?;
+    equal("benign", counters[Counter::Benign as usize], sent)
+}
+
+fn same_keys_many_cpus(hook: Hook) -> Result {
+    let live = Live::new(hook, &support::constant(0).to_tree(), 65_536)?;
+    let packet = |port: u16| Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes();
+    let ports = 1000..5000_u16;
+    let distinct = ports.len() as u64;
+    let cpus = on_every_cpu(|_| ports.clone().try_for_each(|port| live.run(&packet(port), 1).map(drop)))?;
+
+    let counters = live.counters()?;
+    let count = |counter: Counter| counters[counter as usize];
+    let flows = live.flows()?;
+    let packets: u64 = flows.iter().map(|flow| flow.packets).sum();
+    equal("packets in flows and contended", packets + count(Counter::Contended), cpus as u64 * distinct)?;
+    equal("flows", flows.len() as u64, distinct)?;
+    equal("opened", count(Counter::Opened), distinct)?;
+    equal("table full", count(Counter::TableFull), 0)?;
+    equal("flows left locked", flows.iter().filter(|flow| flow.lock != 0).count(), 0)
+}
+
+fn outcomes(counters: &Counters) -> u64 {
+    counters[..=Counter::Undecided as usize].iter().sum()
+}
+
+fn pressure_many_cpus(hook: Hook) -> Result {
+    let live = Live::new(hook, &support::constant(0).to_tree(), 64)?;
+    let packet = |port: u16| Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes();
+    let cpus = on_every_cpu(|cpu| {
+        (0..10_000).try_for_each(|port| live.run(&packet(if cpu % 2 == 0 { port } else { 9_999 - port }), 1).map(drop))
+    })?;
+    let counters = live.counters()?;
+    let flows = live.flows()?;
+    equal("outcomes", outcomes(&counters), cpus as u64 * 10_000)?;
+    println!("{}: {} table full, {} evicted", hook.name(), counters[Counter::TableFull as usize], counters[Counter::Evicted as usize]);
+    equal("flows left locked", flows.iter().filter(|flow| flow.lock != 0).count(), 0)
+}
+
+fn pressure(hook: Hook) -> Result {
+    let settings = Settings { flows_max: 64, ..support::settings(hook, Config::default(), &support::constant(0)) };
+    let mut engine = kernel::Kernel::new(&settings)?;
+    let packet = |port: u16| (u64::from(port), Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes());
+    let mut counters: Counters = [0; COUNTERS];
+    for frame in support::frames((0..10_000).map(packet)) {
+        let observation = engine.judge(&frame)?;
+        if !matches!(observation.outcome, Outcome::Judged(0) | Outcome::Skipped(Skip::TableFull)) {
+            return Err(format!("frame {}: {:?}", frame.index, observation.outcome).into());
+        }
+        equal("returned", observation.returned, hook.returned(false))?;
+        counters.iter_mut().zip(observation.counted).for_each(|(sum, step)| *sum += step);
+    }
+    equal("outcomes", outcomes(&counters), 10_000)?;
+    equal("judged and opened", counters[Counter::Benign as usize], counters[Counter::Opened as usize])
+}
+
+/// All frames of the committed hand-made captures that the engine takes, and what it makes of them.
+fn edges(engine: &mut kernel::Kernel) -> std::result::Result<Vec<(Frame, Observation)>, Failed> {
+    let mut seen = vec![];
+    for path in support::captures().into_iter().filter(|path: &PathBuf| support::name(path).starts_with("edge-")) {
+        for frame in Capture::open(&path)? {
+            let frame = frame?;
+            match engine.judge(&frame) {
+                Ok(observation) => seen.push((frame, observation)),
+                Err(EngineError::Untaken { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(seen)
+}
+
+fn dropping(hook: Hook) -> Result {
+    for (class, enforce) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        let config = Config { enforce, ..Config::default() };
+        let mut engine = kernel::Kernel::new(&support::settings(hook, config, &support::constant(class)))?;
+        let (mut judged, mut skipped) = (0, 0);
+        for (frame, observation) in edges(&mut engine)? {
+            let is_judged = matches!(observation.outcome, Outcome::Judged(_));
+            let counter = if is_judged { &mut judged } else { &mut skipped };
+            *counter += 1;
+            let dropped = is_judged && class == 1 && enforce == 1;
+            let context = format!("frame {:?}, class {class}, enforce {enforce}: returned", frame.bytes);
+            equal(&context, observation.returned, hook.returned(dropped))?;
+        }
+        equal("packets of both kinds", (judged > 100, skipped > 100), (true, true))?;
+    }
+    Ok(())
+}
+
+fn unloaded(hook: Hook) -> Result {
+    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX };
+    let mut engine = kernel::Kernel::new(&settings)?;
+    let mut native = Native::new(&settings);
+    let mut undecided = 0;
+    for (frame, observation) in edges(&mut engine)? {
+        equal("difference to native", treeline_sim::oracle::compare(&native.judge(&frame)?, &observation), vec![])?;
+        equal("returned", observation.returned, hook.returned(false))?;
+        equal("undecided", observation.outcome == Outcome::Skipped(Skip::Undecided), observation.flow.is_some())?;
+        undecided += u64::from(observation.flow.is_some());
+    }
+    equal("any undecided", undecided > 100, true)
+}
+
+/// A file system for pinned objects, unmounted when dropped.
+struct Bpffs(tempfile::TempDir);
+
+impl Bpffs {
+    fn new() -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = std::ffi::CString::new(folder.path().to_string_lossy().as_bytes())?;
+        // SAFETY: three strings that outlive the call, and no data.
+        let result = unsafe { libc::mount(c"bpf".as_ptr(), path.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()) };
+        if result == 0 { Ok(Self(folder)) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        if let Ok(path) = std::ffi::CString::new(self.0.path().to_string_lossy().as_bytes()) {
+            // SAFETY: a string that outlives the call.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
+    }
+}
+
+fn bpftool_loads() -> Result {
+    let bpffs = Bpffs::new()?;
+    let folder = bpffs.0.path().join("treeline");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ebpf/object/treeline.bpf.o");
+    let output = Command::new("bpftool").args(["prog", "loadall"]).arg(path).arg(&folder).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let mut pinned: Vec<_> = fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>()?;
+    pinned.sort();
+    for hook in Hook::ALL {
+        equal(hook.program(), pinned.iter().any(|name| name == hook.program()), true)?;
+    }
+    Ok(())
+}

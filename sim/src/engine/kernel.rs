@@ -24,6 +24,8 @@ use crate::{Frame, object};
 pub const NAME: &str = "kernel";
 /// The kernel refuses a shorter frame in a test run: it wants an Ethernet header.
 const TEST_RUN_BYTES_MIN: usize = 14;
+/// For TC, newer kernels (6.18) also want the IP header that the `EtherType` announces: at most this much.
+const TEST_RUN_SKB_BYTES_MIN: usize = 14 + 40;
 
 /// The kernel engine.
 #[derive(Debug)]
@@ -98,7 +100,12 @@ impl Engine for Kernel {
         let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
         let packets = self.cell.read().record.packets;
         self.cell.set_now_ns(frame.time_ns);
-        let returned = self.run(bytes).map_err(failed)?;
+        let returned = match self.run(bytes) {
+            Err(reason) if self.hook == Hook::Tc && bytes.len() < TEST_RUN_SKB_BYTES_MIN && reason.contains("os error 22") => {
+                return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than its IP header" });
+            }
+            returned => returned.map_err(failed)?,
+        };
         let cell = self.cell.read();
         if cell.record.packets != packets.wrapping_add(1) {
             return Err(failed(format!("the program left {} records for one packet", cell.record.packets.wrapping_sub(packets))));
