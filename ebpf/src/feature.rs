@@ -7,6 +7,23 @@ pub const FEATURES: usize = 12;
 /// Slots of the vector: the next power of two, so that a masked index is always inside.
 pub const SLOTS: usize = 16;
 
+/// Index of the port of the flow's originator.
+pub const ORIGINATOR_PORT: usize = 0;
+/// Index of the port of its responder.
+pub const RESPONDER_PORT: usize = 1;
+/// Index of the IP protocol number.
+pub const PROTOCOL: usize = 2;
+/// Index of the packet's length.
+pub const LENGTH: usize = 3;
+/// Index of the gap before it.
+pub const GAP: usize = 4;
+/// Index of its direction.
+pub const DIRECTION: usize = 5;
+/// From length, gap or direction to its mean.
+pub const TO_MEAN: usize = 3;
+/// From length, gap or direction to its mean absolute deviation.
+pub const TO_DEVIATION: usize = 6;
+
 /// The features' names and units in the order of the paper.
 pub const NAMES: [(&str, &str); FEATURES] = [
     ("originator_port", "port"),
@@ -31,15 +48,11 @@ pub struct Features {
 }
 
 impl Features {
-    /// The vector of twelve fixed-point values in the order of [`NAMES`].
-    #[must_use]
+    /// Sets slot `index` modulo [`SLOTS`] to a fixed-point value.
     #[inline(always)]
-    pub fn new(values: [u64; FEATURES]) -> Self {
-        let mut slots = [0; SLOTS];
-        for (slot, value) in slots.iter_mut().zip(values) {
-            *slot = value.cast_signed();
-        }
-        Self { slots }
+    #[expect(clippy::indexing_slicing, reason = "the mask keeps the index inside")]
+    pub const fn set(&mut self, index: usize, value: u64) {
+        self.slots[index & (SLOTS - 1)] = value.cast_signed();
     }
 
     /// The value in slot `index` modulo [`SLOTS`].
@@ -59,5 +72,16 @@ impl Features {
             *value = slot;
         }
         values
+    }
+}
+
+impl From<[u64; FEATURES]> for Features {
+    /// The vector of twelve fixed-point values in the order of [`NAMES`].
+    fn from(values: [u64; FEATURES]) -> Self {
+        let mut features = Self::default();
+        for (index, value) in values.into_iter().enumerate() {
+            features.set(index, value);
+        }
+        features
     }
 }

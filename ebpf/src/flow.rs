@@ -13,7 +13,7 @@
 //!
 //! Not here: where flows are kept and who may write one at a time; that is the platform's.
 
-use crate::feature::{FRACTION_BITS, Features};
+use crate::feature::{self, FRACTION_BITS, Features};
 use crate::packet::{ACK, FIN, RST, SYN};
 use crate::{Config, Counter, Packet, Platform};
 
@@ -199,34 +199,28 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config, f
     flow.length_sum += u64::from(packet.length);
     flow.flags |= closing(packet.tcp_flags, forward);
 
-    let packets = flow.packets;
-    let length = u64::from(packet.length) << FRACTION_BITS;
-    let gap = gap_ns << FRACTION_BITS;
-    let direction = u64::from(forward) << FRACTION_BITS;
-    let length_mean = mean(flow.length_sum << FRACTION_BITS, packets);
-    let gap_mean = mean((flow.last_ns - flow.first_ns) << FRACTION_BITS, packets);
-    let direction_mean = mean(flow.packets_forward << FRACTION_BITS, packets);
-    flow.length_deviation_sum += length.abs_diff(length_mean);
-    flow.gap_deviation_sum += gap.abs_diff(gap_mean);
-    flow.direction_deviation_sum += direction.abs_diff(direction_mean);
-
-    let (low, high) = (u64::from(flow.key.low_port) << FRACTION_BITS, u64::from(flow.key.high_port) << FRACTION_BITS);
+    let (low, high) = (u64::from(flow.key.low_port), u64::from(flow.key.high_port));
     let (originator_port, responder_port) = if originator_low { (low, high) } else { (high, low) };
-    *features = Features::new([
-        originator_port,
-        responder_port,
-        u64::from(flow.key.protocol) << FRACTION_BITS,
-        length,
-        gap,
-        direction,
-        length_mean,
-        gap_mean,
-        direction_mean,
-        mean(flow.length_deviation_sum, packets),
-        mean(flow.gap_deviation_sum, packets),
-        mean(flow.direction_deviation_sum, packets),
-    ]);
+    features.set(feature::ORIGINATOR_PORT, originator_port << FRACTION_BITS);
+    features.set(feature::RESPONDER_PORT, responder_port << FRACTION_BITS);
+    features.set(feature::PROTOCOL, u64::from(flow.key.protocol) << FRACTION_BITS);
+    let packets = flow.packets;
+    let age_ns = flow.last_ns - flow.first_ns;
+    describe(features, feature::LENGTH, u64::from(packet.length), flow.length_sum, &mut flow.length_deviation_sum, packets);
+    describe(features, feature::GAP, gap_ns, age_ns, &mut flow.gap_deviation_sum, packets);
+    describe(features, feature::DIRECTION, u64::from(forward), flow.packets_forward, &mut flow.direction_deviation_sum, packets);
     change
+}
+
+/// The three features of a quantity: this packet's value, the mean, the mean absolute deviation.
+#[inline(always)]
+fn describe(features: &mut Features, feature: usize, value: u64, sum: u64, deviation_sum: &mut u64, packets: u64) {
+    let value = value << FRACTION_BITS;
+    let mean = divide(sum << FRACTION_BITS, packets);
+    *deviation_sum += value.abs_diff(mean);
+    features.set(feature, value);
+    features.set(feature + feature::TO_MEAN, mean);
+    features.set(feature + feature::TO_DEVIATION, divide(*deviation_sum, packets));
 }
 
 /// Resets a flow to the moment before its first packet, which `packet` is. Lock and key stay.
@@ -258,6 +252,6 @@ fn closing(tcp_flags: u8, forward: bool) -> u64 {
 
 /// `sum / packets`, rounded down; 0 for no packets, which does not occur.
 #[inline(always)]
-fn mean(sum: u64, packets: u64) -> u64 {
+fn divide(sum: u64, packets: u64) -> u64 {
     sum.checked_div(packets).unwrap_or(0)
 }

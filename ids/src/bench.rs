@@ -9,6 +9,7 @@ use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use treeline_ebpf::{Config, Tree};
 use treeline_model::{Model, Node};
+use treeline_sim::cause::explain;
 use treeline_sim::engine::Hook;
 use treeline_sim::engine::kernel::{load, program};
 use treeline_sim::object;
@@ -21,19 +22,18 @@ const FLOWS_MAX: u32 = 65_536;
 
 /// Measures and prints.
 pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let mut ebpf = load(&Config::default(), &*full_tree()?, FLOWS_MAX).map_err(|error| text(&error))?;
+    let mut ebpf = load(&Config::default(), &*full_tree()?, FLOWS_MAX).map_err(|error| explain(&error))?;
     let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
-    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| text(&error))?;
+    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
     // The floor program's key: all zero but the protocol, TCP.
     let mut key = [0; 40];
     key[36] = 6;
-    flows.insert(key, [0; 120], 0).map_err(|error| text(&error))?;
+    flows.insert(key, [0; 120], 0).map_err(|error| explain(&error))?;
 
     for name in [object::FLOOR, Hook::Xdp.program()] {
-        program::<Xdp>(&mut ebpf, name).map_err(|error| text(&error))?.load().map_err(|error| text(&error))?;
+        program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
     }
-    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program()).map_err(|error| text(&error))?.load().map_err(|error| text(&error))?;
+    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program()).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
     let packet = packet();
     let mut times = [const { Vec::new() }; 3];
     // The first round warms up.
@@ -41,11 +41,11 @@ pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
         for (position, name) in [object::FLOOR, Hook::Xdp.program(), Hook::Tc.program()].into_iter().enumerate() {
             let run = TestRunOptions { data_in: Some(&packet), repeat: options.repeat, ..TestRunOptions::new() };
             let result = if name == Hook::Tc.program() {
-                program::<SchedClassifier>(&mut ebpf, name).map_err(|error| text(&error))?.test_run(run)
+                program::<SchedClassifier>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
             } else {
-                program::<Xdp>(&mut ebpf, name).map_err(|error| text(&error))?.test_run(run)
+                program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
             };
-            let time = result.map_err(|error| text(&error))?.duration.as_nanos();
+            let time = result.map_err(|error| explain(&error))?.duration.as_nanos();
             if round > 0 {
                 times[position].push(u32::try_from(time).unwrap_or(u32::MAX));
             }
@@ -78,7 +78,7 @@ fn full_tree() -> Result<Box<Tree>, String> {
         }
     });
     let classes = vec!["benign".to_owned(), "malicious".to_owned()];
-    Ok(Model::from_nodes("benchmark", classes, nodes.collect()).map_err(|error| error.to_string())?.to_tree())
+    Ok(Model::from_nodes("benchmark", classes, nodes.collect()).map_err(|error| explain(&error))?.to_tree())
 }
 
 /// An established connection's data segment: Ethernet, IPv4, TCP with ACK, 200 bytes of IP.

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
 use treeline_model::{Model, RealNode};
 use treeline_sim::capture::Capture;
+use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
@@ -28,11 +29,18 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
         Some(path) => Model::read(path),
         None => Model::read_bytes(MODEL.as_bytes()),
     }
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| explain(&error))?;
     let settings = settings(options, &model)?;
     let mut code = 0;
     for path in &options.captures {
-        let mut capture = Capture::open(path).map_err(|error| error.to_string())?;
+        let mut capture = match Capture::open(path) {
+            Ok(capture) => capture,
+            Err(error) => {
+                eprintln!("treeline: {}", explain(&error));
+                code = EXIT_BAD_INPUT;
+                continue;
+            }
+        };
         let (replay, notes) = build(options, &settings, &model)?;
         let summary = drive(options, &model, path, &mut capture, replay)?;
         match options.format {
@@ -91,7 +99,7 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Model) -> Res
         engines.push(Box::new(Native::new(settings)));
     }
     if wanted(Named::Vm) {
-        engines.push(Box::new(Vm::new(settings).map_err(|error| error.to_string())?));
+        engines.push(Box::new(Vm::new(settings).map_err(|error| explain(&error))?));
     }
     if wanted(Named::Kernel) {
         match Kernel::new(settings) {
@@ -111,7 +119,7 @@ fn reference(settings: &Settings, model: &Model) -> Result<Reference, String> {
         }
         RealNode::Leaf { class } => FloatNode::Leaf { class },
     });
-    let tree = FloatTree::new(nodes.collect()).map_err(|error| error.to_string())?;
+    let tree = FloatTree::new(nodes.collect()).map_err(|error| explain(&error))?;
     Ok(Reference::new(settings.config, tree))
 }
 
@@ -119,7 +127,7 @@ fn reference(settings: &Settings, model: &Model) -> Result<Reference, String> {
 fn drive(options: &arguments::Replay, model: &Model, path: &Path, capture: &mut Capture, replay: Replay) -> Result<Summary, String> {
     let bar = ProgressBar::with_draw_target(capture.bytes_total(), ProgressDrawTarget::stderr_with_hz(5));
     let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {binary_bytes_per_sec}  {eta} left");
-    bar.set_style(style.map_err(|error| error.to_string())?);
+    bar.set_style(style.map_err(|error| explain(&error))?);
     if !io::stderr().is_terminal() || capture.bytes_total().is_none() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
@@ -137,7 +145,7 @@ fn drive(options: &arguments::Replay, model: &Model, path: &Path, capture: &mut 
             },
             |capture| bar.set_position(capture.bytes_read()),
         )
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| explain(&error))?;
     bar.finish_and_clear();
     finished(written.and_then(|()| output.flush()))?;
     Ok(summary)

@@ -141,7 +141,7 @@ fn vector(values: Vec<i64>) -> Features {
     for (slot, value) in slots.iter_mut().zip(values) {
         *slot = value.cast_unsigned();
     }
-    Features::new(slots)
+    Features::from(slots)
 }
 
 fn class(index: Index, classes: u16) -> u16 {

@@ -3,11 +3,12 @@
 //! The modules follow the straight line: a capture gives frames, engines judge them, the oracle compares, the replay drives all three.
 
 pub mod frame;
-pub mod vm;
 
 pub mod capture;
 
 pub mod object;
+
+pub mod vm;
 
 pub mod engine;
 
@@ -20,5 +21,9 @@ pub mod oracle;
 pub mod suspect;
 
 pub mod replay;
+
+pub mod cause;
+
+pub mod exercise;
 
 pub use frame::Frame;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use treeline_ebpf::{Config, Counter, Counters, Outcome};
 
 use crate::capture::{Capture, CaptureError};
+use crate::cause::explain;
 use crate::engine::{Engine, EngineError, Observation};
 use crate::oracle::{self, Divergence};
 use crate::reference::{Judgement, Reference};
@@ -157,7 +158,7 @@ impl Replay {
             let count = match self.fill(capture, limit) {
                 Ok(count) => count,
                 Err((count, error)) => {
-                    self.summary.damage = Some(error.to_string());
+                    self.summary.damage = Some(explain(&error));
                     count
                 }
             };

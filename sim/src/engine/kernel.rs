@@ -17,6 +17,7 @@ use treeline_ebpf::replay::Cell;
 use treeline_ebpf::{Config, Counters, Tree};
 
 use super::{Engine, EngineError, Hook, Observation, Settings, clipped, observation};
+use crate::cause::explain;
 use crate::{Frame, object};
 
 /// The engine's name.
@@ -73,7 +74,7 @@ impl Kernel {
             Hook::Tc => program::<SchedClassifier>(&mut self.ebpf, name).map_err(|error| error.to_string())?.test_run(options),
             Hook::Socket => return self.send(bytes),
         };
-        result.map(|result| result.return_value).map_err(|error| chain(&error))
+        result.map(|result| result.return_value).map_err(|error| explain(&error))
     }
 
     /// Sends the bytes through the filter. What arrives shows what the filter kept.
@@ -146,24 +147,11 @@ fn missing(name: &str) -> EngineError {
 
 /// The error with its causes, and for a refused right what to do.
 fn unavailable<E: std::error::Error + 'static>(error: E) -> EngineError {
-    let mut reason = chain(&error);
+    let mut reason = explain(&error);
     if reason.contains("os error 1)") || reason.contains("os error 13)") {
         reason = format!("it needs root, or CAP_BPF and CAP_NET_ADMIN ({reason})");
     }
     EngineError::Unavailable { engine: NAME, reason }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The tree as a map value.

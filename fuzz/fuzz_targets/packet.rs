@@ -1,0 +1,6 @@
+//! See `treeline_sim::exercise::packet`.
+#![no_main]
+
+use treeline_sim::exercise::{insist, packet::packet};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| insist(packet(bytes)));
