@@ -268,7 +268,7 @@ fn a_threshold_itself_goes_left_and_one_unit_more_goes_right() {
             for (step, class) in [(-1, 0), (0, 0), (1, 1)] {
                 let mut values = [0; 12];
                 values[usize::from(feature)] = (threshold + step).max(0).cast_unsigned();
-                assert_eq!(descend(&tree, &Features::new(values)), Ok(class), "feature {feature}, {threshold} and {step}");
+                assert_eq!(descend(&tree, &Features::from(values)), Ok(class), "feature {feature}, {threshold} and {step}");
             }
         }
     }
