@@ -92,10 +92,10 @@ fn a_host_that_talks_to_itself_is_always_forward() {
 fn ports_are_found_behind_options_and_extension_headers() {
     for protocol in [6, 17] {
         for options in 0..=10 {
-            assert_eq!(ports(Recipe { options, protocol, ..Recipe::default() }), (1000, 2000), "{options} words of options");
+            assert_eq!(ports(Recipe { protocol, options, ..Recipe::default() }), (1000, 2000), "{options} words of options");
         }
         let extensions = vec![(0, 1), (60, 0), (43, 2)];
-        assert_eq!(ports(Recipe { extensions, protocol, ..Recipe::v6() }), (1000, 2000));
+        assert_eq!(ports(Recipe { protocol, extensions, ..Recipe::v6() }), (1000, 2000));
     }
 }
 

@@ -82,7 +82,7 @@ fn agreement(path: &Path, hook: Hook) -> Result {
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the calls read better so")]
+#[expect(clippy::needless_pass_by_value, reason = "reads as a sentence at its callers")]
 fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, expected {expected:?}").into()) }
 }

@@ -2,6 +2,7 @@
 
 use super::map::Shape;
 use super::{Hook, Options, VmError};
+use crate::cause::explain;
 use aya_obj::ProgramSection;
 use rbpf::ebpf::Insn;
 use std::collections::{HashMap, HashSet};
@@ -34,7 +35,7 @@ impl Object {
     }
 
     fn parse_whole(elf: &[u8], options: &Options) -> Result<Self, VmError> {
-        let fail = |error: &dyn std::error::Error| VmError::Object { text: chain(error) };
+        let fail = |error: &dyn std::error::Error| VmError::Object { text: explain(error) };
         let mut object = aya_obj::Object::parse(elf).map_err(|error| fail(&error))?;
         if object.has_btf_relocations() {
             return Err(VmError::Object { text: "it has CO-RE relocations, which need a kernel's BTF".to_owned() });
@@ -116,18 +117,4 @@ fn hook(section: &ProgramSection) -> Option<Hook> {
 
 fn instruction(insn: aya_obj::generated::bpf_insn) -> Insn {
     Insn { opc: insn.code, dst: insn.dst_reg(), src: insn.src_reg(), off: insn.off, imm: insn.imm }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.contains(&next_text) {
-            text = format!("{text}: {next_text}");
-        }
-        cause = next.source();
-    }
-    text
 }

@@ -177,6 +177,9 @@ impl Loaded {
                 MapView { value_size: map.shape().value_size, address }
             })
             .collect();
+        if instructions.is_empty() {
+            return Err(VmError::Program { program: name.to_owned(), reason: "it has no instructions".to_owned() });
+        }
         let refuse = Refusal { program: name, instructions: &instructions };
         let lowered = lower(&refuse, hook, context.address(), &views)?;
         let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
