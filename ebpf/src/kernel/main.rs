@@ -7,6 +7,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 #![allow(clippy::inline_always, reason = "each program must be one function: a call costs the verifier and the packet")]
+#![allow(missing_docs, reason = "the attribute macros add undocumented functions")]
 
 mod map;
 
