@@ -93,7 +93,7 @@ impl<R: Reach> Platform for World<R> {
         let flow = unsafe { &mut *flow };
         if flow.key.version == 0 {
             flow.key = *key;
-        } else if differ(&flow.key, key) {
+        } else if differ(flow, key) {
             // Evicted between look-up and lock, and given to another flow. If that was done to us by a CPU that came
             // first to a fresh entry of ours, the entry is wrong for good: remove it, so that the next packet makes a new one.
             unlock(flow);
@@ -105,8 +105,7 @@ impl<R: Reach> Platform for World<R> {
             record.flow = Flow { lock: 0, ..*flow };
             record.reached_flow = 1;
         }
-        // SAFETY: as above; volatile, because eviction may have changed it under the lock.
-        let evicted = unsafe { core::ptr::read_volatile(&raw const flow.key.low_port) } != key.low_port;
+        let evicted = differ(flow, key);
         unlock(flow);
         if evicted {
             self.count(Counter::Evicted);
@@ -146,13 +145,17 @@ fn find_or_insert(key: &Key) -> Result<*mut Flow, Skip> {
     map::FLOWS.get_ptr_mut(key).ok_or(Skip::TableFull)
 }
 
-/// Whether two keys differ, in words of 64 bits: field by field it takes three times the instructions.
+/// Whether a flow's key is another one, in words of 64 bits: field by field it takes three times the instructions.
 #[inline(always)]
-fn differ(one: &Key, two: &Key) -> bool {
-    // SAFETY: `Key` is 40 bytes without padding and aligned to 8.
-    let ([a, b, c, d, e], [f, g, h, i, j]): ([u64; 5], [u64; 5]) =
-        unsafe { (*core::ptr::from_ref(one).cast(), *core::ptr::from_ref(two).cast()) };
-    (a ^ f) | (b ^ g) | (c ^ h) | (d ^ i) | (e ^ j) != 0
+fn differ(flow: &Flow, key: &Key) -> bool {
+    const { assert!(size_of::<Key>() == 5 * size_of::<u64>() && align_of::<Key>() == align_of::<u64>()) };
+    let (flow, key) = (core::ptr::from_ref(&flow.key).cast::<u64>(), core::ptr::from_ref(key).cast::<u64>());
+    let mut difference = 0;
+    for word in 0..5 {
+        // SAFETY: both point to the five words of a `Key`; volatile, because an eviction may change the flow's at any time.
+        difference |= unsafe { flow.add(word).read_volatile() ^ key.add(word).read() };
+    }
+    difference != 0
 }
 
 #[inline(always)]
