@@ -48,15 +48,26 @@ proptest! {
 
     #[test]
     fn no_damaged_object_panics_the_vm(position in 0..12_000_usize, byte in any::<u8>()) {
-        let mut elf = include_bytes!("../objects/flows.bpf.o").to_vec();
-        let position = position % elf.len();
-        elf[position] = byte;
-        let options = Options { instructions_max: 5_000, map_max_entries: [("FLOWS".to_owned(), 16)].into(), ..Options::default() };
-        let Ok(object) = Object::parse(&elf, &options) else { return Ok(()) };
-        for program in object.programs() {
-            if let Ok(mut vm) = treeline_sim::vm::Vm::load(&object, &program.name) {
-                let _ = vm.run(&[0; 64], 1);
-            }
+        load_damaged(position, byte);
+    }
+}
+
+/// Loads and runs every program of an object in which one byte is another.
+fn load_damaged(position: usize, byte: u8) {
+    let mut elf = include_bytes!("../objects/flows.bpf.o").to_vec();
+    let position = position % elf.len();
+    elf[position] = byte;
+    let options = Options { instructions_max: 5_000, map_max_entries: [("FLOWS".to_owned(), 16)].into(), ..Options::default() };
+    let Ok(object) = Object::parse(&elf, &options) else { return };
+    for program in object.programs() {
+        if let Ok(mut vm) = treeline_sim::vm::Vm::load(&object, &program.name) {
+            let _ = vm.run(&[0; 64], 1);
         }
     }
+}
+
+/// Found by the property above: the damage left a program without instructions, and the check of its bounds looked at the first.
+#[test]
+fn a_program_that_damage_emptied_is_refused() {
+    load_damaged(9_036, 186);
 }
