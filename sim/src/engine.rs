@@ -9,8 +9,6 @@
 //! These three agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
 //! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
 
-use std::path::PathBuf;
-
 use treeline_ebpf::{Config, Counters, FEATURES, Flow, Outcome, Tree};
 
 use crate::Frame;
@@ -123,14 +121,6 @@ pub enum EngineError {
         /// The frame's index.
         frame: u64,
         /// What happened.
-        reason: String,
-    },
-    /// The object could not be read.
-    #[error("{}: {reason}", path.display())]
-    Object {
-        /// The object's path.
-        path: PathBuf,
-        /// What is wrong with it.
         reason: String,
     },
 }
