@@ -7,11 +7,6 @@ pub const NODES_MAX: usize = 8192;
 /// Edges between the root and the deepest leaf.
 pub const DEPTH_MAX: usize = 32;
 
-/// Nodes on the longest path.
-const STEPS_MAX: usize = DEPTH_MAX + 1;
-const UNROLLED: usize = 3;
-const _: () = assert!(STEPS_MAX.is_multiple_of(UNROLLED));
-
 /// The sign bit, which costs one instruction to test.
 const LEAF: u64 = 1 << 63;
 /// Of the feature's slot; three bits up, the slot's byte offset in the vector.
@@ -61,18 +56,16 @@ pub struct Tree {
 #[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "the mask keeps the index inside")]
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out on purpose")]
+#[expect(clippy::range_plus_one, reason = "an inclusive range costs two comparisons a step")]
 pub fn descend(tree: &Tree, features: &Features) -> Result<u16, Skip> {
     let mut index = 0;
-    // The inner loop is unrolled, which saves a counter's instructions on two steps of three.
-    for _ in 0..STEPS_MAX / UNROLLED {
-        for _ in 0..UNROLLED {
-            let node = tree.nodes[index as usize & (NODES_MAX - 1)];
-            if node.link & LEAF != 0 {
-                return Ok(node.link as u16);
-            }
-            let goes_left = features.value(node.link >> FEATURE_SHIFT) <= node.threshold;
-            index = if goes_left { node.link >> LEFT_SHIFT } else { node.link >> RIGHT_SHIFT };
+    for _ in 0..DEPTH_MAX + 1 {
+        let node = tree.nodes[index as usize & (NODES_MAX - 1)];
+        if node.link & LEAF != 0 {
+            return Ok(node.link as u16);
         }
+        let goes_left = features.value(node.link >> FEATURE_SHIFT) <= node.threshold;
+        index = if goes_left { node.link >> LEFT_SHIFT } else { node.link >> RIGHT_SHIFT };
     }
     Err(Skip::Undecided)
 }
