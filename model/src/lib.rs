@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod model;
 mod node;
+mod pack;
 #[cfg(test)]
 mod property;
 mod schema;
