@@ -11,5 +11,7 @@ pub mod label;
 
 pub mod row;
 
+pub mod table;
+
 pub use label::Labels;
 pub use row::{Row, Rows};
