@@ -149,3 +149,11 @@ pub enum TableError {
         expected: usize,
     },
 }
+
+impl TableError {
+    /// Whether whoever read the output has stopped, as `| head` does.
+    #[must_use]
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
