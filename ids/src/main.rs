@@ -4,6 +4,8 @@ mod arguments;
 
 mod bench;
 
+mod features;
+
 mod replay;
 
 mod report;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Features(options) => features::run(options),
     };
     match result {
         Ok(code) => code,

@@ -118,13 +118,13 @@ fn right(table: &mut Table, columns: std::ops::Range<usize>) {
 }
 
 /// `name count` of those that are not 0.
-fn listed<const N: usize>(counts: [(&str, u64); N]) -> String {
+pub fn listed<const N: usize>(counts: [(&str, u64); N]) -> String {
     let parts: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {}", number(*count))).collect();
     parts.join(", ")
 }
 
 /// The number with a comma between groups of three digits.
-fn number(value: u64) -> String {
+pub fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
