@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::link::Link;
+
 /// A decision tree in the kernel's packet path, proven to decide there what it decided on paper.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -16,6 +18,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Replay(Replay),
+    Link(Link),
     Bench(Bench),
 }
 
@@ -42,6 +45,10 @@ pub struct Replay {
     /// The model, a JSON file. Default: the one built in.
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+
+    /// How the programs of the vm and the kernel hold the tree. native and the reference walk it in any case.
+    #[arg(long, value_enum, default_value = "walk")]
+    pub tree: Tree,
 
     /// text for people, json for one summary a capture, jsonl for one record a packet.
     #[arg(short, long, value_enum, default_value = "text")]
@@ -115,6 +122,14 @@ pub enum Hook {
     Tc,
     /// A raw socket's filter.
     Socket,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tree {
+    /// As data that they walk.
+    Walk,
+    /// As instructions, linked into them.
+    Compiled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,8 +10,8 @@ use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use treeline_ebpf::{Config, Tree};
 use treeline_model::{Model, Node};
 use treeline_sim::cause::explain;
-use treeline_sim::engine::Hook;
 use treeline_sim::engine::kernel::{load, program};
+use treeline_sim::engine::{Hook, Settings};
 use treeline_sim::object;
 
 use crate::arguments;
@@ -22,7 +22,8 @@ const FLOWS_MAX: u32 = 65_536;
 
 /// Measures and prints.
 pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
-    let mut ebpf = load(&Config::default(), &*full_tree()?, FLOWS_MAX).map_err(|error| explain(&error))?;
+    let settings = Settings { hook: Hook::Xdp, config: Config::default(), tree: full_tree()?, flows_max: FLOWS_MAX, linked: None };
+    let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
     let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
     let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
     // The floor program's key: all zero but the protocol, TCP.

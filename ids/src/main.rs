@@ -4,6 +4,8 @@ mod arguments;
 
 mod bench;
 
+mod link;
+
 mod replay;
 
 mod report;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
+        Command::Link(options) => link::run(options),
         Command::Bench(options) => bench::run(options),
     };
     match result {

@@ -17,7 +17,8 @@ use aya::{Ebpf, TestRunResult};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::recipe::Recipe;
 use treeline_ebpf::verdict::COUNTERS;
-use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip, Tree};
+use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip};
+use treeline_model::Model;
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
@@ -94,8 +95,8 @@ struct Live {
 }
 
 impl Live {
-    fn new(hook: Hook, tree: &Tree, flows_max: u32) -> std::result::Result<Self, Failed> {
-        let mut ebpf = kernel::load(&Config::default(), tree, flows_max)?;
+    fn new(hook: Hook, model: &Model, flows_max: u32) -> std::result::Result<Self, Failed> {
+        let mut ebpf = kernel::load(&Settings { flows_max, ..support::settings(hook, Config::default(), model) })?;
         match hook {
             Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program())?.load()?,
             _ => kernel::program::<Xdp>(&mut ebpf, hook.program())?.load()?,
@@ -181,7 +182,7 @@ const CALLS: u32 = 40;
 const REPEAT: u32 = 2000;
 
 fn one_flow_many_cpus(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(1).to_tree(), 1024)?;
+    let live = Live::new(hook, &support::constant(1), 1024)?;
     // Even CPUs speak for the originator, odd ones for the responder; the first packet tells who that is.
     let packet = Recipe { payload: 1000, ..Recipe::default() };
     let answer = Recipe { payload: 100, ..packet.clone() }.back();
@@ -215,7 +216,7 @@ fn cpus_even() -> io::Result<u64> {
 }
 
 fn one_flow_one_cpu(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(0).to_tree(), 1024)?;
+    let live = Live::new(hook, &support::constant(0), 1024)?;
     let bytes = Recipe::default().bytes();
     (0..5).try_for_each(|_| live.run(&bytes, REPEAT).map(drop))?;
     let counters = live.counters()?;
@@ -228,7 +229,7 @@ fn one_flow_one_cpu(hook: Hook) -> Result {
 }
 
 fn same_keys_many_cpus(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(0).to_tree(), 65_536)?;
+    let live = Live::new(hook, &support::constant(0), 65_536)?;
     let packet = |port: u16| Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes();
     let ports = 1000..5000_u16;
     let distinct = ports.len() as u64;
@@ -250,7 +251,7 @@ fn outcomes(counters: &Counters) -> u64 {
 }
 
 fn pressure_many_cpus(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(0).to_tree(), 64)?;
+    let live = Live::new(hook, &support::constant(0), 64)?;
     let packet = |port: u16| Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes();
     let cpus = on_every_cpu(|cpu| {
         (0..10_000).try_for_each(|port| live.run(&packet(if cpu % 2 == 0 { port } else { 9_999 - port }), 1).map(drop))
@@ -314,7 +315,7 @@ fn dropping(hook: Hook) -> Result {
 }
 
 fn unloaded(hook: Hook) -> Result {
-    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX };
+    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX, linked: None };
     let mut engine = kernel::Kernel::new(&settings)?;
     let mut native = Native::new(&settings);
     let mut undecided = 0;

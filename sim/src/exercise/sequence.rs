@@ -106,7 +106,7 @@ impl Case {
             let packets_min = 1 + bytes.arbitrary::<u32>()? % 4;
             let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
-            Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX }, model, frames })
+            Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }, model, frames })
         };
         draw().expect("numbers and as many bytes as there are can always be drawn")
     }
