@@ -36,6 +36,7 @@ const ABOVE: u8 = 0x65;
 /// `if dst <= imm`, signed; with [`REGISTER`] `if dst <= src`.
 const UP_TO: u8 = 0xd5;
 const REGISTER: u8 = 0x08;
+const JUMP: u8 = 0x05;
 const EXIT: u8 = 0x95;
 
 /// A tree as BPF instructions: a function that takes the address of the feature vector in r1 and returns the class in r0.
@@ -55,6 +56,21 @@ impl Code {
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         self.instructions.iter().copied().flat_map(Instruction::bytes).collect()
+    }
+
+    /// The code as part of a program, in place of the call at instruction `site`: the jump that takes the call's place, and the code at
+    /// instruction `start`, behind the program, whose exits jump back. `None` if a jump does not reach that far.
+    pub(crate) fn inlined(&self, site: usize, start: usize) -> Option<([u8; 8], Vec<u8>)> {
+        let jump = |from: usize, to: usize| {
+            let distance = i64::try_from(to).ok()? - i64::try_from(from).ok()? - 1;
+            Some(Instruction { offset: i16::try_from(distance).ok()?, ..Instruction::of(JUMP, 0, 0) })
+        };
+        let placed = self.instructions.iter().enumerate().map(|(index, instruction)| match instruction.operation {
+            EXIT => jump(start + index, site + 1),
+            _ => Some(*instruction),
+        });
+        let placed: Vec<_> = placed.collect::<Option<_>>()?;
+        Some((jump(site, start)?.bytes(), placed.into_iter().flat_map(Instruction::bytes).collect()))
     }
 }
 

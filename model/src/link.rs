@@ -1,14 +1,12 @@
-//! Model and object file -> object file: the tree's instructions in place of the function that the object keeps for them.
+//! Model and object file -> object file: the tree's instructions in place of the programs' calls of the function that stands for them.
 //!
-//! A linker of one symbol, on the host, without a compiler. It replaces the body of `treeline_tree`, moves what follows in `.text`
-//! (symbols, type and line information), sets the constant `COMPILED`, and adds the model's document as section [`SECTION`], which loaders
-//! skip. Everything else, the maps too, stays as it is; so does MODEL, which no program reads any more. `docs/linking.md` tells how to load it.
+//! A linker of one symbol, on the host, without a compiler. Each call of `treeline_tree` becomes a jump to the tree's code, which is appended to
+//! the program and jumps back: a call in the kernel costs more than many questions (its return is guarded against speculation). So no other
+//! instruction moves, and type and line information, which name instructions by their place, stay true. The constant `COMPILED` is set, and the
+//! model's document added as section [`SECTION`], which loaders skip. MODEL stays, but no program reads it any more. `docs/linking.md` tells how
+//! to load the object.
 //!
-//! Not here: the instructions ([`crate::compile`]), and type and line information ([`line`]).
-
-mod line;
-
-use std::ops::Range;
+//! Not here: the instructions ([`crate::compile`]).
 
 use object::build::elf::{Builder, Section, SectionData, SectionId, Symbol};
 use object::elf::{SHF_EXECINSTR, SHT_PROGBITS, SHT_STRTAB, STT_FUNC, STT_SECTION};
@@ -19,10 +17,9 @@ use crate::compile::{Code, compile};
 /// The section that holds the model's JSON document.
 pub const SECTION: &str = "treeline.model";
 /// The function to replace: the end of its symbol, which is mangled.
-const TREE: &str = "treeline_tree";
+const TREE: &[u8] = b"treeline_tree";
 /// The constant that says that it was.
-const COMPILED: &str = "COMPILED";
-const TEXT: &str = ".text";
+const COMPILED: &[u8] = b"COMPILED";
 /// An instruction's bytes.
 const SLOT: usize = 8;
 
@@ -36,27 +33,21 @@ pub enum LinkError {
         reason: String,
     },
     /// A part is missing.
-    #[error("the object has no {what}; give one that ebpf/build made")]
+    #[error("the object has no {what}; give one that ebpf/build made, not one with a tree in it")]
     Missing {
         /// The part.
         what: &'static str,
     },
-    /// A part is damaged or of an unknown layout.
-    #[error("{section}, byte {offset}: {reason}; give an object that ebpf/build made")]
-    Layout {
+    /// A call of the tree cannot be replaced.
+    #[error("section {section}, byte {offset}: the call of treeline_tree {reason}; give an object that ebpf/build made")]
+    Call {
         /// The section.
         section: String,
         /// Where in it.
-        offset: usize,
+        offset: u64,
         /// What is wrong.
         reason: &'static str,
     },
-}
-
-impl LinkError {
-    fn layout(section: &str, offset: usize, reason: &'static str) -> Self {
-        Self::Layout { section: section.to_owned(), offset, reason }
-    }
 }
 
 /// An object with a tree in it.
@@ -64,29 +55,23 @@ impl LinkError {
 pub struct Linked {
     /// The ELF file.
     pub object: Vec<u8>,
-    /// The tree's code.
+    /// The tree's code, which each program has a copy of.
     pub code: Code,
 }
 
-/// Links `model` into `object`, a file that `ebpf/build` or this function made.
+/// Links `model` into `object`, a file that `ebpf/build` made.
 pub fn link(object: &[u8], model: &Model) -> Result<Linked, LinkError> {
     let code = compile(model);
-    let bytes = code.bytes();
     let mut elf = Builder::read64(object).map_err(|error| LinkError::Elf { reason: error.to_string() })?;
-    let text = section(&elf, TEXT)?;
-    let place = place(&elf, text)?;
-    check_calls(&elf, text, &place)?;
-
-    data(&mut elf, text)?.splice(place.clone(), bytes.iter().copied());
-    for symbol in elf.symbols.iter_mut().filter(|symbol| symbol.section == Some(text)) {
-        if is_tree(symbol) {
-            symbol.st_size = bytes.len() as u64;
-        } else if symbol.st_value >= place.end as u64 {
-            symbol.st_value = symbol.st_value - place.len() as u64 + bytes.len() as u64;
-        }
+    let calls = take_calls(&mut elf)?;
+    if calls.is_empty() {
+        return Err(LinkError::Missing { what: "call of treeline_tree" });
     }
-    line::shift(&mut elf, &place, bytes.len())?;
-    set_compiled(&mut elf)?;
+    for (section, offset) in calls {
+        let name = String::from_utf8_lossy(&elf.sections.get(section).name).into_owned();
+        replace(&mut elf, section, offset, &code).map_err(|reason| LinkError::Call { section: name, offset, reason })?;
+    }
+    set_compiled(&mut elf).ok_or(LinkError::Missing { what: "constant COMPILED" })?;
     set_model(&mut elf, model);
 
     elf.set_section_sizes();
@@ -95,69 +80,66 @@ pub fn link(object: &[u8], model: &Model) -> Result<Linked, LinkError> {
     Ok(Linked { object, code })
 }
 
-fn section(elf: &Builder<'_>, name: &'static str) -> Result<SectionId, LinkError> {
-    elf.sections.iter().find(|section| *section.name == *name.as_bytes()).map(Section::id).ok_or(LinkError::Missing { what: name })
-}
-
-fn data<'a>(elf: &'a mut Builder<'_>, section: SectionId) -> Result<&'a mut Vec<u8>, LinkError> {
-    match &mut elf.sections.get_mut(section).data {
-        SectionData::Data(bytes) => Ok(bytes.to_mut()),
-        _ => Err(LinkError::Missing { what: "data in one of its sections" }),
-    }
-}
-
-fn is_tree(symbol: &Symbol<'_>) -> bool {
-    symbol.st_type() == STT_FUNC && symbol.name.ends_with(TREE.as_bytes())
-}
-
-/// The bytes of `.text` that the function takes.
-fn place(elf: &Builder<'_>, text: SectionId) -> Result<Range<usize>, LinkError> {
-    let symbol = elf.symbols.iter().find(|symbol| symbol.section == Some(text) && is_tree(symbol));
-    let symbol = symbol.ok_or(LinkError::Missing { what: "function treeline_tree" })?;
-    let SectionData::Data(bytes) = &elf.sections.get(text).data else { return Err(LinkError::Missing { what: TEXT }) };
-    let range = usize::try_from(symbol.st_value).ok().zip(usize::try_from(symbol.st_size).ok());
-    let range = range.and_then(|(start, size)| Some(start..start.checked_add(size)?));
-    match range {
-        Some(range) if range.len() >= SLOT && range.end <= bytes.len() && range.start % SLOT == 0 && range.len() % SLOT == 0 => Ok(range),
-        _ => Err(LinkError::layout(TEXT, 0, "the function treeline_tree lies outside")),
-    }
-}
-
-/// Nothing but calls of the tree may refer to `.text`, and `.text` to nothing, since that would have to be changed too.
-/// A call inside of `.text` has no relocation; the functions there besides the tree's are the compiler's loops over bytes, which call none.
-fn check_calls(elf: &Builder<'_>, text: SectionId, place: &Range<usize>) -> Result<(), LinkError> {
-    for section in elf.sections.iter().filter(|section| section.sh_flags & u64::from(SHF_EXECINSTR) != 0) {
-        let SectionData::Data(bytes) = &section.data else { continue };
-        let name = String::from_utf8_lossy(&section.name);
-        let relocations = elf.sections.iter().filter(|other| other.sh_info_section == Some(section.id()));
-        for relocation in relocations.flat_map(|other| if let SectionData::Relocation(all) = &other.data { all.as_slice() } else { &[] }) {
-            let offset = usize::try_from(relocation.r_offset).unwrap_or(usize::MAX);
-            if section.id() == text {
-                return Err(LinkError::layout(TEXT, offset, "a relocation"));
-            }
-            let Some(symbol) = relocation.symbol.map(|symbol| elf.symbols.get(symbol)).filter(|symbol| symbol.section == Some(text)) else {
-                continue;
-            };
-            // Relative to the symbol, in instructions, from the one behind the call.
-            let call = bytes.get(offset..).and_then(|bytes| bytes.get(4..)).and_then(|bytes| bytes.first_chunk());
-            let target = call.and_then(|immediate| usize::try_from(i64::from(i32::from_le_bytes(*immediate)) + 1).ok());
-            if symbol.st_type() == STT_SECTION && target != Some(place.start / SLOT) {
-                return Err(LinkError::layout(&name, offset, "a reference to .text other than a call of the tree"));
-            }
+/// Removes the relocations of the calls of the tree, and says where the calls are: sections and offsets.
+fn take_calls(elf: &mut Builder<'_>) -> Result<Vec<(SectionId, u64)>, LinkError> {
+    let is_tree = |symbol: &&Symbol<'_>| symbol.st_type() == STT_FUNC && symbol.name.ends_with(TREE);
+    let tree = elf.symbols.iter().find(is_tree).ok_or(LinkError::Missing { what: "function treeline_tree" })?;
+    let (tree, text, start) = (tree.id(), tree.section, tree.st_value);
+    let mut calls = Vec::new();
+    let programs = elf.sections.iter().filter(|section| section.sh_flags & u64::from(SHF_EXECINSTR) != 0 && Some(section.id()) != text);
+    for program in programs.map(Section::id).collect::<Vec<_>>() {
+        let code = data(elf, program).cloned().unwrap_or_default();
+        // A static function is called through its section: the immediate counts instructions, from the one behind the start.
+        let calls_start = |offset: u64| {
+            let immediate = code.get(usize::try_from(offset).ok()?..)?.get(4..)?.first_chunk()?;
+            u64::try_from(i64::from(i32::from_le_bytes(*immediate)) + 1).ok().map(|target| target * SLOT as u64 == start)
+        };
+        let sections: Vec<_> =
+            elf.symbols.iter().filter(|symbol| symbol.section == text && symbol.st_type() == STT_SECTION).map(Symbol::id).collect();
+        for section in elf.sections.iter_mut().filter(|section| section.sh_info_section == Some(program)) {
+            let SectionData::Relocation(relocations) = &mut section.data else { continue };
+            relocations.retain(|relocation| {
+                let through_section = relocation.symbol.is_some_and(|symbol| sections.contains(&symbol));
+                let is_call = relocation.symbol == Some(tree) || through_section && calls_start(relocation.r_offset) == Some(true);
+                if is_call {
+                    calls.push((program, relocation.r_offset));
+                }
+                !is_call
+            });
         }
     }
+    Ok(calls)
+}
+
+/// Puts a jump in place of the call at `offset`, and the tree's code behind the last function of the section, which must be the caller.
+fn replace(elf: &mut Builder<'_>, section: SectionId, offset: u64, code: &Code) -> Result<(), &'static str> {
+    let end = data(elf, section).ok_or("is not in code")?.len();
+    let is_caller = |symbol: &&mut Symbol<'_>| {
+        let bounds = symbol.st_value..symbol.st_value.saturating_add(symbol.st_size);
+        symbol.section == Some(section) && symbol.st_type() == STT_FUNC && bounds.contains(&offset) && bounds.end == end as u64
+    };
+    let caller = elf.symbols.iter_mut().find(is_caller).ok_or("is not in the last function of its section")?;
+    caller.st_size += code.bytes().len() as u64;
+    let site = usize::try_from(offset).unwrap_or(usize::MAX) / SLOT;
+    let (jump, inlined) = code.inlined(site, end / SLOT).ok_or("is too far from the end of its program")?;
+    let bytes = data(elf, section).ok_or("is not in code")?;
+    bytes[site * SLOT..][..SLOT].copy_from_slice(&jump);
+    bytes.extend(inlined);
     Ok(())
 }
 
-fn set_compiled(elf: &mut Builder<'_>) -> Result<(), LinkError> {
-    let missing = LinkError::Missing { what: "constant COMPILED" };
-    let symbol = elf.symbols.iter().find(|symbol| *symbol.name == *COMPILED.as_bytes());
-    let Some((section, offset)) = symbol.and_then(|symbol| Some((symbol.section?, usize::try_from(symbol.st_value).ok()?))) else {
-        return Err(missing);
-    };
-    let value = data(elf, section)?.get_mut(offset..).and_then(|bytes| bytes.first_chunk_mut()).ok_or(missing)?;
-    *value = 1_u32.to_le_bytes();
-    Ok(())
+fn data<'a>(elf: &'a mut Builder<'_>, section: SectionId) -> Option<&'a mut Vec<u8>> {
+    match &mut elf.sections.get_mut(section).data {
+        SectionData::Data(bytes) => Some(bytes.to_mut()),
+        _ => None,
+    }
+}
+
+fn set_compiled(elf: &mut Builder<'_>) -> Option<()> {
+    let symbol = elf.symbols.iter().find(|symbol| *symbol.name == *COMPILED)?;
+    let (section, offset) = (symbol.section?, usize::try_from(symbol.st_value).ok()?);
+    *data(elf, section)?.get_mut(offset..)?.first_chunk_mut()? = 1_u32.to_le_bytes();
+    Some(())
 }
 
 /// Adds the model's document, and the table of section names, which the object shares with its symbols' and the writer wants apart.
@@ -165,11 +147,7 @@ fn set_model(elf: &mut Builder<'_>, model: &Model) {
     if !elf.sections.iter().any(|section| matches!(section.data, SectionData::SectionString)) {
         add(elf, ".shstrtab", SHT_STRTAB, SectionData::SectionString);
     }
-    let document = SectionData::Data(model.to_json().into_bytes().into());
-    match elf.sections.iter_mut().find(|section| *section.name == *SECTION.as_bytes()) {
-        Some(section) => section.data = document,
-        None => add(elf, SECTION, SHT_PROGBITS, document),
-    }
+    add(elf, SECTION, SHT_PROGBITS, SectionData::Data(model.to_json().into_bytes().into()));
 }
 
 fn add<'a>(elf: &mut Builder<'a>, name: &'static str, sh_type: u32, data: SectionData<'a>) {

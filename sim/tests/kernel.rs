@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Barrier;
@@ -15,10 +16,15 @@ use aya::maps::{HashMap, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, TestRunResult};
 use libtest_mimic::{Arguments, Failed, Trial};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use support::recipe::Recipe;
+use treeline_ebpf::tree::NODES_MAX;
 use treeline_ebpf::verdict::COUNTERS;
 use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip};
 use treeline_model::Model;
+use treeline_model::link::link;
+use treeline_model::strategy::model_within;
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
@@ -62,9 +68,12 @@ fn trials() -> Vec<Trial> {
         add("enforce_drops_malicious_packets_and_no_others", dropping);
         add("a_full_table_judges_or_counts_every_packet", pressure);
         add("without_a_model_every_packet_passes_undecided", unloaded);
+        add("the_verifier_accepts_compiled_trees_of_any_size", compiled);
     }
     let bpftool = Command::new("bpftool").arg("version").output().is_ok();
-    trials.push(Trial::test("bpftool_loads_the_committed_object", bpftool_loads).with_ignored_flag(!bpftool));
+    trials.push(Trial::test("bpftool_loads_the_committed_object", || bpftool_loads(object::OBJECT)).with_ignored_flag(!bpftool));
+    let linked = || bpftool_loads(&link(object::OBJECT, &support::model())?.object);
+    trials.push(Trial::test("bpftool_loads_an_object_with_a_tree", linked).with_ignored_flag(!bpftool));
     trials
 }
 
@@ -328,6 +337,20 @@ fn unloaded(hook: Hook) -> Result {
     equal("any undecided", undecided > 100, true)
 }
 
+/// Random trees of up to a thousand leaves and twenty levels, and the largest that a model may be.
+fn compiled(hook: Hook) -> Result {
+    let mut runner = TestRunner::deterministic();
+    for leaves_max in [[1_000; 8].as_slice(), &[NODES_MAX / 2; 2]].concat() {
+        let model = model_within(leaves_max, 20).new_tree(&mut runner).expect("no filter").current();
+        let settings = support::settings(hook, Config::default(), &model);
+        let mut native = Native::new(&settings);
+        for (frame, observation) in edges(&mut kernel::Kernel::new(&settings.compiled(&model)?)?)? {
+            equal("difference to native", treeline_sim::oracle::compare(&native.judge(&frame)?, &observation), vec![])?;
+        }
+    }
+    Ok(())
+}
+
 /// A file system for pinned objects, unmounted when dropped.
 struct Bpffs(tempfile::TempDir);
 
@@ -350,11 +373,12 @@ impl Drop for Bpffs {
     }
 }
 
-fn bpftool_loads() -> Result {
+fn bpftool_loads(object: &[u8]) -> Result {
     let bpffs = Bpffs::new()?;
     let folder = bpffs.0.path().join("treeline");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ebpf/object/treeline.bpf.o");
-    let output = Command::new("bpftool").args(["prog", "loadall"]).arg(path).arg(&folder).output()?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(object)?;
+    let output = Command::new("bpftool").args(["prog", "loadall"]).arg(file.path()).arg(&folder).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
