@@ -83,7 +83,9 @@ fn what_has_no_place_for_a_tree_is_refused_by_name() {
     }
     let mut renamed = object::OBJECT.to_vec();
     let names: Vec<_> = (0..renamed.len()).filter(|at| renamed[*at..].starts_with(b"treeline_tree\0")).collect();
-    names.into_iter().for_each(|at| renamed[at] = b'x');
+    for at in names {
+        renamed[at] = b'x';
+    }
     let refused = link(&renamed, &model);
     assert!(matches!(refused, Err(LinkError::Missing { what: "function treeline_tree" })), "{refused:?}");
 }

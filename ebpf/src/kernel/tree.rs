@@ -1,4 +1,4 @@
-//! The tree: the walk over the MODEL map, or the function that `treeline link` fills with the tree as instructions.
+//! The tree: the walk over the MODEL map, or the instructions that `treeline link` puts in place of the call of [`treeline_tree`].
 //!
 //! Which of the two is a constant of the object, so the verifier removes the other: neither pays for both.
 
@@ -18,8 +18,8 @@ pub fn decide(features: &Features) -> Result<u16, Skip> {
     }
 }
 
-/// The place of a compiled tree: the class that the features reach, or a larger number for none, as from this body. Without an exported
-/// name, so static to the verifier: a global function may not take a pointer before Linux 5.13.
+/// Stands for a compiled tree: the class that the features reach, or a larger number for none, as from this body. Without an exported
+/// name, so static, and of no interest to the verifier: a global function may not take a pointer before Linux 5.13.
 #[inline(never)]
 extern "C" fn treeline_tree(features: &Features) -> u64 {
     let class: u64;

@@ -53,10 +53,12 @@ pub struct Case {
     pub frames: Vec<Frame>,
 }
 
-/// Runs the case of `bytes` through all exact engines and the reference; gives the steps of the counters.
+/// Runs the case of `bytes` through all exact engines, the vm also with a compiled tree, and the reference; gives the steps of the counters.
 pub fn sequence(bytes: &[u8]) -> Result<Counters, Finding> {
     let case = Case::decode(bytes);
     let mut engines = exact_engines(&case.settings)?;
+    let compiled = case.settings.clone().compiled(&case.model).expect("any model can be linked");
+    engines.push(Box::new(Vm::new(&compiled)?));
     lockstep(&case, &mut engines)
 }
 
