@@ -6,6 +6,8 @@ mod bench;
 
 mod features;
 
+mod link;
+
 mod replay;
 
 mod report;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
+        Command::Link(options) => link::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Features(options) => features::run(options),
     };

@@ -17,7 +17,7 @@ use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{self, Replay, Summary};
 
-use crate::arguments::{self, Format, Mode};
+use crate::arguments::{self, Format, Mode, Tree};
 use crate::{EXIT_BAD_INPUT, report};
 
 /// The model that is built in.
@@ -79,7 +79,11 @@ fn settings(options: &arguments::Replay, model: &Model) -> Result<Settings, Stri
         replay: 0,
     };
     replay::check(&config, options.flows)?;
-    Ok(Settings { hook, config, tree: model.to_tree(), flows_max: options.flows })
+    let settings = Settings { hook, config, tree: model.to_tree(), flows_max: options.flows, linked: None };
+    match options.tree {
+        Tree::Walk => Ok(settings),
+        Tree::Compiled => settings.compiled(model).map_err(|error| explain(&error)),
+    }
 }
 
 /// The value of an option in seconds.

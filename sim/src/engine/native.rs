@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree};
+use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
 
 use super::{Engine, EngineError, Hook, Observation, Settings};
 use crate::Frame;
@@ -89,8 +89,8 @@ impl Platform for World<'_> {
         Ok(result)
     }
 
-    fn tree(&self) -> Option<&Tree> {
-        Some(&self.engine.tree)
+    fn decide(&mut self, features: &Features) -> Result<u16, Skip> {
+        tree::descend(&self.engine.tree, features)
     }
 
     fn count(&mut self, counter: Counter) {
