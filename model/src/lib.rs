@@ -14,6 +14,7 @@ mod file;
 mod model;
 mod node;
 mod pack;
+mod path;
 #[cfg(test)]
 mod property;
 mod schema;
