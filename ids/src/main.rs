@@ -4,6 +4,12 @@ mod arguments;
 
 mod bench;
 
+mod evaluate;
+
+mod figure;
+
+mod page;
+
 mod replay;
 
 mod report;
@@ -22,6 +28,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Evaluate(options) => evaluate::run(options),
     };
     match result {
         Ok(code) => code,

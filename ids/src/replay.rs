@@ -82,7 +82,8 @@ fn settings(options: &arguments::Replay, model: &Model) -> Result<Settings, Stri
     Ok(Settings { hook, config, tree: model.to_tree(), flows_max: options.flows })
 }
 
-fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
+/// The time that an option gives in seconds.
+pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
@@ -140,7 +141,8 @@ fn drive(options: &arguments::Replay, model: &Model, path: &Path, capture: &mut 
     Ok(summary)
 }
 
-fn print(text: &str) -> Result<(), String> {
+/// Writes to standard output.
+pub fn print(text: &str) -> Result<(), String> {
     finished(io::stdout().lock().write_all(text.as_bytes()))
 }
 
