@@ -12,6 +12,8 @@ pub mod label;
 
 pub mod row;
 
+pub mod table;
+
 pub mod evaluate;
 
 pub use label::Labels;

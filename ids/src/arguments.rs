@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::evaluate::Evaluate;
-
 /// A decision tree in the kernel's packet path, proven to decide there what it decided on paper.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -19,7 +17,8 @@ pub struct Arguments {
 pub enum Command {
     Replay(Replay),
     Bench(Bench),
-    Evaluate(Evaluate),
+    Evaluate(crate::evaluate::Evaluate),
+    Features(crate::features::Features),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.

@@ -6,6 +6,8 @@ mod bench;
 
 mod evaluate;
 
+mod features;
+
 mod figure;
 
 mod page;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Evaluate(options) => evaluate::run(options),
+        Command::Features(options) => features::run(options),
     };
     match result {
         Ok(code) => code,

@@ -82,7 +82,7 @@ fn settings(options: &arguments::Replay, model: &Model) -> Result<Settings, Stri
     Ok(Settings { hook, config, tree: model.to_tree(), flows_max: options.flows })
 }
 
-/// The time that an option gives in seconds.
+/// The value of an option in seconds.
 pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()

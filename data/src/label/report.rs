@@ -41,8 +41,8 @@ pub(super) fn add(unmatched: &mut Vec<Unmatched>, reason: &'static str, line: u6
     }
     if let Some(known) = unmatched.iter_mut().find(|known| known.reason == reason) {
         known.rows += 1;
-        if known.lines.len() < LINES_MAX {
-            known.lines.push(line);
-        }
+        known.lines.push(line);
+        known.lines.sort_unstable();
+        known.lines.truncate(LINES_MAX);
     }
 }
