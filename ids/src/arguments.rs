@@ -18,6 +18,7 @@ pub enum Command {
     Replay(Replay),
     Bench(Bench),
     Evaluate(crate::evaluate::Evaluate),
+    Explain(crate::explain::Explain),
     Features(crate::features::Features),
 }
 

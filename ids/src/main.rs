@@ -6,6 +6,8 @@ mod bench;
 
 mod evaluate;
 
+mod explain;
+
 mod features;
 
 mod figure;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Evaluate(options) => evaluate::run(options),
+        Command::Explain(options) => explain::run(options),
         Command::Features(options) => features::run(options),
     };
     match result {

@@ -8,6 +8,9 @@ mod markup;
 
 mod section;
 
+#[cfg(test)]
+mod test;
+
 mod tree;
 
 use crate::evaluate::Subject;

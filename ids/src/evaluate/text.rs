@@ -74,7 +74,7 @@ fn by_packet(total: &Score) -> Table {
 fn detection(total: &Score) -> String {
     let malicious = total.malicious();
     let [half, most, nearly, all] = [50, 90, 99, 100].map(|percent| malicious.quantile(percent).map_or_else(|| NONE.to_owned(), number));
-    format!("  Packets until a malicious flow is found: median {half}, 90 % by {most}, 99 % by {nearly}, last {all}")
+    format!("  packets until a malicious flow is found: median {half}, 90 % {most}, 99 % {nearly}, all {all}")
 }
 
 fn ratios(binary: &Binary) -> [String; 5] {

@@ -16,12 +16,12 @@ use crate::report::number;
 const LEVELS: usize = 3;
 /// A tree of at most so many leaves is shown with all its pieces open.
 const OPEN_LEAVES_MAX: usize = 24;
-const BOX_WIDTH: f64 = 208.0;
+const BOX_WIDTH: f64 = 228.0;
 const BOX_HEIGHT: f64 = 44.0;
-const COLUMN: f64 = 252.0;
+const COLUMN: f64 = 268.0;
 const ROW: f64 = 54.0;
 /// Letters that fit a box.
-const LETTERS: usize = 28;
+const LETTERS: usize = 31;
 
 /// The whole tree.
 pub fn section(subject: &Subject<'_>) -> String {
