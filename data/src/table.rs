@@ -16,6 +16,7 @@
 mod column;
 mod csv;
 mod error;
+mod guard;
 mod output;
 mod parquet;
 mod reader;

@@ -51,3 +51,18 @@ fn halves(address: IpAddr) -> Address {
         IpAddr::V6(address) => [(address.to_bits() >> 64) as u64, address.to_bits() as u64],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversation_of_a_flow_has_its_key() {
+        for (version, low, high) in [(4, [0, 0x0a00_0001], [0, 0x0a00_0002]), (6, [0x2001_0db8 << 32, 1], [0x2001_0db8 << 32, u64::MAX])] {
+            let (key, _) = Key::new(version, 6, (low, 443), (high, 50_000));
+            for flags in [0, ORIGINATOR_LOW] {
+                assert_eq!(Conversation::of(&Flow { flags, ..Flow::new(&key) }).key(), key);
+            }
+        }
+    }
+}

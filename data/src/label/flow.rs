@@ -156,7 +156,7 @@ fn usable(records: &Records, columns: &Columns) -> Result<(Key, u64, u64), &'sta
     if (0..records.fields_count()).all(|at| records.field(at).is_empty()) {
         return Err("empty row");
     }
-    if records.field(columns.label).is_empty() {
+    if !records.field(columns.label).contains(|letter: char| letter.is_ascii_alphanumeric()) {
         return Err("no label");
     }
     let protocol = match columns.protocol {

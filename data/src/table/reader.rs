@@ -11,6 +11,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use treeline_ebpf::FEATURES;
 
 use super::column::Column;
+use super::guard::guarded;
 use super::schema::{self, FORMAT, Names};
 use super::{GROUP_ROWS, TableError};
 
@@ -48,7 +49,7 @@ impl Reader {
     /// Fails if it is no Parquet file, was not written by `treeline features`, or has other features, units, fraction bits or types.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let file = File::open(path).map_err(|source| TableError::Open { path: path.to_owned(), what: "open the table", source })?;
-        let file = SerializedFileReader::new(file).map_err(|source| TableError::Parquet {
+        let file = guarded(|| SerializedFileReader::new(file)).map_err(|source| TableError::Parquet {
             path: path.to_owned(),
             what: "not a Parquet file, or damaged at its end".to_owned(),
             source,
@@ -157,10 +158,10 @@ impl Chunks<'_> {
         let number = self.next_group;
         let broken =
             |source| TableError::Parquet { path: self.reader.path.clone(), what: format!("cannot read row group {number}"), source };
-        let group = self.reader.file.get_row_group(number).map_err(broken)?;
+        let group = guarded(|| self.reader.file.get_row_group(number)).map_err(broken)?;
         self.left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
         let places: Result<Vec<_>, _> = self.columns.iter().map(|column| self.reader.place(*column)).collect();
-        let open: Result<Vec<_>, _> = places?.into_iter().map(|place| group.get_column_reader(place)).collect();
+        let open: Result<Vec<_>, _> = places?.into_iter().map(|place| guarded(|| group.get_column_reader(place))).collect();
         self.open = open.map_err(broken)?;
         self.next_group += 1;
         Ok(())
@@ -176,12 +177,12 @@ impl Chunks<'_> {
         let place = Place { path: &reader.path, column, row };
         match &mut self.open[at] {
             ColumnReader::Int64ColumnReader(open) => {
-                let values = read_integers(open, chunk.rows).map_err(broken)?;
+                let values = guarded(|| read_integers(open, chunk.rows)).map_err(broken)?;
                 place.full(values.len(), chunk.rows)?;
                 place.integers(values, chunk)
             }
             ColumnReader::ByteArrayColumnReader(open) => {
-                let (values, defined) = read_strings(open, chunk.rows).map_err(broken)?;
+                let (values, defined) = guarded(|| read_strings(open, chunk.rows)).map_err(broken)?;
                 place.full(defined.len(), chunk.rows)?;
                 place.strings(&values, &defined, &reader.names, chunk)
             }
