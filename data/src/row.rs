@@ -171,6 +171,12 @@ impl Rows {
         self.labels.as_ref()
     }
 
+    /// Gives the labels back, with their report.
+    #[must_use]
+    pub fn into_labels(self) -> Option<Labels> {
+        self.labels
+    }
+
     /// The classes' names; `benign` alone without labels.
     #[must_use]
     pub fn classes(&self) -> Vec<String> {

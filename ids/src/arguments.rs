@@ -20,6 +20,8 @@ pub enum Command {
     Replay(Replay),
     Link(Link),
     Bench(Bench),
+    Evaluate(crate::evaluate::Evaluate),
+    Explain(crate::explain::Explain),
     Features(crate::features::Features),
 }
 

@@ -4,9 +4,16 @@ mod arguments;
 
 mod bench;
 
+mod evaluate;
+
+mod explain;
+
 mod features;
 
 mod link;
+mod figure;
+
+mod page;
 
 mod replay;
 
@@ -27,6 +34,8 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay::run(options),
         Command::Link(options) => link::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Evaluate(options) => evaluate::run(options),
+        Command::Explain(options) => explain::run(options),
         Command::Features(options) => features::run(options),
     };
     match result {

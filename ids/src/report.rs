@@ -103,13 +103,15 @@ fn engines(summary: &Summary) -> Table {
     table
 }
 
-fn plain() -> Table {
+/// A table without lines.
+pub fn plain() -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table
 }
 
-fn right(table: &mut Table, columns: std::ops::Range<usize>) {
+/// Aligns columns of numbers.
+pub fn right(table: &mut Table, columns: std::ops::Range<usize>) {
     for column in columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -136,12 +138,13 @@ pub fn number(value: u64) -> String {
     text
 }
 
-fn class(model: &Model, class: u16) -> &str {
+/// The name of a model's class.
+pub fn class(model: &Model, class: u16) -> &str {
     model.classes().get(usize::from(class)).map_or("unknown", String::as_str)
 }
 
 /// Address and port, or the address alone for a protocol without ports.
-fn endpoint((address, port): (IpAddr, u16), protocol: u8) -> String {
+pub fn endpoint((address, port): (IpAddr, u16), protocol: u8) -> String {
     if matches!(protocol, treeline_ebpf::packet::TCP | treeline_ebpf::packet::UDP) {
         SocketAddr::new(address, port).to_string()
     } else {
@@ -149,7 +152,8 @@ fn endpoint((address, port): (IpAddr, u16), protocol: u8) -> String {
     }
 }
 
-fn protocol_name(protocol: u8) -> String {
+/// The usual name of an IP protocol.
+pub fn protocol_name(protocol: u8) -> String {
     match protocol {
         1 => "icmp".to_owned(),
         2 => "igmp".to_owned(),

@@ -17,6 +17,7 @@ pub mod link;
 mod model;
 mod node;
 mod pack;
+mod path;
 #[cfg(test)]
 mod property;
 mod schema;

@@ -190,6 +190,19 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_path_goes_from_the_root_to_the_leaf_that_decides(
+        (model, features) in model().prop_flat_map(|model| (features_near(&model), Just(model)).prop_map(|(near, model)| (model, near)))
+    ) {
+        let path: Vec<_> = model.path(&features).collect();
+        prop_assert_eq!(path.first(), Some(&0));
+        prop_assert!(path.len() <= model.depth() + 1);
+        let class = decide(model.nodes(), 0, &features.values());
+        prop_assert_eq!(path.last().map(|&leaf| model.nodes()[leaf]), Some(Node::Leaf { class }));
+    }
+}
+
 #[test]
 fn chains_reach_the_greatest_depth() {
     let mut runner = TestRunner::deterministic();

@@ -101,11 +101,10 @@ impl Case {
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = Unstructured::new(bytes);
         let mut draw = || -> Drawn<Self> {
-            let (config, hook, start_ns) = settings(&mut bytes)?;
+            let (config, hook, packets_min, start_ns) = settings(&mut bytes)?;
             let nodes = tree(&mut bytes)?;
             let classes = CLASSES.map(str::to_owned).to_vec();
             let model = Model::from_nodes("drawn", classes, nodes).expect("growing a leaf keeps a tree a tree");
-            let packets_min = 1 + bytes.arbitrary::<u32>()? % 4;
             let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
             Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }, model, frames })
@@ -114,12 +113,13 @@ impl Case {
     }
 }
 
-fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, u64)> {
+fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, u32, u64)> {
     let mut timeout_ns = || bytes.arbitrary::<u64>().map(|number| 1 + number % TIMEOUT_NS_MAX);
     let (idle_timeout_ns, active_timeout_ns) = (timeout_ns()?, timeout_ns()?);
     let choice: u8 = bytes.arbitrary()?;
     let config = Config { idle_timeout_ns, active_timeout_ns, enforce: u32::from(choice >> 7), replay: 0 };
-    Ok((config, Hook::ALL[usize::from(choice) % 3], bytes.arbitrary()?))
+    let packets_min = if choice & 0x60 == 0x60 { 3 } else { 1 };
+    Ok((config, Hook::ALL[usize::from(choice) % 3], packets_min, bytes.arbitrary()?))
 }
 
 /// Grows a tree from one leaf; a leaf at the greatest depth stays one.

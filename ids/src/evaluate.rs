@@ -1,0 +1,152 @@
+//! `treeline evaluate`: what a model is worth on labelled captures, as text, JSON and a page.
+
+mod json;
+
+mod subject;
+
+mod text;
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use treeline_data::Labels;
+use treeline_data::evaluate::Evaluator;
+use treeline_data::row::Options;
+use treeline_ebpf::Config;
+use treeline_model::Model;
+use treeline_sim::capture::Capture;
+use treeline_sim::cause::explain;
+use treeline_sim::replay;
+
+pub use subject::Subject;
+
+use crate::replay::{nanoseconds, print};
+use crate::{EXIT_BAD_INPUT, page};
+
+/// Say what a model is worth on labelled captures.
+///
+/// Every packet gets its verdict as the kernel would give it, and every flow the first malicious one of its packets. docs/evaluation.md defines
+/// the figures. Each capture starts with an empty flow table.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Evaluate {
+    /// The model, a JSON file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<PathBuf>,
+
+    /// The labels: a CSV file, `cic-ids-2017` or `cic-ids-2017-paper`.
+    #[arg(short, long, value_name = "SPEC")]
+    pub labels: String,
+
+    /// text for people, json for machines.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Also write a page that needs nothing else to be read: matrices, detection by packet number, importances, the tree.
+    #[arg(short, long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
+    /// Stop after N frames of each capture.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub limit: u64,
+
+    /// Size of the flow table. Beyond it flows are evicted, and counted anew if they go on.
+    #[arg(long, value_name = "N", default_value_t = 262_144)]
+    pub flows: u32,
+
+    /// A flow ends after this many seconds without a packet.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+    pub idle_timeout: f64,
+
+    /// A flow ends when it is this many seconds old.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
+    pub active_timeout: f64,
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One document for machines.
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  treeline evaluate model.json test/*.pcap --labels labels.csv
+  treeline evaluate model.json Friday.pcap --labels cic-ids-2017 --report out.html
+  treeline evaluate model.json test.pcap --labels labels.csv --format json | jq .flows.recall
+
+Exit codes: 0 evaluated, 2 bad usage or input (a damaged capture is evaluated up to the damage).";
+
+/// Evaluates, prints, and writes the page.
+pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
+    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let labels = Labels::open(&options.labels).map_err(|error| explain(&error))?;
+    let mut evaluator = Evaluator::new(&model, labels, rows(options)?);
+    for path in &options.captures {
+        let bar = bar()?;
+        evaluator.evaluate(path, |capture| show(&bar, capture)).map_err(|error| explain(&error))?;
+        bar.finish_and_clear();
+    }
+    let (evaluation, labels) = evaluator.finish();
+    let damages: Vec<_> = evaluation.captures.iter().filter_map(|capture| capture.damage.as_ref()).collect();
+    for damage in &damages {
+        eprintln!("treeline: {}", explain(*damage));
+    }
+    let code = if damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_BAD_INPUT) };
+    if evaluation.total.frames() == 0 && !damages.is_empty() {
+        return Ok(code);
+    }
+    let report = labels.map(|labels| labels.report());
+    let subject =
+        Subject { model_path: &options.model, model: &model, labels: &options.labels, report: report.as_ref(), evaluation: &evaluation };
+    if let Some(path) = &options.report {
+        write(path, &page::page(&subject))?;
+    }
+    match options.format {
+        Format::Text => print(&text::text(&subject))?,
+        Format::Json => print(&format!("{:#}\n", json::json(&subject)))?,
+    }
+    Ok(code)
+}
+
+fn rows(options: &Evaluate) -> Result<Options, String> {
+    let config = Config {
+        idle_timeout_ns: nanoseconds("--idle-timeout", options.idle_timeout)?,
+        active_timeout_ns: nanoseconds("--active-timeout", options.active_timeout)?,
+        ..Config::default()
+    };
+    replay::check(&config, options.flows)?;
+    Ok(Options { config, flows_max: options.flows, frames_max: options.limit })
+}
+
+fn write(path: &Path, page: &str) -> Result<(), String> {
+    fs::write(path, page).map_err(|error| format!("{}: cannot write the report: {error}", path.display()))
+}
+
+/// A progress bar, hidden where nobody watches.
+fn bar() -> Result<ProgressBar, String> {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {binary_bytes_per_sec}  {eta} left");
+    bar.set_style(style.map_err(|error| explain(&error))?);
+    Ok(bar)
+}
+
+/// Standard input has no length: nothing is shown.
+fn show(bar: &ProgressBar, capture: &Capture) {
+    if let Some(total) = capture.bytes_total() {
+        bar.set_length(total);
+        bar.set_position(capture.bytes_read());
+    }
+}

@@ -1,0 +1,162 @@
+//! `treeline explain`: why one packet of a capture has its verdict.
+//!
+//! The capture runs through the native engine and the reference up to the packet, for a verdict depends on all that the flow did before.
+
+mod json;
+
+mod text;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use treeline_ebpf::{Config, Features};
+use treeline_model::Model;
+use treeline_sim::Frame;
+use treeline_sim::capture::Capture;
+use treeline_sim::cause::explain;
+use treeline_sim::engine::native::Native;
+use treeline_sim::engine::{Engine, Hook, Observation, Settings};
+use treeline_sim::reference::{Judgement, Reference};
+use treeline_sim::replay;
+
+use crate::evaluate::Format;
+use crate::replay::{nanoseconds, print};
+
+/// Say why one packet of a capture has its verdict: its flow, its features, each question the tree asks.
+///
+/// Beside the fixed-point features stand the reference's, in real numbers, with the bound that docs/classifier.md derives.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Explain {
+    /// The model, a JSON file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// The capture: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+
+    /// The packet: index of its frame in the capture, from 0, as `replay --format jsonl` gives it.
+    #[arg(short, long, value_name = "N")]
+    pub packet: u64,
+
+    /// text for people, json for machines.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub format: Format,
+
+    /// Size of the flow table. Beyond it flows are evicted, and the reference, which evicts none, is left out.
+    #[arg(long, value_name = "N", default_value_t = 262_144)]
+    pub flows: u32,
+
+    /// A flow ends after this many seconds without a packet.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
+    pub idle_timeout: f64,
+
+    /// A flow ends when it is this many seconds old.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
+    pub active_timeout: f64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  treeline explain model.json capture.pcap --packet 17
+  treeline explain model.json capture.pcap --packet 17 --format json | jq .path
+
+Exit codes: 0 explained, also where the packet has no verdict, 2 bad usage or input.";
+
+/// All that is known of the packet.
+#[derive(Debug)]
+pub struct Explanation<'a> {
+    options: &'a Explain,
+    model: &'a Model,
+    frame: Frame,
+    observation: Observation,
+    /// None if there were more flows than the table holds: the reference does not evict.
+    judgement: Option<Judgement>,
+}
+
+/// Explains and prints.
+pub fn run(options: &Explain) -> Result<ExitCode, String> {
+    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let config = Config {
+        idle_timeout_ns: nanoseconds("--idle-timeout", options.idle_timeout)?,
+        active_timeout_ns: nanoseconds("--active-timeout", options.active_timeout)?,
+        ..Config::default()
+    };
+    replay::check(&config, options.flows)?;
+    let explanation = find(options, &model, config)?;
+    match options.format {
+        Format::Text => print(&text::text(&explanation))?,
+        Format::Json => print(&format!("{:#}\n", json::json(&explanation)))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs both engines up to the packet.
+fn find<'a>(options: &'a Explain, model: &'a Model, config: Config) -> Result<Explanation<'a>, String> {
+    let mut native = Native::new(&Settings { hook: Hook::Tc, config, tree: model.to_tree(), flows_max: options.flows });
+    let mut reference = Some(Reference::of(config, model));
+    let mut capture = Capture::open(&options.capture).map_err(|error| explain(&error))?;
+    let mut frame = Frame::default();
+    while capture.next_into(&mut frame).map_err(|error| explain(&error))? {
+        let observation = native.judge(&frame).map_err(|error| explain(&error))?;
+        let judgement = reference.as_mut().map(|reference| reference.judge(&frame));
+        if frame.index == options.packet {
+            return Ok(Explanation { options, model, frame, observation, judgement });
+        }
+        if reference.as_ref().is_some_and(|reference| reference.flows_count() >= options.flows as usize) {
+            reference = None;
+        }
+    }
+    let (path, asked) = (options.capture.display(), options.packet);
+    Err(match capture.frames_count().checked_sub(1) {
+        Some(last) => format!("{path}: no frame {asked}: the last one is {last}; give --packet 0 to {last}"),
+        None => format!("{path}: no frame {asked}: the capture has none"),
+    })
+}
+
+/// A question that the tree asked.
+struct Split {
+    node: usize,
+    feature: usize,
+    value: i64,
+    threshold: i64,
+    goes_left: bool,
+    child: u16,
+}
+
+impl Explanation<'_> {
+    /// The packet's number in its flow and its features, if it reached one.
+    fn reached(&self) -> Option<(u64, [i64; treeline_ebpf::FEATURES])> {
+        Some((self.observation.flow?.packets, self.observation.features?))
+    }
+
+    /// Whether the model does not ask the tree yet.
+    fn waits(&self) -> bool {
+        self.reached().is_some_and(|(packet, _)| packet < self.model.packets_min().into())
+    }
+
+    /// The questions on the way to the leaf, and the leaf; none if the tree is not asked.
+    fn path(&self) -> Option<(Vec<Split>, usize)> {
+        let (_, values) = self.reached().filter(|_| !self.waits())?;
+        let mut path: Vec<_> = self.model.path(&Features::from(values.map(i64::cast_unsigned))).collect();
+        let leaf = path.pop()?;
+        let split = |node: usize| match self.model.nodes()[node] {
+            treeline_model::Node::Inner { feature, threshold, left, right } => {
+                let value = values[usize::from(feature)];
+                let goes_left = value <= threshold;
+                let child = if goes_left { left } else { right };
+                Some(Split { node, feature: feature.into(), value, threshold, goes_left, child })
+            }
+            treeline_model::Node::Leaf { .. } => None,
+        };
+        Some((path.into_iter().filter_map(split).collect(), leaf))
+    }
+}
+
+/// Fixed point as the nearest number.
+#[expect(clippy::cast_precision_loss, reason = "the exact value stands beside it")]
+fn real(fixed: i64) -> f64 {
+    fixed as f64 / f64::from(1_u32 << treeline_ebpf::feature::FRACTION_BITS)
+}

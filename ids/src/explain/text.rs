@@ -1,0 +1,111 @@
+//! An explanation for people.
+
+use std::fmt::Write;
+
+use comfy_table::Table;
+use treeline_ebpf::Outcome;
+use treeline_ebpf::feature::{DIRECTION, NAMES};
+use treeline_sim::conversation::Conversation;
+use treeline_sim::reference::Judgement;
+
+use super::{Explanation, real};
+use crate::figure::plain;
+use crate::report::{self, class, endpoint, number, protocol_name};
+
+/// The report.
+pub fn text(explanation: &Explanation<'_>) -> String {
+    let frame = &explanation.frame;
+    let mut text = format!("{}, frame {}\n", explanation.options.capture.display(), frame.index);
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "  {label:<11}{value}");
+    };
+    line("time", format!("{}.{:09} s", frame.time_ns / 1_000_000_000, frame.time_ns % 1_000_000_000));
+    line("length", format!("{} bytes on the wire, {} captured", frame.original_length, frame.bytes.len()));
+    if let (Some(flow), Some((packet, values))) = (explanation.observation.flow, explanation.reached()) {
+        let Conversation { originator, responder, protocol } = Conversation::of(&flow);
+        line("originator", endpoint(originator, protocol));
+        line("responder", endpoint(responder, protocol));
+        line("protocol", protocol_name(protocol));
+        let from = if values[DIRECTION] == 0 { "responder" } else { "originator" };
+        line("packet", format!("number {} of its flow, from the {from}", number(packet)));
+    }
+    line("verdict", verdict(explanation));
+    line("reference", reference(explanation));
+    if let Some((_, values)) = explanation.reached() {
+        let _ = write!(text, "\n{}\n", features(&values, explanation.judgement.as_ref()));
+    }
+    if let Some((splits, leaf)) = explanation.path() {
+        let mut table = head(["node", "feature", "value", "threshold", "fixed value", "fixed threshold", "way"], 2..6);
+        for split in splits {
+            let way = if split.goes_left { "<=, left" } else { ">, right" };
+            table.add_row([
+                split.node.to_string(),
+                NAMES[split.feature].0.to_owned(),
+                short(real(split.value)),
+                short(real(split.threshold)),
+                split.value.to_string(),
+                split.threshold.to_string(),
+                format!("{way} to {}", split.child),
+            ]);
+        }
+        let _ = write!(text, "\n{table}\n {leaf}: a leaf\n");
+    }
+    text
+}
+
+fn verdict(explanation: &Explanation<'_>) -> String {
+    match explanation.observation.outcome {
+        Outcome::Judged(_) if explanation.waits() => {
+            format!("benign: the model asks its tree from packet {} of a flow on", explanation.model.packets_min())
+        }
+        Outcome::Judged(judged) => plain(class(explanation.model, judged)),
+        Outcome::Skipped(skip) => format!("none: {} (docs/classifier.md, rules 1 to 4)", skip.name()),
+    }
+}
+
+fn reference(explanation: &Explanation<'_>) -> String {
+    let Some(judgement) = &explanation.judgement else {
+        return "left out: more flows than --flows, and it evicts none".to_owned();
+    };
+    let same = if judgement.outcome == explanation.observation.outcome { "the same" } else { "another" };
+    let what = match judgement.outcome {
+        Outcome::Judged(judged) => plain(class(explanation.model, judged)),
+        Outcome::Skipped(skip) => format!("none: {}", skip.name()),
+    };
+    let note = if judgement.ambiguous { "; a threshold on its path lies within the bound of the feature" } else { "" };
+    format!("{same}: {what}{note}")
+}
+
+/// Fixed point and real numbers side by side.
+fn features(values: &[i64], judgement: Option<&Judgement>) -> Table {
+    let mut table = head(["feature, unit", "fixed", "number", "reference", "bound, 2^-16", "kept"], 1..5);
+    let real_features = judgement.and_then(|judgement| judgement.observation.as_ref()).map(|observed| observed.features);
+    for (index, ((name, unit), &fixed)) in NAMES.iter().zip(values).enumerate() {
+        // What a share counts is said by its name, and by a unit that a column has no room for.
+        let label = if unit.contains(' ') { (*name).to_owned() } else { format!("{name}, {unit}") };
+        let mut row = vec![label, fixed.to_string(), short(real(fixed))];
+        match real_features.map(|features| features[index]) {
+            Some(feature) => {
+                let (below, above) = feature.bounds();
+                let kept = if feature.admits(fixed) { "yes" } else { "NO" };
+                row.extend([short(feature.value()), format!("-{below:.2} +{above:.2}"), kept.to_owned()]);
+            }
+            None => row.extend(["-", "-", "-"].map(str::to_owned)),
+        }
+        table.add_row(row);
+    }
+    table
+}
+
+fn head<const N: usize>(head: [&str; N], numbers: std::ops::Range<usize>) -> Table {
+    let mut table = report::plain();
+    table.set_header(head);
+    report::right(&mut table, numbers);
+    table
+}
+
+/// At most six decimals, which tells neighbouring values apart: their steps are 0.000015.
+fn short(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
