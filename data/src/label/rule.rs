@@ -12,9 +12,9 @@ use super::report::{self, Parts};
 use super::{LabelError, time};
 
 /// Rules kept.
-pub(super) const ROWS_MAX: usize = 1 << 20;
+const ROWS_MAX: usize = 1 << 20;
 
-const COLUMNS: &[&str] = &["capture", "class", "protocol", "address_a", "address_b", "port", "start", "end", "originator", "responder"];
+const COLUMNS: &[&str; 10] = &["capture", "class", "protocol", "address_a", "address_b", "port", "start", "end", "originator", "responder"];
 
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
@@ -29,7 +29,7 @@ pub(super) struct Rules {
 }
 
 /// One line; `None` is any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug)]
 struct Rule {
     line: u64,
     capture: Option<PathBuf>,
@@ -63,6 +63,34 @@ impl Endpoint {
 }
 
 impl Rule {
+    /// The rule of a line whose fields are at `places`, in the order of [`COLUMNS`].
+    fn read(records: &Records, places: &[usize; COLUMNS.len()], classes: &mut Classes) -> Result<Self, LabelError> {
+        let [capture, class, protocol, address_a, address_b, port, start, end, originator, responder] = *places;
+        let name = records.field(class);
+        if name.is_empty() {
+            return Err(records.unclear("class", "", "a name"));
+        }
+        let number = classes.number(&name);
+        let file = records.field(capture);
+        let file = file.strip_prefix("./").unwrap_or(&file);
+        let address = |column, at| records.parsed(column, at, "an IP address", |text| text.parse().ok());
+        let time = |column, at| records.parsed(column, at, "a time like 2017-07-06T13:15:00Z or seconds since 1970", time::instant);
+        let end_point = |column, at| records.parsed(column, at, "an IP address, with or without a port", endpoint);
+        Ok(Self {
+            line: records.line(),
+            capture: (!file.is_empty()).then(|| PathBuf::from(file)),
+            class: number.ok_or_else(|| LabelError::TooManyClasses { path: records.path(), line: records.line() })?,
+            protocols: records.parsed("protocol", protocol, "tcp, udp, icmp, icmpv6, sctp, gre, esp or a number to 255", protocols)?,
+            addresses: [address("address_a", address_a)?, address("address_b", address_b)?],
+            port: records.parsed("port", port, "a port number", |text| text.parse().ok())?,
+            times: (time("start", start)?, time("end", end)?),
+            originator: end_point("originator", originator)?,
+            responder: end_point("responder", responder)?,
+            asked: false,
+            matched: false,
+        })
+    }
+
     fn names(&self, capture: &Path, absolute: &Path) -> bool {
         self.capture.as_ref().is_none_or(|suffix| capture.ends_with(suffix) || absolute.ends_with(suffix))
     }
@@ -88,54 +116,24 @@ impl Rule {
 
 impl Rules {
     pub(super) fn read(mut records: Records) -> Result<Self, LabelError> {
-        records.header().check(COLUMNS)?;
         let header = records.header();
-        let (capture, class) = (header.needed("capture")?, header.needed("class")?);
-        let optional = |column| header.place(&[column]).unwrap_or(usize::MAX);
-        let [protocol, address_a, address_b, port, start, end, originator, responder] =
-            ["protocol", "address_a", "address_b", "port", "start", "end", "originator", "responder"].map(optional);
+        header.check(COLUMNS)?;
+        header.needed("capture")?;
+        header.needed("class")?;
+        let places = COLUMNS.map(|column| header.place(&[column]).unwrap_or(usize::MAX));
         let columns = header.columns_count();
         let mut rules = Self { classes: Classes::default(), rows: Vec::new(), selected: None };
         while records.advance()? {
+            let (path, line) = (|| records.path(), records.line());
             if records.fields_count() > columns {
-                return Err(LabelError::TooManyFields {
-                    path: records.path(),
-                    line: records.line(),
-                    found: records.fields_count(),
-                    columns,
-                });
+                return Err(LabelError::TooManyFields { path: path(), line, found: records.fields_count(), columns });
             }
             if rules.rows.len() == ROWS_MAX {
-                return Err(LabelError::TooManyRows { path: records.path(), line: records.line(), rows_max: ROWS_MAX });
+                return Err(LabelError::TooManyRows { path: path(), line, rows_max: ROWS_MAX });
             }
-            let name = records.field(class);
-            if name.is_empty() {
-                return Err(records.unclear("class", "", "a name"));
-            }
-            let number = rules.classes.number(&name);
-            let class = number.ok_or_else(|| LabelError::TooManyClasses { path: records.path(), line: records.line() })?;
-            let file = records.field(capture);
-            let file = file.strip_prefix("./").unwrap_or(&file);
-            let rule = Rule {
-                line: records.line(),
-                capture: (!file.is_empty()).then(|| PathBuf::from(file)),
-                class,
-                protocols: records.parsed("protocol", protocol, "tcp, udp, icmp, icmpv6, sctp, gre, esp or a number to 255", protocols)?,
-                addresses: [
-                    records.parsed("address_a", address_a, "an IP address", |text| text.parse().ok())?,
-                    records.parsed("address_b", address_b, "an IP address", |text| text.parse().ok())?,
-                ],
-                port: records.parsed("port", port, "a port number", |text| text.parse().ok())?,
-                times: (
-                    records.parsed("start", start, "a time like 2017-07-06T13:15:00Z or seconds since 1970", time::instant)?,
-                    records.parsed("end", end, "a time like 2017-07-06T13:15:00Z or seconds since 1970", time::instant)?,
-                ),
-                originator: records.parsed("originator", originator, "an IP address, with or without a port", endpoint)?,
-                responder: records.parsed("responder", responder, "an IP address, with or without a port", endpoint)?,
-                ..Rule::default()
-            };
+            let rule = Rule::read(&records, &places, &mut rules.classes)?;
             if matches!(rule.times, (Some(start_ns), Some(end_ns)) if end_ns < start_ns) {
-                return Err(LabelError::Backwards { path: records.path(), line: records.line() });
+                return Err(LabelError::Backwards { path: path(), line });
             }
             rules.rows.push(rule);
         }
