@@ -4,8 +4,9 @@
 //! `treeline_ebpf::tree::descend` decides for every packet, and an [`Error`] says which field of which node is wrong.
 //! The modules follow the file's way: its text, its schema, its nodes, the shape they must have.
 //!
-//! Not here: the walk itself (`treeline-ebpf`), the reference's walk in real numbers (`treeline-sim`), and training
-//! (`testdata/models/train_lab.py`).
+//! [`train`] grows a tree from labelled rows.
+//!
+//! Not here: the walk itself (`treeline-ebpf`), the reference's walk in real numbers (`treeline-sim`), and where rows come from.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ mod schema;
 mod shape;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategy;
+pub mod train;
 
 pub use error::{Error, Side};
 pub use file::{BYTES_MAX, FORMAT, VERSION};
