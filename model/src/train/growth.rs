@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use treeline_ebpf::feature::FEATURES;
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
-use super::order::{self, START, place};
+use super::order::{self, place};
 use super::split::{self, Cut, Side};
 use super::weight::{self, Row};
 use super::{Detail, Error, Grown, Table};
@@ -132,12 +132,12 @@ impl<'a> Growth<'a> {
         self.nodes.len().div_ceil(2)
     }
 
-    /// Opens the root, if it can be split.
+    /// Opens the root, if it can be split. Its rows stay where they are, as if all went to the left of a node above.
     fn plant(&mut self) {
+        let places = 0..self.rows.len();
         if self.is_divisible(0, 0) {
-            let Self { orders, rows, details, .. } = self;
-            let cuts = orders.par_iter().map(|entries| split::best(entries, rows, &details[0].weights)).collect();
-            self.open(0, 0, 0..self.rows.len(), cuts);
+            let cuts = self.search(&places, places.end, u16::MAX, [Some(0), None]);
+            self.open(0, 0, places, cuts.iter().map(|cuts| cuts[0]));
         }
     }
 
@@ -156,18 +156,18 @@ impl<'a> Growth<'a> {
         self.nodes[node] = Node::Inner { feature: narrow(self.features[column]), threshold, left: narrow(left), right: narrow(right) };
         self.details[node].decrease = gain;
 
-        let children = [(left, places.start..middle), (right, middle..places.end)];
-        let divisible = children.clone().map(|(child, _)| self.is_divisible(child, depth + 1));
-        self.count(places.len(), depth, &children, divisible);
-        if divisible == [false; 2] || self.leaves_count() == self.settings.leaves_max {
+        let depth = depth + 1;
+        let children = [left, right].map(|child| self.is_divisible(child, depth).then_some(child));
+        self.count(&[node, left, right], depth, children);
+        if children == [None; 2] || self.leaves_count() == self.settings.leaves_max {
             return;
         }
         self.renumber(&places, column, &moved);
         drop(moved);
-        let found = self.search(open, middle, [left, right], divisible);
-        for ((side, (child, places)), divisible) in children.into_iter().enumerate().zip(divisible) {
-            if divisible {
-                self.open(child, depth + 1, places, found.iter().map(|cuts| cuts[side]).collect());
+        let cuts = self.search(&places, middle, open.varied, children);
+        for (side, places) in [places.start..middle, middle..places.end].into_iter().enumerate() {
+            if let Some(child) = children[side] {
+                self.open(child, depth, places, cuts.iter().map(|cuts| cuts[side]));
             }
         }
     }
@@ -185,46 +185,43 @@ impl<'a> Growth<'a> {
         depth < self.settings.depth_max && self.details[node].impurity > f64::EPSILON
     }
 
-    /// Moves a node's rows to the order of `column`, so that those of its children lie side by side.
+    /// Moves a node's rows to the order of `column`, so that those of each child lie side by side.
     fn renumber(&mut self, places: &Range<usize>, column: usize, moved: &[Row]) {
-        let entries = &mut self.orders[column][places.clone()];
+        let entries = &self.orders[column][places.clone()];
         let origin: Vec<u32> = entries.iter().map(|&entry| self.origin[place(entry)]).collect();
-        for (entry, to) in entries.iter_mut().zip(places.clone()) {
-            let to = u32::try_from(to).expect("below ROWS_MAX");
-            self.target[place(*entry)] = to;
-            *entry = to | (*entry & START);
+        for (&entry, to) in entries.iter().zip(places.clone()) {
+            self.target[place(entry)] = u32::try_from(to).expect("below ROWS_MAX");
         }
         self.rows[places.clone()].copy_from_slice(moved);
         self.origin[places.clone()].copy_from_slice(&origin);
     }
 
-    /// Keeps every column sorted within both children of `open`, and finds each child's best split by each column.
-    fn search(&mut self, open: &Open, middle: usize, children: [usize; 2], divisible: [bool; 2]) -> Vec<[Option<Cut>; 2]> {
+    /// Sorts every column into a node's children, and finds each child's best split by each column.
+    fn search(&mut self, places: &Range<usize>, middle: usize, varied: u16, children: [Option<usize>; 2]) -> Vec<[Option<Cut>; 2]> {
         let Self { orders, rows, target, details, .. } = self;
-        let weights = children.map(|child| &details[child].weights);
         // Few rows are faster searched than shared out.
-        let columns_min = if open.places.len() < 2048 { FEATURES } else { 1 };
+        let columns_min = if places.len() < 2048 { FEATURES } else { 1 };
         let columns = orders.par_iter_mut().with_min_len(columns_min).enumerate();
-        let found = columns.map_init(Vec::new, |spare, (column, entries)| {
-            if open.varied & (1 << column) == 0 {
+        let cuts = columns.map_init(Vec::new, |spare, (column, entries)| {
+            if varied & (1 << column) == 0 {
                 return [None; 2];
             }
-            let entries = &mut entries[open.places.clone()];
-            if column != open.column {
+            let entries = &mut entries[places.clone()];
+            if middle < places.end {
                 order::partition(entries, target, middle, spare);
             }
-            let (left, right) = entries.split_at(middle - open.places.start);
-            let best = |side: usize, entries| divisible[side].then(|| split::best(entries, rows, weights[side])).flatten();
-            [best(0, left), best(1, right)]
+            let (left, right) = entries.split_at(middle - places.start);
+            let best = |child: Option<usize>, entries| split::best(entries, rows, &details[child?].weights);
+            [best(children[0], left), best(children[1], right)]
         });
-        found.collect()
+        cuts.collect()
     }
 
     /// Puts a node on the frontier with the best of `cuts`, which are by column; a column without a cut is constant here and below.
-    fn open(&mut self, node: usize, depth: usize, places: Range<usize>, cuts: Vec<Option<Cut>>) {
+    fn open(&mut self, node: usize, depth: usize, places: Range<usize>, cuts: impl Iterator<Item = Option<Cut>>) {
         let mut varied = 0;
         let mut best: Option<(usize, Cut)> = None;
-        for (column, cut) in cuts.into_iter().enumerate().filter_map(|(column, cut)| Some((column, cut?))) {
+        for (column, cut) in cuts.enumerate().filter_map(|(column, cut)| Some((column, cut?))) {
             varied |= 1 << column;
             if best.is_none_or(|(_, best)| cut.score > best.score) {
                 best = Some((column, cut));
@@ -238,11 +235,11 @@ impl<'a> Growth<'a> {
     }
 
     /// Counts a split as done, and what a child that stays a leaf spares.
-    fn count(&mut self, rows_count: usize, depth: usize, children: &[(usize, Range<usize>); 2], divisible: [bool; 2]) {
-        let spared = (self.settings.depth_max - depth - 1) as u64;
-        let leaves = children.iter().zip(divisible).filter(|(_, divisible)| !divisible);
-        let spared: u64 = leaves.map(|((_, places), _)| places.len() as u64 * spared).sum();
-        self.progress.done += rows_count as u64 + spared;
+    fn count(&mut self, nodes: &[usize; 3], depth: usize, children: [Option<usize>; 2]) {
+        let rows = |node: usize| self.details[node].rows_count as u64;
+        let leaves = nodes[1..].iter().zip(children).filter(|(_, child)| child.is_none());
+        let spared: u64 = leaves.map(|(&leaf, _)| rows(leaf) * (self.settings.depth_max - depth) as u64).sum();
+        self.progress.done += rows(nodes[0]) + spared;
     }
 }
 

@@ -6,8 +6,8 @@
 //! Thresholds lie halfway between neighbouring values, rounded down to the grid. The trainer compares the same integers as the kernel, so a
 //! row of the table gets in the kernel the leaf that it had in training.
 //!
-//! What makes it fast: each column is sorted once ([`order`]). A split keeps every column sorted by a stable partition, so that a node's best split is
-//! one pass over its rows a column ([`split`]). Rows are renumbered so that a node's rows lie side by side ([`growth`]), which keeps the passes in the cache.
+//! What makes it fast: each column is sorted once (`order`). A split keeps every column sorted by a stable partition, so that a node's best split is
+//! one pass over its rows a column (`split`). Rows are renumbered so that a node's rows lie side by side (`growth`), which keeps the passes in the cache.
 //! Columns run in parallel on the current rayon pool; no result depends on how many threads it has.
 //!
 //! Ties: of equal gains, the lowest threshold within a column, then the first column in the seed's order, then the node that was made first.

@@ -46,8 +46,8 @@ pub(super) fn gain(total: f64, node: Side, [left, right]: [Side; 2]) -> f64 {
 /// The best split of the rows that `entries` lists in the order of a column's values; none where all values are equal. `sums` are the rows' weights by class.
 pub(super) fn best(entries: &[u32], rows: &[Row], sums: &[f64]) -> Option<Cut> {
     match *sums {
-        [first, second] => scan(entries, rows, Two { total: [first, second], left: [0.0; 2] }),
-        _ => scan(entries, rows, Many { right: sums.to_vec(), left: vec![0.0; sums.len()] }),
+        [first, second] => search(entries, rows, Two { total: [first, second], left: [0.0; 2] }),
+        _ => search(entries, rows, Many { right: sums.to_vec(), left: vec![0.0; sums.len()] }),
     }
 }
 
@@ -55,57 +55,71 @@ pub(super) fn best(entries: &[u32], rows: &[Row], sums: &[f64]) -> Option<Cut> {
 trait Tally {
     /// Moves a row from right to left.
     fn pass(&mut self, row: Row);
+    /// Moves all `rows` if none of the cuts between them can beat `best`; else does nothing. Gives whether it moved them.
+    fn leap(&mut self, rows: &[Row], best: &Candidate) -> bool;
     /// The sum of the classes' weights and the sum of their squares, left and right.
     fn sums(&self) -> [(f64, f64); 2];
 }
 
-fn scan(entries: &[u32], rows: &[Row], mut tally: impl Tally) -> Option<Cut> {
+fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T) -> Option<Cut> {
     // Rows are fetched a block ahead: in a loop that does nothing else, the processor has many fetches under way at once.
     const BLOCK: usize = 128;
-    let mut fetched = [Row { weight: 0.0, class: 0 }; BLOCK];
-    let mut best: Option<Candidate> = None;
+    let mut fetched = [Row::default(); BLOCK];
+    let mut best = Candidate::WORST;
     let mut left_count = 0;
     for entries in entries.chunks(BLOCK) {
         for (slot, &entry) in fetched.iter_mut().zip(entries) {
             *slot = rows[place(entry)];
         }
+        if tally.leap(&fetched[..entries.len()], &best) {
+            left_count += entries.len();
+            continue;
+        }
         for (&entry, &row) in entries.iter().zip(&fetched) {
             if entry & START != 0 && left_count > 0 {
-                let candidate = Candidate { left_count, sides: tally.sums() };
-                if best.as_ref().is_none_or(|best| candidate.beats(best)) {
-                    best = Some(candidate);
+                let candidate = Candidate::new(left_count, tally.sums());
+                if candidate.may_beat(&best) && candidate.beats(&best) {
+                    best = candidate;
                 }
             }
             tally.pass(row);
             left_count += 1;
         }
     }
-    best.map(|best| best.cut())
+    (best.left_count > 0).then(|| best.cut())
 }
 
 /// A cut, judged without a division, which would cost more than all else in the loop.
+#[derive(Clone, Copy)]
 struct Candidate {
     left_count: usize,
     /// Left and right: the sum of the classes' weights and the sum of their squares.
     sides: [(f64, f64); 2],
+    /// Squares / weight, left plus right, as one fraction. The score is this less the node's weight. Both are within 2^-450 and 2^450 whatever the weights.
+    over: f64,
+    under: f64,
 }
 
 impl Candidate {
-    /// More than all rounding in [`Self::quotient`] and in the score. The first is rounded to some 2^-52 of itself. So is the score, but of the node's weight, of which the
-    /// quotient is at least one part in [`CLASSES_MAX`](super::CLASSES_MAX), 2^8.
+    /// More than all rounding of the fraction and of the score. The first is rounded to some 2^-52 of itself. So is the score, but of the node's weight, of which the
+    /// fraction is at least one part in [`CLASSES_MAX`](super::CLASSES_MAX), 2^8.
     const SLACK: f64 = 1e-12;
+    /// What every cut beats.
+    const WORST: Self = Self { left_count: 0, sides: [(0.0, 0.0); 2], over: -1.0, under: 1.0 };
+
+    fn new(left_count: usize, sides: [(f64, f64); 2]) -> Self {
+        let [(left, left_squares), (right, right_squares)] = sides;
+        Self { left_count, sides, over: left_squares * right + right_squares * left, under: left * right }
+    }
+
+    /// Whether the score is not clearly less: the question that most candidates fail.
+    fn may_beat(&self, best: &Self) -> bool {
+        self.over * best.under >= best.over * self.under * (1.0 - Self::SLACK)
+    }
 
     /// Whether the score is greater. Only near equality is it computed.
     fn beats(&self, best: &Self) -> bool {
-        let ((over, under), (best_over, best_under)) = (self.quotient(), best.quotient());
-        let (this, other) = (over * best_under, best_over * under);
-        if (this - other).abs() > other * Self::SLACK { this > other } else { self.cut().score > best.cut().score }
-    }
-
-    /// Squares / weight, left plus right, as one fraction. The score is this less the node's weight. Between 2^-250 and 2^250 for all weights.
-    fn quotient(&self) -> (f64, f64) {
-        let [(left, left_squares), (right, right_squares)] = self.sides;
-        (left_squares * right + right_squares * left, left * right)
+        self.over * best.under > best.over * self.under * (1.0 + Self::SLACK) || self.cut().score > best.cut().score
     }
 
     fn cut(&self) -> Cut {
@@ -130,6 +144,24 @@ impl Tally for Two {
         self.left[1] += if class == 0 { 0.0 } else { weight };
     }
 
+    /// The score is a convex function of the weights on the left. So on a box, here all that the left side can be on its way over `rows`, it is greatest at a corner.
+    fn leap(&mut self, rows: &[Row], best: &Candidate) -> bool {
+        let mut after = Self { total: self.total, left: self.left };
+        for &row in rows {
+            after.pass(row);
+        }
+        let [before, after] = [self.left, after.left].map(|[both, second]| [both - second, second]);
+        for first in [before[0], after[0]] {
+            for second in [before[1], after[1]] {
+                if Candidate::new(0, Self { total: self.total, left: [first + second, second] }.sums()).may_beat(best) {
+                    return false;
+                }
+            }
+        }
+        self.left = [after[0] + after[1], after[1]];
+        true
+    }
+
     fn sums(&self) -> [(f64, f64); 2] {
         // Differences of sums are exact: see `weight`.
         let left = [self.left[0] - self.left[1], self.left[1]];
@@ -149,6 +181,10 @@ impl Tally for Many {
         let weight = f64::from(weight);
         self.left[usize::from(class)] += weight;
         self.right[usize::from(class)] -= weight;
+    }
+
+    fn leap(&mut self, _rows: &[Row], _best: &Candidate) -> bool {
+        false
     }
 
     fn sums(&self) -> [(f64, f64); 2] {

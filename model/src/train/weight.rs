@@ -7,7 +7,7 @@
 use super::{Error, Table};
 
 /// What a pass over a node fetches of a row, in one step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Row {
     pub(super) weight: f32,
     pub(super) class: u16,

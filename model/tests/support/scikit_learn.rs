@@ -16,11 +16,14 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use treeline_model::train::{Settings, Table};
 
+/// What any step of this may fail with.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
 /// A fitted tree: scikit-learn's arrays, root first. Children are -1 in leaves.
 #[derive(Debug, Deserialize)]
 pub struct Fitted {
     pub version: String,
-    pub seconds: f64,
+    pub cpu_seconds: f64,
     pub feature: Vec<i64>,
     pub threshold: Vec<f64>,
     pub left: Vec<i64>,
@@ -53,7 +56,7 @@ pub fn python() -> Option<OsString> {
 
 impl ScikitLearn {
     /// Hands over `table` to train on and `test` to predict, each value divided by `divisor`.
-    pub fn new(python: &OsString, table: &Table, test: &Table, divisor: u32) -> Result<Self, Box<dyn Error>> {
+    pub fn new(python: &OsString, table: &Table, test: &Table, divisor: u32) -> Result<Self, Failure> {
         let folder = TempDir::new()?;
         write(folder.path(), "x.i64", table.columns.iter().flatten().map(|value| value.to_le_bytes()))?;
         write(folder.path(), "test.i64", test.columns.iter().flatten().map(|value| value.to_le_bytes()))?;
@@ -68,7 +71,7 @@ impl ScikitLearn {
     }
 
     /// Fits a tree; `None` leaves leave their number open.
-    pub fn fit(&mut self, settings: &Settings, leaves_max: Option<usize>) -> Result<Fitted, Box<dyn Error>> {
+    pub fn fit(&mut self, settings: &Settings, leaves_max: Option<usize>) -> Result<Fitted, Failure> {
         let settings = serde_json::json!({"depth_max": settings.depth_max, "leaves_max": leaves_max, "seed": settings.seed.unwrap_or(0)});
         writeln!(self.process.stdin.as_mut().ok_or("no pipe")?, "{settings}")?;
         let mut answer = String::new();
@@ -77,7 +80,7 @@ impl ScikitLearn {
     }
 
     /// What the last fitted tree predicts for each row held out.
-    pub fn predictions(&self) -> Result<Vec<u16>, Box<dyn Error>> {
+    pub fn predictions(&self) -> Result<Vec<u16>, Failure> {
         let bytes = fs::read(self.folder.path().join("predictions.u16"))?;
         Ok(bytes.chunks_exact(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]])).collect())
     }
@@ -91,6 +94,6 @@ impl Drop for ScikitLearn {
     }
 }
 
-fn write<const N: usize>(folder: &Path, name: &str, values: impl Iterator<Item = [u8; N]>) -> Result<(), Box<dyn Error>> {
+fn write<const N: usize>(folder: &Path, name: &str, values: impl Iterator<Item = [u8; N]>) -> Result<(), Failure> {
     Ok(fs::write(folder.join(name), values.flatten().collect::<Vec<_>>())?)
 }
