@@ -19,6 +19,8 @@ pub const LENGTH: usize = 3;
 pub const GAP: usize = 4;
 /// Index of its direction.
 pub const DIRECTION: usize = 5;
+/// Slot of the packet's number in its flow. No feature: a tree that waits for a flow's first packets asks it before anything else.
+pub const PACKETS: usize = FEATURES;
 /// From length, gap or direction to its mean.
 pub const TO_MEAN: usize = 3;
 /// From length, gap or direction to its mean absolute deviation.

@@ -205,6 +205,7 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config, f
     features.set(feature::RESPONDER_PORT, responder_port << FRACTION_BITS);
     features.set(feature::PROTOCOL, u64::from(flow.key.protocol) << FRACTION_BITS);
     let packets = flow.packets;
+    features.set(feature::PACKETS, packets << FRACTION_BITS);
     let age_ns = flow.last_ns - flow.first_ns;
     describe(features, feature::LENGTH, u64::from(packet.length), flow.length_sum, &mut flow.length_deviation_sum, packets);
     describe(features, feature::GAP, gap_ns, age_ns, &mut flow.gap_deviation_sum, packets);

@@ -43,16 +43,20 @@ pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
 /// What the classifier keeps of a frame.
+///
+/// `repr(C)`, a byte first: the reason in a `Result<Packet, Skip>` then shares its place with a byte and not with the first word of the key,
+/// which the compiler would handle in pieces.
+#[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
-    /// The flow the packet belongs to.
-    pub key: Key,
+    /// TCP's flag byte, 0 for other protocols.
+    pub tcp_flags: u8,
     /// Whether the packet's source is the key's low endpoint.
     pub from_low: bool,
     /// IP total length in bytes: the header and what follows it, without Ethernet. At most 65,575.
     pub length: u32,
-    /// TCP's flag byte, 0 for other protocols.
-    pub tcp_flags: u8,
+    /// The flow the packet belongs to.
+    pub key: Key,
 }
 
 /// The network layer, parsed.

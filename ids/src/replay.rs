@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
-use treeline_model::{Model, RealNode};
+use treeline_model::Model;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
-use treeline_sim::reference::{FloatNode, FloatTree, Reference};
+use treeline_sim::reference::Reference;
 use treeline_sim::replay::{self, Replay, Summary};
 
 use crate::arguments::{self, Format, Mode};
@@ -108,19 +108,8 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Model) -> Res
             Err(error) => return Err(error.to_string()),
         }
     }
-    let reference = wanted(Named::Reference).then(|| reference(settings, model)).transpose()?;
+    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, model));
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
-}
-
-fn reference(settings: &Settings, model: &Model) -> Result<Reference, String> {
-    let nodes = model.real_nodes().map(|node| match node {
-        RealNode::Inner { feature, threshold, left, right } => {
-            FloatNode::Split { feature: feature.into(), threshold, left: left.into(), right: right.into() }
-        }
-        RealNode::Leaf { class } => FloatNode::Leaf { class },
-    });
-    let tree = FloatTree::new(nodes.collect()).map_err(|error| explain(&error))?;
-    Ok(Reference::new(settings.config, tree))
 }
 
 /// Runs the replay with a progress bar where someone watches, and records where they are asked for.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use treeline_ebpf::feature::{FEATURES, FRACTION_BITS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
+use crate::shape::PACKETS_MIN_MAX;
 use crate::{BENIGN, BYTES_MAX, CLASSES_MAX, FORMAT, VERSION};
 
 /// A model that cannot be read, written or built. Nodes, features and classes are named by their index in the file's lists, root first.
@@ -221,6 +222,22 @@ pub enum Error {
     Unreachable {
         /// The first such node.
         node: usize,
+    },
+    /// The wait for a flow's first packets is out of range.
+    #[error("packets_min: found {found}, expected 1 to {PACKETS_MIN_MAX}; 1 judges a flow from its first packet")]
+    PacketsMin {
+        /// The number found.
+        found: u64,
+    },
+    /// The wait is a question in front of the tree, and the tree is as large or as deep as one may be.
+    #[error(
+        "packets_min: a wait needs two nodes and a level more than the tree's {nodes} nodes and depth {depth}, at most {NODES_MAX} and {DEPTH_MAX}; leave it out, or train a smaller tree"
+    )]
+    NoRoomToWait {
+        /// The tree's nodes.
+        nodes: usize,
+        /// The tree's depth.
+        depth: usize,
     },
     /// A node is further from the root than the kernel walks.
     #[error("nodes[{node}]: more than {DEPTH_MAX} edges below the root; train with a smaller depth")]

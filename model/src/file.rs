@@ -44,10 +44,14 @@ pub(crate) fn parse(text: &[u8]) -> Result<Model, Error> {
     let nodes = document.nodes.iter().enumerate().map(|(index, Object(node))| node.narrow(index, count, classes));
     let nodes = nodes.collect::<Result<_, _>>()?;
     let model = Model::from_nodes(document.description, document.classes, nodes)?;
-    Ok(match document.training {
+    let model = match document.training {
         Some(training) => model.with_training(training),
         None => model,
-    })
+    };
+    match document.packets_min {
+        Some(found) => model.with_packets_min(u32::try_from(found).map_err(|_| Error::PacketsMin { found })?),
+        None => Ok(model),
+    }
 }
 
 /// The text of `model`, which [`parse`] reads back to an equal one.
@@ -56,6 +60,10 @@ pub(crate) fn text(model: &Model) -> String {
     let lines = |lines: Vec<String>, indent: &str| lines.join(&format!(",\n{indent}"));
     let features = NAMES.iter().map(|(name, unit)| format!(r#"{{"name": {}, "unit": {}}}"#, json(name), json(unit)));
     let classes = model.classes().iter().map(json).collect::<Vec<_>>().join(", ");
+    let packets_min = match model.packets_min() {
+        1 => String::new(),
+        packets_min => format!("\n  \"packets_min\": {packets_min},"),
+    };
     let training = model.training().map(|training| format!(",\n  \"training\": {}", json_pretty(training))).unwrap_or_default();
     write!(
         text,
@@ -69,7 +77,7 @@ pub(crate) fn text(model: &Model) -> String {
       {}
     ]
   }},
-  "classes": [{classes}],
+  "classes": [{classes}],{packets_min}
   "nodes": [
     {}
   ]{training}
@@ -122,6 +130,8 @@ struct Document {
     schema: Object<FileSchema>,
     classes: Vec<String>,
     nodes: Vec<Object<FileNode>>,
+    #[serde(default, deserialize_with = "given")]
+    packets_min: Option<u64>,
     #[serde(default, deserialize_with = "given")]
     training: Option<Map<String, Value>>,
 }

@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod model;
 mod node;
+mod pack;
 #[cfg(test)]
 mod property;
 mod schema;

@@ -1,14 +1,16 @@
 //! The checked tree with its names, and its way to the kernel.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 use treeline_ebpf::Tree;
+use treeline_ebpf::feature::{FRACTION_BITS, PACKETS};
 use treeline_ebpf::tree::NODES_MAX;
 
-use crate::{BYTES_MAX, Error, Node, RealNode, file, schema, shape};
+use crate::{BYTES_MAX, Error, Node, RealNode, file, pack, schema, shape};
 
 /// A decision tree that the kernel decides with: one root, no cycle, at most `NODES_MAX` nodes and `DEPTH_MAX` edges of depth, all
 /// features and classes known. Only such a value exists.
@@ -18,6 +20,7 @@ pub struct Model {
     classes: Vec<String>,
     nodes: Vec<Node>,
     training: Option<Map<String, Value>>,
+    packets_min: u32,
     depth: usize,
 }
 
@@ -46,7 +49,7 @@ impl Model {
     pub fn from_nodes(description: impl Into<String>, classes: Vec<String>, nodes: Vec<Node>) -> Result<Self, Error> {
         schema::check_classes(&classes)?;
         let depth = shape::check(&nodes, classes.len())?;
-        Ok(Self { description: description.into(), classes, nodes, training: None, depth })
+        Ok(Self { description: description.into(), classes, nodes, training: None, packets_min: 1, depth })
     }
 
     /// The model with `training` as the record of how it came about, which nothing here interprets.
@@ -54,6 +57,13 @@ impl Model {
     pub fn with_training(mut self, training: Map<String, Value>) -> Self {
         self.training = Some(training);
         self
+    }
+
+    /// The model with a first verdict at packet `packets_min` of a flow, counted from 1; the packets before it are benign.
+    pub fn with_packets_min(mut self, packets_min: u32) -> Result<Self, Error> {
+        shape::check_packets_min(packets_min, self.nodes.len(), self.depth)?;
+        self.packets_min = packets_min;
+        Ok(self)
     }
 
     /// Writes the file at `path`, replacing one that is there. Refuses a text that could not be read back for its size.
@@ -84,6 +94,26 @@ impl Model {
         &self.classes
     }
 
+    /// The nodes as the classifier asks them: where [`packets_min`](Self::packets_min) is above 1, a question for the packet's number
+    /// (slot `treeline_ebpf::feature::PACKETS`) and its benign leaf come first. So a wait costs nothing where there is none, and comes and
+    /// goes with its tree.
+    #[must_use]
+    pub fn asked_nodes(&self) -> Cow<'_, [Node]> {
+        const GATE: u16 = 2;
+        #[expect(clippy::cast_possible_truncation, reason = "a slot's number is below 16")]
+        const SLOT: u16 = PACKETS as u16;
+        if self.packets_min == 1 {
+            return Cow::Borrowed(&self.nodes);
+        }
+        let threshold = i64::from(self.packets_min - 1) << FRACTION_BITS;
+        let mut nodes = vec![Node::Inner { feature: SLOT, threshold, left: 1, right: GATE }, Node::Leaf { class: 0 }];
+        nodes.extend(self.nodes.iter().map(|&node| match node {
+            Node::Inner { feature, threshold, left, right } => Node::Inner { feature, threshold, left: left + GATE, right: right + GATE },
+            leaf @ Node::Leaf { .. } => leaf,
+        }));
+        Cow::Owned(nodes)
+    }
+
     /// The nodes, root first.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
@@ -100,6 +130,12 @@ impl Model {
     #[must_use]
     pub fn training(&self) -> Option<&Map<String, Value>> {
         self.training.as_ref()
+    }
+
+    /// The packet of a flow, counted from 1, at which the tree is asked first.
+    #[must_use]
+    pub fn packets_min(&self) -> u32 {
+        self.packets_min
     }
 
     /// Edges between the root and the deepest leaf.
@@ -120,8 +156,8 @@ impl Model {
         // A constant: a debug build copies it once, where an array expression inside `Box::new` would be copied from frame to frame.
         const EMPTY: Tree = Tree { nodes: [treeline_ebpf::Node { threshold: 0, link: 0 }; NODES_MAX] };
         let mut tree = Box::new(EMPTY);
-        for (slot, &node) in tree.nodes.iter_mut().zip(&self.nodes) {
-            *slot = node.into();
+        for (slot, node) in tree.nodes.iter_mut().zip(pack::pack(&self.asked_nodes())) {
+            *slot = node;
         }
         tree
     }
@@ -130,8 +166,7 @@ impl Model {
     #[must_use]
     pub fn tree_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size_of::<Tree>());
-        for &node in &self.nodes {
-            let node = treeline_ebpf::Node::from(node);
+        for node in pack::pack(&self.asked_nodes()) {
             bytes.extend(node.threshold.to_ne_bytes());
             bytes.extend(node.link.to_ne_bytes());
         }

@@ -44,15 +44,6 @@ pub enum RealNode {
     },
 }
 
-impl From<Node> for treeline_ebpf::Node {
-    fn from(node: Node) -> Self {
-        match node {
-            Node::Inner { feature, threshold, left, right } => Self::inner(feature, threshold, left, right),
-            Node::Leaf { class } => Self::leaf(class),
-        }
-    }
-}
-
 impl From<Node> for RealNode {
     /// Exact for thresholds within 2^53 of zero (fixed point; 137 s in a gap); beyond, the nearest f64.
     fn from(node: Node) -> Self {

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use treeline_ebpf::feature::FEATURES;
+use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, PACKETS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX, descend};
 
-use crate::strategy::{features, features_near, model, model_within};
+use crate::strategy::{features, features_near, model, model_within, waiting};
 use crate::{BENIGN, Error, Model, Node};
 
 /// The walk in its simplest form.
@@ -173,6 +173,20 @@ proptest! {
             prop_assert_eq!(node.threshold, i64::from_ne_bytes(threshold.try_into().expect("8 bytes")));
             prop_assert_eq!(node.link, u64::from_ne_bytes(link.try_into().expect("8 bytes")));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_waiting_model_is_benign_up_to_its_first_verdict(
+        (model, features) in waiting(model()).prop_flat_map(|model| (features_near(&model), Just(model)).prop_map(|(near, model)| (model, near))),
+        packet in 1_u64..7,
+    ) {
+        let mut features = features;
+        features.set(PACKETS, packet << FRACTION_BITS);
+        let expect = if packet < u64::from(model.packets_min()) { 0 } else { decide(model.nodes(), 0, &features.values()) };
+        prop_assert_eq!(descend(&model.to_tree(), &features), Ok(expect));
+        prop_assert_eq!(Model::read_bytes(model.to_json().as_bytes()).expect("own text"), model);
     }
 }
 

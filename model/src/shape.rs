@@ -7,6 +7,9 @@ use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
 use crate::{Error, Node, Side};
 
+/// The most packets a model may wait for.
+pub(crate) const PACKETS_MIN_MAX: u32 = 1_000_000;
+
 /// The tree's depth: edges between the root and the deepest leaf.
 pub(crate) fn check(nodes: &[Node], classes: usize) -> Result<usize, Error> {
     check_count(nodes.len())?;
@@ -36,6 +39,16 @@ pub(crate) fn check_count(nodes: usize) -> Result<(), Error> {
         0 => Err(Error::NoNodes),
         1..=NODES_MAX => Ok(()),
         found => Err(Error::TooManyNodes { found }),
+    }
+}
+
+/// Refuses a wait of no packet, of more than a flow has, or in front of a tree that leaves no room for its question.
+pub(crate) fn check_packets_min(packets_min: u32, nodes: usize, depth: usize) -> Result<(), Error> {
+    match packets_min {
+        1 => Ok(()),
+        2..=PACKETS_MIN_MAX if nodes + 2 <= NODES_MAX && depth < DEPTH_MAX => Ok(()),
+        2..=PACKETS_MIN_MAX => Err(Error::NoRoomToWait { nodes, depth }),
+        found => Err(Error::PacketsMin { found: found.into() }),
     }
 }
 

@@ -35,6 +35,13 @@ pub fn model_within(leaves_max: usize, depth_max: usize) -> impl Strategy<Value 
     })
 }
 
+/// The models of `models`, half of them waiting for up to four packets of a flow.
+pub fn waiting(models: impl Strategy<Value = Model>) -> impl Strategy<Value = Model> {
+    (models, prop_oneof![Just(1_u32), 2_u32..=5]).prop_map(|(model, packets_min)| {
+        model.clone().with_packets_min(packets_min).unwrap_or(model) // No room to wait in front of the deepest trees.
+    })
+}
+
 /// Feature vectors of typical values, not related to any model.
 pub fn features() -> impl Strategy<Value = Features> {
     let values: Vec<_> = (0..FEATURES).map(value).collect();

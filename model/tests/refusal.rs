@@ -188,7 +188,7 @@ fn an_unknown_field_is_refused() {
     check(
         "\"classes\"",
         "\"author\": 1, \"classes\"",
-        "line 22, column 10: author: unknown field `author`, expected one of `format`, `version`, `description`, `schema`, `classes`, `nodes`, `training`; write the fields and types of version 1",
+        "line 22, column 10: author: unknown field `author`, expected one of `format`, `version`, `description`, `schema`, `classes`, `nodes`, `packets_min`, `training`; write the fields and types of version 1",
     );
 }
 
@@ -512,4 +512,28 @@ fn training_that_is_no_object_is_refused() {
         "  ], \"training\": 3}",
         "line 29, column 18: training: invalid type: integer `3`, expected a map; write the fields and types of version 1",
     );
+}
+
+#[test]
+fn a_wait_out_of_range_is_refused() {
+    for found in [0, 1_000_001, 1_u64 << 40] {
+        check(
+            r#""nodes": ["#,
+            &format!(r#""packets_min": {found}, "nodes": ["#),
+            &format!("packets_min: found {found}, expected 1 to 1000000; 1 judges a flow from its first packet"),
+        );
+    }
+}
+
+#[test]
+fn a_wait_in_front_of_the_deepest_tree_is_refused() {
+    let mut nodes: Vec<_> = (0..32_u16)
+        .flat_map(|edge| [Node::Inner { feature: 0, threshold: 0, left: 2 * edge + 1, right: 2 * edge + 2 }, Node::Leaf { class: 0 }])
+        .collect();
+    nodes.push(Node::Leaf { class: 0 });
+    let model = Model::from_nodes("", vec!["benign".to_owned()], nodes).expect("32 edges are allowed");
+    let refused = model.with_packets_min(2).expect_err("33 are not");
+    let expect = "packets_min: a wait needs two nodes and a level more than the tree's 65 nodes and depth 32, at most 8192 and 32; \
+                  leave it out, or train a smaller tree";
+    assert_eq!(refused.to_string(), expect);
 }

@@ -20,6 +20,7 @@ mod tree;
 use std::collections::HashMap;
 
 use treeline_ebpf::{Config, Outcome, Skip};
+use treeline_model::Model;
 
 pub use feature::{FEATURES, Feature};
 pub use flow::{End, Events, Flow};
@@ -36,6 +37,7 @@ use packet::{Key, Packet};
 pub struct Reference {
     config: Config,
     tree: FloatTree,
+    packets_min: u32,
     flows: HashMap<Key, Flow>,
 }
 
@@ -85,7 +87,20 @@ impl Reference {
     #[must_use]
     pub fn new(config: Config, tree: FloatTree) -> Self {
         assert!(config.is_valid(), "timeouts out of range: {config:?}");
-        Self { config, tree, flows: HashMap::new() }
+        Self { config, tree, packets_min: 1, flows: HashMap::new() }
+    }
+
+    /// The engine with a first verdict at packet `packets_min` of a flow (rule 11).
+    #[must_use]
+    pub fn with_packets_min(mut self, packets_min: u32) -> Self {
+        self.packets_min = packets_min;
+        self
+    }
+
+    /// An engine with the model's tree and wait. Panics as [`new`](Self::new) does.
+    #[must_use]
+    pub fn of(config: Config, model: &Model) -> Self {
+        Self::new(config, FloatTree::of(model)).with_packets_min(model.packets_min())
     }
 
     /// Judges the next frame.
@@ -114,7 +129,8 @@ impl Reference {
         let clock_back = now_ns < flow.last_ns;
         let features = flow.join(packet, now_ns);
 
-        let (class, ambiguous) = self.tree.descend(&features);
+        let waits = flow.packets < self.packets_min.into();
+        let (class, ambiguous) = if waits { (0, false) } else { self.tree.descend(&features) };
         Judgement {
             outcome: Outcome::Judged(class),
             dropped: self.config.enforce != 0 && class != 0,

@@ -12,6 +12,7 @@ use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Hook, Observation};
+use treeline_sim::reference::Reference;
 use treeline_sim::replay::Summary;
 
 /// What speaks against agreement on the captures with one hook and one configuration.
@@ -22,7 +23,7 @@ fn check(captures: &[PathBuf], hooks: &[Hook], config: Config) {
         for &hook in hooks {
             let settings = support::settings(hook, config, &model);
             let capture = Capture::open(path).expect("a capture");
-            let summary = support::replay(capture, support::rootless(&settings), Some(support::reference(config, &model)));
+            let summary = support::replay(capture, support::rootless(&settings), Some(Reference::of(config, &model)));
             if let Some(finding) = support::finding(&summary) {
                 findings.push(format!("{}, {}: {finding}", support::name(path), hook.name()));
             }
@@ -186,7 +187,7 @@ fn an_engine_that_lies_by_more_than_the_bound_is_caught_by_the_reference() {
     }
     let config = Config::default();
     support::report(&uncaught(lies, |canary, _| {
-        support::replay(conversation(), vec![Box::new(canary)], Some(support::reference(config, &support::constant(0))))
+        support::replay(conversation(), vec![Box::new(canary)], Some(Reference::of(config, &support::constant(0))))
     }));
 }
 
@@ -196,7 +197,7 @@ fn an_honest_canary_sings_to_the_end() {
     let canary = Canary { engine: Native::new(&settings), lie: Box::new(|_| ()) };
     let mut engines = support::rootless(&settings);
     engines.push(Box::new(canary));
-    let summary = support::replay(conversation(), engines, Some(support::reference(settings.config, &support::constant(0))));
+    let summary = support::replay(conversation(), engines, Some(Reference::of(settings.config, &support::constant(0))));
     support::report(&support::finding(&summary).into_iter().collect::<Vec<_>>());
     assert_eq!((summary.agreed, summary.incomplete), (1_100, 0));
 }

@@ -31,7 +31,7 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let arrivals = prop::collection::vec((frames(), steps()), 1..50);
     let start_ns = select(vec![0, 10_000_000, 1_700_000_000_000_000_000, u64::MAX - 1_000_000]);
-    (select(Hook::ALL.to_vec()), times, 0..=1_u32, strategy::model(), start_ns, arrivals).prop_map(
+    (select(Hook::ALL.to_vec()), times, 0..=1_u32, strategy::waiting(strategy::model()), start_ns, arrivals).prop_map(
         |(hook, (idle_timeout_ns, active_timeout_ns), enforce, model, start_ns, arrivals)| {
             let config = Config { idle_timeout_ns, active_timeout_ns, enforce, ..Config::default() };
             let mut time_ns: u64 = start_ns;
@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn rootless_engines_agree_on_any_frames_and_any_tree(case in cases()) {
-        case.check(support::rootless(&case.settings()), Some(support::reference(case.config, &case.model)))?;
+        case.check(support::rootless(&case.settings()), Some(Reference::of(case.config, &case.model)))?;
     }
 }
 

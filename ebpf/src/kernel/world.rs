@@ -47,7 +47,7 @@ pub fn classify<R: Reach>(reach: R) -> bool {
         record.packets += 1;
         record.outcome = outcome.code();
     }
-    outcome.drops(&map::config())
+    outcome.drops(map::config())
 }
 
 impl<R: Reach> Platform for World<R> {
@@ -82,7 +82,7 @@ impl<R: Reach> Platform for World<R> {
 
     #[inline(always)]
     fn config(&self) -> Config {
-        map::config()
+        *map::config()
     }
 
     #[inline(always)]

@@ -8,7 +8,8 @@ use treeline_ebpf::feature::{FEATURES, FRACTION_BITS};
 use treeline_ebpf::tree::{self, DEPTH_MAX};
 use treeline_model::{BYTES_MAX, Model, Node};
 
-use super::{Finding, sequence};
+use super::Finding;
+use crate::reference::FloatTree;
 
 /// Thresholds tried of one model.
 const THRESHOLDS_MAX: usize = 256;
@@ -26,7 +27,7 @@ pub fn model(bytes: &[u8]) -> Result<bool, Finding> {
             Err(error) => return broken("reads back", format!("{error} in {text}")),
         }
     }
-    let _ = sequence::float_tree(&model);
+    let _ = FloatTree::of(&model);
     let tree = model.to_tree();
     for features in vectors(&model) {
         let expected = descend(&model, &features);

@@ -21,7 +21,7 @@ use arbitrary::{Result as Drawn, Unstructured};
 use treeline_ebpf::platform::TIMEOUT_NS_MAX;
 use treeline_ebpf::tree::DEPTH_MAX;
 use treeline_ebpf::{Config, Counters, FEATURES};
-use treeline_model::{BENIGN, Model, Node, RealNode};
+use treeline_model::{BENIGN, Model, Node};
 
 use super::Finding;
 use crate::Frame;
@@ -29,7 +29,7 @@ use crate::engine::native::Native;
 use crate::engine::vm::Vm;
 use crate::engine::{Engine, EngineError, Hook, Settings};
 use crate::oracle::{self, Divergence};
-use crate::reference::{FloatNode, FloatTree, Reference};
+use crate::reference::Reference;
 
 #[expect(clippy::cast_possible_truncation, reason = "twelve")]
 const FEATURES_COUNT: u8 = FEATURES as u8;
@@ -67,7 +67,7 @@ pub fn exact_engines(settings: &Settings) -> Result<Vec<Box<dyn Engine>>, Engine
 
 /// Runs every frame through `engines` (at least one) and a new reference, and compares after each.
 pub fn lockstep(case: &Case, engines: &mut [Box<dyn Engine>]) -> Result<Counters, Finding> {
-    let mut reference = Reference::new(case.settings.config, float_tree(&case.model));
+    let mut reference = Reference::of(case.settings.config, &case.model);
     let mut counters = Counters::default();
     let (first, others) = engines.split_first_mut().expect("at least one engine");
     for frame in &case.frames {
@@ -93,17 +93,6 @@ pub fn lockstep(case: &Case, engines: &mut [Box<dyn Engine>]) -> Result<Counters
     Ok(counters)
 }
 
-/// The model's tree as the reference wants it.
-pub(super) fn float_tree(model: &Model) -> FloatTree {
-    let nodes = model.real_nodes().map(|node| match node {
-        RealNode::Inner { feature, threshold, left, right } => {
-            FloatNode::Split { feature: feature.into(), threshold, left: left.into(), right: right.into() }
-        }
-        RealNode::Leaf { class } => FloatNode::Leaf { class },
-    });
-    FloatTree::new(nodes.collect()).expect("a model is a tree")
-}
-
 impl Case {
     /// The case that `bytes` say.
     #[must_use]
@@ -114,6 +103,8 @@ impl Case {
             let nodes = tree(&mut bytes)?;
             let classes = CLASSES.map(str::to_owned).to_vec();
             let model = Model::from_nodes("drawn", classes, nodes).expect("growing a leaf keeps a tree a tree");
+            let packets_min = 1 + bytes.arbitrary::<u32>()? % 4;
+            let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
             Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX }, model, frames })
         };

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use treeline_ebpf::tree::NODES_MAX;
 use treeline_ebpf::verdict::COUNTERS;
-use treeline_ebpf::{Config, Counter, Counters, FEATURES, Node, Tree};
+use treeline_ebpf::{Config, Counter, Counters, FEATURES};
+use treeline_model::{Model, Node};
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 use treeline_sim::reference::{FloatNode, FloatTree, Judgement, Observation, Reference};
@@ -30,22 +30,20 @@ pub type Plan = Result<(u16, i64, u16, u16), u16>;
 
 impl Pair {
     pub fn new(config: Config, plan: &[Plan]) -> Self {
-        let nodes: Box<[Node; NODES_MAX]> = vec![Node::default(); NODES_MAX].try_into().expect("as many as asked for");
-        let mut tree = Box::new(Tree { nodes: *nodes });
-        let mut nodes = vec![];
-        for (index, step) in plan.iter().enumerate() {
-            tree.nodes[index] = match *step {
-                Ok((feature, threshold, left, right)) => Node::inner(feature, threshold, left, right),
-                Err(class) => Node::leaf(class),
-            };
-            nodes.push(match *step {
-                Ok((feature, fixed, left, right)) => {
-                    FloatNode::Split { feature: feature.into(), threshold: threshold(fixed), left: left.into(), right: right.into() }
-                }
-                Err(class) => FloatNode::Leaf { class },
-            });
-        }
-        let native = Native::new(&Settings { hook: Hook::Xdp, config, tree, flows_max: 1 << 16 });
+        let nodes = plan.iter().map(|step| match *step {
+            Ok((feature, threshold, left, right)) => Node::Inner { feature, threshold, left, right },
+            Err(class) => Node::Leaf { class },
+        });
+        let classes = (0..8).map(|class| if class == 0 { "benign".to_owned() } else { format!("class {class}") });
+        let model = Model::from_nodes("a plan", classes.collect(), nodes.collect()).expect("a tree");
+        let nodes = plan.iter().map(|step| match *step {
+            Ok((feature, fixed, left, right)) => {
+                FloatNode::Split { feature: feature.into(), threshold: threshold(fixed), left: left.into(), right: right.into() }
+            }
+            Err(class) => FloatNode::Leaf { class },
+        });
+        let nodes = nodes.collect();
+        let native = Native::new(&Settings { hook: Hook::Xdp, config, tree: model.to_tree(), flows_max: 1 << 16 });
         let reference = Reference::new(config, FloatTree::new(nodes).expect("a tree"));
         Self { native, reference, counters: [0; COUNTERS], ambiguous_count: 0 }
     }

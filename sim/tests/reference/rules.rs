@@ -452,10 +452,10 @@ fn a_benign_leaf_is_benign_and_a_threshold_itself_goes_left() {
 #[test]
 fn a_tree_of_32_edges_ends_in_its_leaf() {
     // Each split sends a length of 28 right, to the next split; every left child is a leaf of class 1.
-    let mut plan: Vec<_> = (0..32).map(|depth| Ok((3, 27 << 16, 33, depth + 1))).collect();
-    plan.extend([Err(9), Err(1)]);
+    let mut plan: Vec<_> = (0..32).flat_map(|depth| [Ok((3, 27 << 16, 2 * depth + 1, 2 * depth + 2)), Err(1)]).collect();
+    plan.push(Err(7));
     let mut pair = Pair::new(Config::default(), &plan);
-    assert_eq!(pair.step(&frame(0, Recipe::default().bytes())).outcome, Outcome::Judged(9));
+    assert_eq!(pair.step(&frame(0, Recipe::default().bytes())).outcome, Outcome::Judged(7));
 }
 
 #[test]

@@ -9,14 +9,14 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use treeline_ebpf::{Config, Counter, Tree};
-use treeline_model::{Model, Node, RealNode};
+use treeline_model::{Model, Node};
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
-use treeline_sim::reference::{FloatNode, FloatTree, Reference};
+use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
 #[path = "../reference/recipe.rs"]
@@ -69,17 +69,6 @@ pub fn kernel(settings: &Settings) -> Result<Kernel, String> {
         }
         result => Ok(result.unwrap_or_else(|error| panic!("{error}"))),
     }
-}
-
-/// The reference with the model's tree in real numbers.
-pub fn reference(config: Config, model: &Model) -> Reference {
-    let nodes = model.real_nodes().map(|node| match node {
-        RealNode::Inner { feature, threshold, left, right } => {
-            FloatNode::Split { feature: feature.into(), threshold, left: left.into(), right: right.into() }
-        }
-        RealNode::Leaf { class } => FloatNode::Leaf { class },
-    });
-    Reference::new(config, FloatTree::new(nodes.collect()).expect("a model is a tree"))
 }
 
 /// A capture through engines, to its end or the first divergence.
