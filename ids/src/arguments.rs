@@ -17,6 +17,7 @@ pub struct Arguments {
 pub enum Command {
     Replay(Replay),
     Bench(Bench),
+    Train(crate::train::Train),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.

@@ -8,6 +8,8 @@ mod replay;
 
 mod report;
 
+mod train;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Train(options) => train::run(options),
     };
     match result {
         Ok(code) => code,

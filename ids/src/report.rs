@@ -103,13 +103,15 @@ fn engines(summary: &Summary) -> Table {
     table
 }
 
-fn plain() -> Table {
+/// A table without lines.
+pub fn plain() -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table
 }
 
-fn right(table: &mut Table, columns: std::ops::Range<usize>) {
+/// Aligns columns of numbers.
+pub fn right(table: &mut Table, columns: std::ops::Range<usize>) {
     for column in columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -124,7 +126,7 @@ fn listed<const N: usize>(counts: [(&str, u64); N]) -> String {
 }
 
 /// The number with a comma between groups of three digits.
-fn number(value: u64) -> String {
+pub fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
