@@ -6,6 +6,8 @@
 
 mod outcome;
 mod split;
+#[cfg(test)]
+mod tests;
 mod weigh;
 
 use std::collections::HashMap;

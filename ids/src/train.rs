@@ -145,6 +145,11 @@ pub enum Format {
 
 /// Trains, tests, writes and reports.
 pub fn run(options: &Train) -> Result<ExitCode, String> {
+    // What cannot be written is found before hours go into it.
+    let folder = options.output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(format!("--output {}: {} is no folder; create it first", options.output.display(), folder.display()));
+    }
     let (sample, source) = source::read(options)?;
     let Prepared { sample, classes, numbers, split } = prepare(options, sample, &source)?;
     let start = Instant::now();
