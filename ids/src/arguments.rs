@@ -23,6 +23,7 @@ pub enum Command {
     Evaluate(crate::evaluate::Evaluate),
     Explain(crate::explain::Explain),
     Features(crate::features::Features),
+    Train(crate::train::Train),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.

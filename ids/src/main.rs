@@ -10,14 +10,17 @@ mod explain;
 
 mod features;
 
-mod link;
 mod figure;
+
+mod link;
 
 mod page;
 
 mod replay;
 
 mod report;
+
+mod train;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Evaluate(options) => evaluate::run(options),
         Command::Explain(options) => explain::run(options),
         Command::Features(options) => features::run(options),
+        Command::Train(options) => train::run(options),
     };
     match result {
         Ok(code) => code,

@@ -5,8 +5,9 @@
 //! The modules follow the file's way: its text, its schema, its nodes, the shape they must have; then what is made of a model: the kernel's array
 //! (`pack`), or instructions ([`compile`]) in an object ([`link`]).
 //!
-//! Not here: the walk itself (`treeline-ebpf`), the reference's walk in real numbers (`treeline-sim`), and training
-//! (`testdata/models/train_lab.py`).
+//! [`train`] grows a tree from labelled rows.
+//!
+//! Not here: the walk itself (`treeline-ebpf`), the reference's walk in real numbers (`treeline-sim`), and where rows come from.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ mod schema;
 mod shape;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategy;
+pub mod train;
 
 pub use error::{Error, Side};
 pub use file::{BYTES_MAX, FORMAT, VERSION};

@@ -1,0 +1,211 @@
+//! Rows to train on: which of them, of which flow and class, how much each counts, and which are kept for the test.
+//!
+//! All rows are in one table, once. A row kept for the test has weight 0, with which the trainer does not see it.
+//!
+//! Not here: the tree's growth (`treeline_model::train`).
+
+mod outcome;
+mod split;
+#[cfg(test)]
+mod tests;
+mod weigh;
+
+use std::collections::HashMap;
+
+use treeline_ebpf::FEATURES;
+use treeline_model::BENIGN;
+use treeline_model::train::{CLASSES_MAX, ROWS_MAX, Table};
+
+pub use outcome::{Binary, Confusion, share};
+pub use split::Split;
+pub use weigh::ClassWeight;
+
+/// Packets of a flow that [`Take::FlowLast`] looks at, as the paper does.
+pub const FLOW_PACKETS_MAX: u64 = 100;
+
+/// Which rows of a flow are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// Every packet. A flow's rows weigh 1 together, so that a flow of a million packets counts as much as one of a single packet.
+    Packet,
+    /// The last among its first [`FLOW_PACKETS_MAX`]: one row a flow, as in the paper.
+    FlowLast,
+}
+
+/// What the model tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Classes {
+    /// Benign and malicious.
+    Binary,
+    /// Benign and each attack that is trained on.
+    Attack,
+}
+
+/// A flow of which at least one row was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// Number of its capture.
+    pub capture: u32,
+    /// Its class, an index into [`Sample::classes`].
+    pub class: u16,
+    /// Its rows in the table.
+    pub rows_count: u32,
+    /// Whether its rows are kept for the test.
+    pub is_test: bool,
+}
+
+/// The rows taken.
+#[derive(Debug)]
+pub struct Sample {
+    /// The rows. Classes are those of the flows until [`weigh`](Self::weigh) makes them the model's.
+    pub table: Table,
+    /// Each row's flow, an index into `flows`.
+    pub flow: Vec<u32>,
+    /// The flows.
+    pub flows: Vec<Flow>,
+    /// The classes' names; 0 is benign.
+    pub classes: Vec<String>,
+    /// Rows left out for want of a class.
+    pub unlabelled_count: u64,
+    take: Take,
+    packets_min: u64,
+    /// The index of each flow, by its number in the source.
+    known: HashMap<u64, u32>,
+}
+
+/// Rows that cannot be trained on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    /// More rows than the trainer takes.
+    #[error("row {ROWS_MAX}: no more can be trained on; take fewer captures, or one row a flow (--samples flow-last)")]
+    TooManyRows,
+    /// More classes than the trainer takes.
+    #[error("{found} classes, expected at most {CLASSES_MAX}; merge classes in the labels")]
+    TooManyClasses {
+        /// How many there are.
+        found: usize,
+    },
+    /// No row has a class.
+    #[error("no row has a class ({unlabelled_count} are unlabelled); check that the labels name these captures, addresses and times")]
+    NoRows {
+        /// Rows without a class.
+        unlabelled_count: u64,
+    },
+    /// One side is missing.
+    #[error("no {missing} row to train on ({flows_count} flows of {found}); {advice}")]
+    OneClass {
+        /// `benign` or `malicious`.
+        missing: &'static str,
+        /// Flows to train on.
+        flows_count: usize,
+        /// Their classes.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+}
+
+impl Sample {
+    /// No rows yet, of flows of `classes`, of which 0 is benign. Packets before number `packets_min` of their flow, counted from 1, are left out: the model will not
+    /// be asked about them.
+    pub fn new(classes: Vec<String>, take: Take, packets_min: u32) -> Result<Self, SampleError> {
+        if classes.len() > CLASSES_MAX {
+            return Err(SampleError::TooManyClasses { found: classes.len() });
+        }
+        let (table, flow, flows, known) = Default::default();
+        Ok(Self { table, flow, flows, classes, unlabelled_count: 0, take, packets_min: packets_min.into(), known })
+    }
+
+    /// Makes room for `rows` more, so that a table whose length is known needs no more memory than its rows.
+    pub fn reserve(&mut self, rows: usize) {
+        if self.take == Take::Packet {
+            self.table.columns.iter_mut().for_each(|column| column.reserve_exact(rows));
+            self.table.classes.reserve_exact(rows);
+            self.table.weights.reserve_exact(rows);
+            self.flow.reserve_exact(rows);
+        }
+    }
+
+    /// Offers a row: packet `packet` (from 1) of flow `flow` of capture `capture`.
+    pub fn push(&mut self, capture: u32, flow: u64, packet: u64, features: [i64; FEATURES], class: Option<u16>) -> Result<(), SampleError> {
+        let Some(class) = class else {
+            self.unlabelled_count += 1;
+            return Ok(());
+        };
+        if packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
+            return Ok(());
+        }
+        let row = self.table.len();
+        let next = u32::try_from(self.flows.len()).map_err(|_| SampleError::TooManyRows)?;
+        let index = *self.known.entry(flow).or_insert(next);
+        if index == next {
+            self.flows.push(Flow { capture, class, rows_count: 0, is_test: false });
+        } else if self.take == Take::FlowLast {
+            // With one row a flow, the row's number is the flow's.
+            for (column, value) in self.table.columns.iter_mut().zip(features) {
+                column[index as usize] = value;
+            }
+            return Ok(());
+        }
+        if row == ROWS_MAX {
+            return Err(SampleError::TooManyRows);
+        }
+        self.table.push(features, class, 1.0);
+        self.flow.push(index);
+        self.flows[index as usize].rows_count += 1;
+        Ok(())
+    }
+
+    /// The model's classes, and the model's class of each of [`Sample::classes`]: none for an attack that is not trained on.
+    #[must_use]
+    pub fn model_classes(&self, classes: Classes) -> (Vec<String>, Vec<Option<u16>>) {
+        match classes {
+            Classes::Binary => {
+                let names = vec![BENIGN.to_owned(), "malicious".to_owned()];
+                (names, (0..self.classes.len()).map(|class| Some(u16::from(class > 0))).collect())
+            }
+            Classes::Attack => {
+                let mut trained = vec![false; self.classes.len()];
+                self.flows.iter().filter(|flow| !flow.is_test).for_each(|flow| trained[usize::from(flow.class)] = true);
+                let mut names = vec![BENIGN.to_owned()];
+                let numbers = self.classes.iter().zip(trained).enumerate().map(|(class, (name, trained))| match class {
+                    0 => Some(0),
+                    _ if !trained => None,
+                    _ => {
+                        names.push(name.clone());
+                        u16::try_from(names.len() - 1).ok()
+                    }
+                });
+                let numbers = numbers.collect();
+                (names, numbers)
+            }
+        }
+    }
+
+    /// Refuses rows that teach nothing: none, or none to train on of one of the two sides.
+    pub fn check(&self) -> Result<(), SampleError> {
+        if self.flows.is_empty() {
+            return Err(SampleError::NoRows { unlabelled_count: self.unlabelled_count });
+        }
+        let mut counts = vec![0; self.classes.len()];
+        let trained = || self.flows.iter().filter(|flow| !flow.is_test);
+        trained().for_each(|flow| counts[usize::from(flow.class)] += 1);
+        let flows_count = trained().count();
+        let named = self.classes.iter().zip(&counts).filter(|(_, count)| **count > 0).map(|(name, _)| name.as_str());
+        let found: Vec<_> = named.collect();
+        let found = if found.is_empty() { "no class".to_owned() } else { found.join(", ") };
+        let advice = if self.flows.iter().any(|flow| flow.is_test) {
+            "give more captures, or split by flow (--split flow)"
+        } else {
+            "give labelled captures of both"
+        };
+        let missing = if counts.first().is_none_or(|&benign| benign == 0) {
+            BENIGN
+        } else if counts[1..].iter().all(|&count| count == 0) {
+            "malicious"
+        } else {
+            return Ok(());
+        };
+        Err(SampleError::OneClass { missing, flows_count, found, advice })
+    }
+}

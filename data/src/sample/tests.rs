@@ -1,0 +1,110 @@
+//! What a sample promises: flows weigh alike, nothing of a test flow is trained on, and each attack is split for itself.
+
+use treeline_ebpf::FEATURES;
+
+use super::*;
+
+/// `flows` are (capture, class, packets); feature 3 of a row is its packet's number.
+fn sample(take: Take, flows: &[(u32, u16, u64)]) -> Sample {
+    let classes = ["benign", "scan", "flood"].map(str::to_owned).to_vec();
+    let mut sample = Sample::new(classes, take, 1).expect("few classes");
+    for (number, &(capture, class, packets)) in (1000..).zip(flows) {
+        for packet in 1..=packets {
+            let mut features = [0; FEATURES];
+            features[3] = packet.cast_signed();
+            sample.push(capture, number, packet, features, Some(class)).expect("few rows");
+        }
+    }
+    sample
+}
+
+fn weights_by(sample: &Sample, by: impl Fn(&Flow) -> usize) -> Vec<f32> {
+    let mut sums = vec![0.0; sample.flows.len()];
+    for (&flow, weight) in sample.flow.iter().zip(&sample.table.weights) {
+        sums[by(&sample.flows[flow as usize])] += weight;
+    }
+    sums
+}
+
+fn weighed(mut sample: Sample, class_weight: ClassWeight) -> Sample {
+    let (_, numbers) = sample.model_classes(Classes::Binary);
+    sample.weigh(class_weight, &numbers);
+    sample
+}
+
+#[test]
+fn a_long_flow_weighs_as_much_as_a_short_one() {
+    let sample = weighed(sample(Take::Packet, &[(0, 0, 4), (0, 1, 1), (0, 2, 8)]), ClassWeight::None);
+    assert!(weights_by(&sample, |flow| flow.class.into()).iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+    assert_eq!(sample.table.classes, [[0; 4].as_slice(), &[1; 9]].concat());
+}
+
+#[test]
+fn classes_or_captures_weigh_the_same_when_asked() {
+    let flows = [(0, 0, 2), (0, 0, 1), (0, 0, 1), (1, 1, 3)];
+    for class_weight in [ClassWeight::Balanced, ClassWeight::Capture] {
+        let sums = weights_by(&weighed(sample(Take::Packet, &flows), class_weight), |flow| flow.class.into());
+        assert!((sums[0] - 2.0).abs() < 1e-6 && (sums[1] - 2.0).abs() < 1e-6, "{sums:?}");
+    }
+}
+
+#[test]
+fn flow_last_takes_the_last_of_at_most_100_packets() {
+    let sample = sample(Take::FlowLast, &[(0, 0, 1), (0, 0, 250), (0, 1, 42)]);
+    assert_eq!(sample.table.columns[3], [1, 100, 42]);
+}
+
+#[test]
+fn packets_that_the_model_waits_for_are_left_out() {
+    let mut sample = Sample::new(vec!["benign".to_owned()], Take::Packet, 3).expect("a class");
+    (1..=5).for_each(|packet| sample.push(0, 7, packet, [packet.cast_signed(); FEATURES], Some(0)).expect("a row"));
+    assert_eq!(sample.table.columns[0], [3, 4, 5]);
+}
+
+#[test]
+fn a_test_flow_weighs_nothing_and_one_of_three_is_kept_of_each_class() {
+    let flows: Vec<_> = (0..90).map(|number| (0, u16::from(number % 3 == 0), 2)).chain([(0, 2, 5)]).collect();
+    for seed in 0..20 {
+        let mut sample = sample(Take::Packet, &flows);
+        sample.split(&Split::Flow, seed);
+        let kept = |class| sample.flows.iter().filter(|flow| flow.is_test && flow.class == class).count();
+        assert_eq!([kept(0), kept(1), kept(2)], [20, 10, 0], "a class with one flow is trained on");
+        let sample = weighed(sample, ClassWeight::Capture);
+        for (&flow, &weight) in sample.flow.iter().zip(&sample.table.weights) {
+            assert_eq!(weight > 0.0, !sample.flows[flow as usize].is_test);
+        }
+    }
+}
+
+#[test]
+fn whole_captures_are_kept_and_of_each_attack_one_is_trained_on() {
+    let flows: Vec<_> = (0..12).flat_map(|capture| [(capture, 0, 1), (capture, u16::from(capture < 4), 1)]).collect();
+    for seed in 0..20 {
+        let mut sample = sample(Take::Packet, &flows);
+        sample.split(&Split::Capture, seed);
+        for pair in sample.flows.chunks(2) {
+            assert_eq!(pair[0].is_test, pair[1].is_test);
+        }
+        let kept = |attack: bool| sample.flows.chunks(2).filter(|pair| pair[0].is_test && (pair[1].class > 0) == attack).count();
+        assert_eq!((kept(true), kept(false)), (1, 3));
+    }
+}
+
+#[test]
+fn an_attack_that_is_only_tested_is_no_class_of_the_model() {
+    let mut sample = sample(Take::Packet, &[(0, 0, 1), (0, 1, 1), (1, 2, 1)]);
+    sample.split(&Split::Captures(vec![1]), 0);
+    assert_eq!(sample.model_classes(Classes::Attack), (vec!["benign".to_owned(), "scan".to_owned()], vec![Some(0), Some(1), None]));
+}
+
+#[test]
+fn rows_that_teach_nothing_are_refused_with_advice() {
+    let check = |sample: &Sample, text: &str| assert_eq!(sample.check().expect_err(text).to_string(), text);
+    let mut none = sample(Take::Packet, &[]);
+    none.push(0, 0, 1, [0; FEATURES], None).expect("counted");
+    check(&none, "no row has a class (1 are unlabelled); check that the labels name these captures, addresses and times");
+    check(&sample(Take::Packet, &[(0, 0, 1)]), "no malicious row to train on (1 flows of benign); give labelled captures of both");
+    let mut kept = sample(Take::Packet, &[(0, 0, 1), (1, 1, 1)]);
+    kept.split(&Split::Captures(vec![0]), 0);
+    check(&kept, "no benign row to train on (1 flows of scan); give more captures, or split by flow (--split flow)");
+}

@@ -1,0 +1,244 @@
+//! `treeline train`: labelled captures, or a table of their features, become a model.
+//!
+//! The model file appears when it is complete: a training that is interrupted leaves none, and one that was there stays as it was.
+
+mod record;
+mod source;
+
+use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use treeline_data::sample::{ClassWeight, Classes, Sample, Split, Take};
+use treeline_model::Model;
+use treeline_model::train::{self, Grown, Settings};
+use treeline_sim::cause::explain;
+
+use record::Record;
+
+/// Train a decision tree on labelled captures, or on a table that `treeline features` wrote.
+///
+/// The tree is scikit-learn's (best-first, Gini), grown on the classifier's own fixed-point features, so that the kernel decides what training decided. Rows without a label
+/// are left out and counted. The model file holds the record of its training and its test.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Train {
+    /// Captures: pcap or pcapng, plain, gzip or zstd.
+    #[arg(value_name = "CAPTURE", required_unless_present = "table", conflicts_with = "table", requires = "labels")]
+    pub captures: Vec<PathBuf>,
+
+    /// Which class a flow has: a file of rules, windows or flows, or `cic-ids-2017` for that dataset's published attack windows.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "table")]
+    pub labels: Option<String>,
+
+    /// A Parquet file that `treeline features` wrote, instead of captures.
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
+
+    /// The model file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Edges between the root and the deepest leaf, at most.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub max_depth: usize,
+
+    /// Leaves, at most.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub max_leaf_nodes: usize,
+
+    /// What counts the same in training, besides flows.
+    #[arg(long, value_enum, default_value = "none")]
+    pub class_weight: Weight,
+
+    /// What the model tells apart.
+    #[arg(long, value_enum, default_value = "binary")]
+    pub classes: Kind,
+
+    /// Which packets are learned from.
+    #[arg(long, value_enum, default_value = "packet")]
+    pub samples: Samples,
+
+    /// Captures to test on and not to train on; with --table, their names in it. Separated by commas, or given again.
+    #[arg(long, value_name = "CAPTURE", value_delimiter = ',', conflicts_with = "split")]
+    pub test: Vec<PathBuf>,
+
+    /// What a third is kept of for the test. Default: capture where there are several, else flow.
+    #[arg(long, value_enum)]
+    pub split: Option<By>,
+
+    /// The packet of a flow, counted from 1, at which the model gives its first verdict; earlier packets pass and are not learned from.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub packets_min: u32,
+
+    /// Draws what is kept for the test, and which feature wins a tie. The same seed gives the same model.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Threads; 0 takes all cores. The model does not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+
+    /// text for people, json for the whole record.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  treeline train monday.pcap tuesday.pcap --labels cic-ids-2017 --samples flow-last --split flow -o model.json
+  treeline train train/*.pcap --labels labels.csv --class-weight capture --test test/one.pcap,test/two.pcap -o model.json
+  treeline train --table rows.parquet --classes attack -o model.json
+
+Weights: with --samples packet each flow's rows weigh 1 together. --class-weight balanced then gives each of the model's classes the same total,
+capture each capture.
+
+Exit codes: 0 trained, 2 bad usage or input (no model is written).";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Weight {
+    /// Nothing more: every flow counts the same.
+    None,
+    /// Every class.
+    Balanced,
+    /// Every capture: a flood has more flows than all else together.
+    Capture,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Benign and malicious.
+    Binary,
+    /// Benign and each attack.
+    Attack,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Samples {
+    /// Every packet, as the classifier judges every packet.
+    Packet,
+    /// The last of each flow, among at most its first 100: the paper's way.
+    FlowLast,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// One of every three flows of each class: the paper's way, which flatters the model.
+    Flow,
+    /// One of every three captures of each attack.
+    Capture,
+    /// Nothing: train on all, test nothing.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A report for people.
+    Text,
+    /// The record that the model file holds.
+    Json,
+}
+
+/// Trains, tests, writes and reports.
+pub fn run(options: &Train) -> Result<ExitCode, String> {
+    // What cannot be written is found before hours go into it.
+    let folder = options.output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(format!("--output {}: {} is no folder; create it first", options.output.display(), folder.display()));
+    }
+    let (sample, source) = source::read(options)?;
+    let Prepared { sample, classes, numbers, split } = prepare(options, sample, &source)?;
+    let start = Instant::now();
+    let grown = grow(options, &sample)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let model =
+        Model::from_nodes(description(options), classes, grown.nodes.clone()).and_then(|model| model.with_packets_min(options.packets_min));
+    let model = model.map_err(|error| explain(&error))?;
+    let record = Record { options, sample: &sample, source: &source, split: &split, numbers: &numbers, grown: &grown, model: &model };
+    let confusion = sample.flows.iter().any(|flow| flow.is_test).then(|| sample.test(&model, &numbers));
+    let json = record.json(confusion.as_ref());
+    let model = model.clone().with_training(json.clone());
+    model.write(&options.output).map_err(|error| explain(&error))?;
+    match options.format {
+        Format::Text => print!("{}", record.text(confusion.as_ref(), seconds)),
+        Format::Json => println!("{}", serde_json::Value::Object(json)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A sample with its split, weights and the model's classes.
+struct Prepared {
+    sample: Sample,
+    classes: Vec<String>,
+    /// The model's class of each of the sample's.
+    numbers: Vec<Option<u16>>,
+    split: Split,
+}
+
+fn prepare(options: &Train, mut sample: Sample, source: &source::Source) -> Result<Prepared, String> {
+    let split = match options.split {
+        _ if !options.test.is_empty() => Split::Captures(source.tests.clone()),
+        Some(By::None) => Split::None,
+        Some(By::Capture) => Split::Capture,
+        None if source.captures.len() > 1 => Split::Capture,
+        Some(By::Flow) | None => Split::Flow,
+    };
+    sample.split(&split, options.seed);
+    sample.check().map_err(|error| error.to_string())?;
+    let kind = match options.classes {
+        Kind::Binary => Classes::Binary,
+        Kind::Attack => Classes::Attack,
+    };
+    let (classes, numbers) = sample.model_classes(kind);
+    let class_weight = match options.class_weight {
+        Weight::None => ClassWeight::None,
+        Weight::Balanced => ClassWeight::Balanced,
+        Weight::Capture => ClassWeight::Capture,
+    };
+    sample.weigh(class_weight, &numbers);
+    Ok(Prepared { sample, classes, numbers, split })
+}
+
+fn grow(options: &Train, sample: &Sample) -> Result<Grown, String> {
+    let settings = Settings { depth_max: options.max_depth, leaves_max: options.max_leaf_nodes, seed: Some(options.seed) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| explain(&error))?;
+    let bar = bar("training {wide_bar} {percent:>3} %  {eta} left")?;
+    let grown = pool.install(|| {
+        train::grow(&sample.table, &settings, |progress| {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            ControlFlow::Continue(())
+        })
+    });
+    bar.finish_and_clear();
+    grown.map_err(|error| error.to_string())
+}
+
+/// A progress bar where someone watches.
+fn bar(template: &str) -> Result<ProgressBar, String> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+    bar.set_style(ProgressStyle::with_template(template).map_err(|error| explain(&error))?);
+    if !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    Ok(bar)
+}
+
+fn description(options: &Train) -> String {
+    let classes = match options.classes {
+        Kind::Binary => "benign and malicious",
+        Kind::Attack => "benign and each attack",
+    };
+    format!("a decision tree for {classes}; how it was trained and what the test showed stands under `training`")
+}
+
+fn take(options: &Train) -> Take {
+    match options.samples {
+        Samples::Packet => Take::Packet,
+        Samples::FlowLast => Take::FlowLast,
+    }
+}

@@ -1,0 +1,130 @@
+//! Captures or a table -> the sample, with what the record says about where it comes from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
+use treeline_data::row::Options;
+use treeline_data::table::{Column, Reader};
+use treeline_data::{Labels, Rows, Sample};
+use treeline_ebpf::FEATURES;
+use treeline_model::train::ROWS_MAX;
+use treeline_sim::capture::Capture;
+use treeline_sim::cause::explain;
+
+use super::{Train, take};
+
+/// Where rows come from.
+pub struct Source {
+    /// The captures, those of the test last.
+    pub captures: Vec<String>,
+    /// The SHA-256 of each capture's file in hexadecimal; none for those inside a table, and for standard input.
+    pub digests: Vec<Option<String>>,
+    /// The numbers of the captures that are given for the test.
+    pub tests: Vec<u32>,
+    /// The table or the labels, and the SHA-256 of that file; labels that are built in have none.
+    pub other: (&'static str, String, Option<String>),
+    /// What was damaged on the way: the rows before it are used.
+    pub damage: Vec<String>,
+}
+
+/// Reads everything that `options` name.
+pub fn read(options: &Train) -> Result<(Sample, Source), String> {
+    match &options.table {
+        Some(path) => table(options, path),
+        None => captures(options),
+    }
+}
+
+fn captures(options: &Train) -> Result<(Sample, Source), String> {
+    let spec = options.labels.as_deref().ok_or("--labels: give the labels of the captures")?;
+    let labels = Labels::open(spec).map_err(|error| explain(&error))?;
+    let paths: Vec<PathBuf> = options.captures.iter().chain(&options.test).cloned().collect();
+    // A file that is no capture is found before hours go into the others. A capture that is cut off later on is used up to there.
+    for path in paths.iter().filter(|path| *path != Path::new("-")) {
+        Capture::open(path).map_err(|error| explain(&error))?;
+    }
+    let digests = paths.iter().map(|path| digest(path)).collect::<Result<_, _>>()?;
+    let mut rows = Rows::new(paths, Some(labels), Options::default()).map_err(|error| explain(&error))?;
+    let mut sample = sample(options, rows.classes())?;
+    let bar = super::bar("reading {wide_bar} {percent:>3} %  {msg}")?;
+    let mut damage = Vec::new();
+    while let Some(row) = rows.next() {
+        match row {
+            Ok(row) => {
+                sample.push(row.capture, row.flow, row.packet, row.features, row.class).map_err(|error| error.to_string())?;
+                if row.index % 4096 == 0 {
+                    show(&bar, &rows);
+                }
+            }
+            Err(error) => damage.push(explain(&error)),
+        }
+    }
+    bar.finish_and_clear();
+    let tests = (0..).take(rows.captures().len()).skip(options.captures.len()).collect();
+    let captures = rows.captures().iter().map(|path| path.display().to_string()).collect();
+    let labels_digest = if Path::new(spec).is_file() { digest(Path::new(spec))? } else { None };
+    Ok((sample, Source { captures, digests, tests, other: ("labels", spec.to_owned(), labels_digest), damage }))
+}
+
+fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
+    let reader = Reader::open(path).map_err(|error| explain(&error))?;
+    let captures = reader.captures().to_vec();
+    let tests = options.test.iter().map(|name| {
+        let name = name.display().to_string();
+        let number = captures.iter().position(|capture| *capture == name).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| format!("--test {name}: {} has no such capture, only {}", path.display(), captures.join(", ")))
+    });
+    let tests = tests.collect::<Result<_, _>>()?;
+    let mut sample = sample(options, reader.classes().to_vec())?;
+    sample.reserve(usize::try_from(reader.rows_count()).unwrap_or(usize::MAX).min(ROWS_MAX));
+    let features = (0..FEATURES).map(Column::Feature);
+    let columns: Vec<_> = [Column::Capture, Column::Flow, Column::Packet, Column::Class].into_iter().chain(features).collect();
+    let bar = super::bar("reading {wide_bar} {percent:>3} %  {eta} left")?;
+    bar.set_length(reader.rows_count());
+    for chunk in reader.chunks(&columns) {
+        let chunk = chunk.map_err(|error| explain(&error))?;
+        for row in 0..chunk.rows {
+            let features = std::array::from_fn(|feature| chunk.features[feature][row]);
+            let pushed = sample.push(chunk.capture[row], chunk.flow[row], chunk.packet[row], features, chunk.class[row]);
+            pushed.map_err(|error| error.to_string())?;
+        }
+        bar.inc(chunk.rows as u64);
+    }
+    bar.finish_and_clear();
+    let digests = vec![None; captures.len()];
+    let other = ("table", path.display().to_string(), digest(path)?);
+    Ok((sample, Source { captures, digests, tests, other, damage: Vec::new() }))
+}
+
+fn sample(options: &Train, classes: Vec<String>) -> Result<Sample, String> {
+    Sample::new(classes, take(options), options.packets_min).map_err(|error| error.to_string())
+}
+
+fn show(bar: &ProgressBar, rows: &Rows) {
+    if let Some((number, path, capture)) = rows.reading() {
+        if let Some(total) = capture.bytes_total() {
+            bar.set_length(total);
+        }
+        bar.set_position(capture.bytes_read());
+        bar.set_message(format!("{} of {}: {}", number + 1, rows.captures().len(), path.display()));
+    }
+}
+
+/// The SHA-256 of a file in hexadecimal; none for standard input, which can be read once only.
+fn digest(path: &Path) -> Result<Option<String>, String> {
+    if path == Path::new("-") {
+        return Ok(None);
+    }
+    let broken = |error: io::Error| format!("{}: {error}", path.display());
+    let mut file = File::open(path).map_err(broken)?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(broken)? {
+            0 => return Ok(Some(format!("{:x}", hash.finalize()))),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
