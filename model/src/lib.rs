@@ -2,15 +2,19 @@
 //!
 //! A `Model` is valid by construction: [`Model::read`], [`Model::read_bytes`] and [`Model::from_nodes`] refuse whatever is not a tree that
 //! `treeline_ebpf::tree::descend` decides for every packet, and an [`Error`] says which field of which node is wrong.
-//! The modules follow the file's way: its text, its schema, its nodes, the shape they must have.
+//! The modules follow the file's way: its text, its schema, its nodes, the shape they must have. [`Ensemble`] is the same for many trees, a
+//! [`Document`] is either, and [`import`] brings models that other libraries trained.
 //!
 //! Not here: the walk itself (`treeline-ebpf`), the reference's walk in real numbers (`treeline-sim`), and training
 //! (`testdata/models/train_lab.py`).
 
 #![forbid(unsafe_code)]
 
+mod document;
+pub mod ensemble;
 mod error;
 mod file;
+pub mod import;
 mod model;
 mod node;
 mod pack;
@@ -21,6 +25,8 @@ mod shape;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategy;
 
+pub use document::Document;
+pub use ensemble::{Ensemble, EnsembleError};
 pub use error::{Error, Side};
 pub use file::{BYTES_MAX, FORMAT, VERSION};
 pub use model::Model;
