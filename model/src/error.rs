@@ -7,7 +7,7 @@ use treeline_ebpf::feature::{FEATURES, FRACTION_BITS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
 use crate::shape::PACKETS_MIN_MAX;
-use crate::{BENIGN, BYTES_MAX, CLASSES_MAX, FORMAT, VERSION};
+use crate::{BENIGN, BYTES_MAX, CLASSES_MAX, EnsembleError, FORMAT, VERSION};
 
 /// A model that cannot be read, written or built. Nodes, features and classes are named by their index in the file's lists, root first.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,20 @@ pub enum Error {
     Version {
         /// The version found.
         found: u64,
+    },
+    /// The document holds an ensemble where one tree is asked for.
+    #[error("trees: an ensemble, expected one tree (nodes); the native engine alone runs ensembles")]
+    NotOneTree,
+    /// Beyond what a tree can have wrong.
+    #[error(transparent)]
+    Ensemble(#[from] EnsembleError),
+    /// A tree of an ensemble is refused.
+    #[error("trees[{tree}].{error}")]
+    Tree {
+        /// The tree.
+        tree: usize,
+        /// The reason, its place inside the tree.
+        error: Box<Error>,
     },
     /// Thresholds are on another grid.
     #[error("schema.fraction_bits: found {found}, expected {FRACTION_BITS}; scale the thresholds by 2^{FRACTION_BITS}, rounding down")]
@@ -156,12 +170,14 @@ pub enum Error {
         found: usize,
     },
     /// A node is neither inner nor leaf.
-    #[error("nodes[{node}]: found {found}, expected feature, threshold, left and right, or class alone; complete the node")]
+    #[error("nodes[{node}]: found {found}, expected feature, threshold, left and right, or {leaf} alone; complete the node")]
     NodeFields {
         /// The node.
         node: usize,
         /// The names of its fields.
         found: String,
+        /// The field that a leaf has here.
+        leaf: &'static str,
     },
     /// A node asks for a feature that does not exist.
     #[error("nodes[{node}].feature: found {found}, expected below {FEATURES}; number the features as schema.features does, from 0")]

@@ -4,7 +4,7 @@ use std::fmt::{self, Formatter, Write};
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use treeline_ebpf::feature::{FRACTION_BITS, NAMES};
@@ -24,20 +24,11 @@ pub(crate) fn parse(text: &[u8]) -> Result<Model, Error> {
     if text.len() > BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    // First alone, so that a document of another kind or version is refused as that and not for its other fields.
-    let header: Header = object(text)?;
-    match header.format {
-        Some(format) if format == FORMAT => {}
-        found => return Err(Error::Format { found }),
-    }
-    match header.version {
-        Some(VERSION) | None => {}
-        Some(found) => return Err(Error::Version { found }),
+    if let Kind::Ensemble = kind(text)? {
+        return Err(Error::NotOneTree);
     }
     let document: Document = object(text)?;
-    let Object(FileSchema { fraction_bits, features }) = document.schema;
-    let features: Vec<_> = features.into_iter().map(|Object(FileFeature { name, unit })| (name, unit)).collect();
-    schema::check(fraction_bits, &features)?;
+    document.schema.check()?;
     schema::check_classes(&document.classes)?;
     shape::check_count(document.nodes.len())?;
     let (count, classes) = (document.nodes.len(), document.classes.len());
@@ -54,11 +45,32 @@ pub(crate) fn parse(text: &[u8]) -> Result<Model, Error> {
     }
 }
 
+/// What a document of this version holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One tree: the field `nodes`.
+    Tree,
+    /// An ensemble: the field `trees`.
+    Ensemble,
+}
+
+/// What `text` holds, by its header alone, so that a document of another kind or version is refused as that and not for its other fields.
+pub(crate) fn kind(text: &[u8]) -> Result<Kind, Error> {
+    let header: Header = object(text)?;
+    match header.format {
+        Some(format) if format == FORMAT => {}
+        found => return Err(Error::Format { found }),
+    }
+    match header.version {
+        Some(VERSION) | None => {}
+        Some(found) => return Err(Error::Version { found }),
+    }
+    Ok(if header.trees.is_some() { Kind::Ensemble } else { Kind::Tree })
+}
+
 /// The text of `model`, which [`parse`] reads back to an equal one.
 pub(crate) fn text(model: &Model) -> String {
     let mut text = String::new();
-    let lines = |lines: Vec<String>, indent: &str| lines.join(&format!(",\n{indent}"));
-    let features = NAMES.iter().map(|(name, unit)| format!(r#"{{"name": {}, "unit": {}}}"#, json(name), json(unit)));
     let classes = model.classes().iter().map(json).collect::<Vec<_>>().join(", ");
     let packets_min = match model.packets_min() {
         1 => String::new(),
@@ -71,12 +83,7 @@ pub(crate) fn text(model: &Model) -> String {
   "format": {},
   "version": {VERSION},
   "description": {},
-  "schema": {{
-    "fraction_bits": {FRACTION_BITS},
-    "features": [
-      {}
-    ]
-  }},
+  "schema": {},
   "classes": [{classes}],{packets_min}
   "nodes": [
     {}
@@ -85,14 +92,21 @@ pub(crate) fn text(model: &Model) -> String {
 "#,
         json(FORMAT),
         json(model.description()),
-        lines(features.collect(), "      "),
-        lines(model.nodes().iter().map(node_text).collect(), "    "),
+        schema_text(),
+        model.nodes().iter().map(node_text).collect::<Vec<_>>().join(",\n    "),
     )
     .expect("a String takes all text");
     text
 }
 
-fn node_text(node: &Node) -> String {
+/// The classifier's schema, to stand in a document.
+pub(crate) fn schema_text() -> String {
+    let features = NAMES.iter().map(|(name, unit)| format!(r#"{{"name": {}, "unit": {}}}"#, json(name), json(unit)));
+    let features = features.collect::<Vec<_>>().join(",\n      ");
+    format!("{{\n    \"fraction_bits\": {FRACTION_BITS},\n    \"features\": [\n      {features}\n    ]\n  }}")
+}
+
+pub(crate) fn node_text(node: &Node) -> String {
     match node {
         Node::Inner { feature, threshold, left, right } => {
             format!(r#"{{"feature": {feature}, "threshold": {threshold}, "left": {left}, "right": {right}}}"#)
@@ -101,12 +115,12 @@ fn node_text(node: &Node) -> String {
     }
 }
 
-fn json(value: impl Serialize) -> String {
+pub(crate) fn json(value: impl Serialize) -> String {
     serde_json::to_string(&value).expect("texts are JSON")
 }
 
 /// Indented to stand in the document; line breaks inside texts are escaped, so each one found is the layout's.
-fn json_pretty(value: &Map<String, Value>) -> String {
+pub(crate) fn json_pretty(value: &Map<String, Value>) -> String {
     serde_json::to_string_pretty(value).expect("JSON is JSON").replace('\n', "\n  ")
 }
 
@@ -116,6 +130,7 @@ struct Header {
     format: Option<String>,
     #[serde(default, deserialize_with = "given")]
     version: Option<u64>,
+    trees: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -127,7 +142,7 @@ struct Document {
     #[serde(rename = "version")]
     _version: u64,
     description: String,
-    schema: Object<FileSchema>,
+    schema: FileSchema,
     classes: Vec<String>,
     nodes: Vec<Object<FileNode>>,
     #[serde(default, deserialize_with = "given")]
@@ -136,9 +151,23 @@ struct Document {
     training: Option<Map<String, Value>>,
 }
 
+/// The schema as written.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct FileSchema(Object<Schema>);
+
+impl FileSchema {
+    /// Refuses a schema that is not the classifier's.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        let Object(Schema { fraction_bits, features }) = self.0;
+        let features: Vec<_> = features.into_iter().map(|Object(FileFeature { name, unit })| (name, unit)).collect();
+        schema::check(fraction_bits, &features)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileSchema {
+struct Schema {
     fraction_bits: u64,
     features: Vec<Object<FileFeature>>,
 }
@@ -153,7 +182,7 @@ struct FileFeature {
 /// A node as written; wide integers, so that a number out of range is refused with its range.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileNode {
+pub(crate) struct FileNode {
     #[serde(default, deserialize_with = "given")]
     feature: Option<u64>,
     #[serde(default, deserialize_with = "given")]
@@ -164,31 +193,51 @@ struct FileNode {
     right: Option<u64>,
     #[serde(default, deserialize_with = "given")]
     class: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    pub(crate) values: Option<Vec<f64>>,
 }
 
 impl FileNode {
     /// The node in 16-bit numbers; whether they are in range is the shape's matter.
-    fn narrow(&self, node: usize, nodes: usize, classes: usize) -> Result<Node, Error> {
+    pub(crate) fn narrow(&self, node: usize, nodes: usize, classes: usize) -> Result<Node, Error> {
         let child = |side, found| u16::try_from(found).map_err(|_| Error::ChildRange { node, side, found, nodes });
         match *self {
-            Self { feature: Some(feature), threshold: Some(threshold), left: Some(left), right: Some(right), class: None } => {
+            Self {
+                feature: Some(feature),
+                threshold: Some(threshold),
+                left: Some(left),
+                right: Some(right),
+                class: None,
+                values: None,
+            } => {
                 let feature = u16::try_from(feature).map_err(|_| Error::FeatureRange { node, found: feature })?;
                 Ok(Node::Inner { feature, threshold, left: child(Side::Left, left)?, right: child(Side::Right, right)? })
             }
-            Self { feature: None, threshold: None, left: None, right: None, class: Some(class) } => {
+            Self { feature: None, threshold: None, left: None, right: None, class: Some(class), values: None } => {
                 u16::try_from(class).map(|class| Node::Leaf { class }).map_err(|_| Error::ClassRange { node, found: class, classes })
             }
-            _ => Err(Error::NodeFields { node, found: self.fields() }),
+            _ => Err(Error::NodeFields { node, found: self.fields(), leaf: "class" }),
         }
     }
 
-    fn fields(&self) -> String {
+    /// Whether a question's fields, and no other, are there.
+    pub(crate) fn is_inner(&self) -> bool {
+        matches!(self, Self { feature: Some(_), threshold: Some(_), left: Some(_), right: Some(_), class: None, values: None })
+    }
+
+    /// Whether no field is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self { feature: None, threshold: None, left: None, right: None, class: None, values: None })
+    }
+
+    pub(crate) fn fields(&self) -> String {
         let fields = [
             ("feature", self.feature.is_some()),
             ("threshold", self.threshold.is_some()),
             ("left", self.left.is_some()),
             ("right", self.right.is_some()),
             ("class", self.class.is_some()),
+            ("values", self.values.is_some()),
         ];
         let found: Vec<_> = fields.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
         if found.is_empty() { "no field".to_owned() } else { found.join(", ") }
@@ -196,12 +245,12 @@ impl FileNode {
 }
 
 /// An optional field that is there has a value; `null` is refused, as absence has one spelling.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 /// A `T` written as an object with named fields. Alone, serde would also take a list of the values in order.
-struct Object<T>(T);
+pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -223,7 +272,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
+pub(crate) fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

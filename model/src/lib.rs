@@ -4,6 +4,8 @@
 //! `treeline_ebpf::tree::descend` decides for every packet, and an [`Error`] says which field of which node is wrong.
 //! The modules follow the file's way: its text, its schema, its nodes, the shape they must have; then what is made of a model: the kernel's array
 //! (`pack`), or instructions ([`compile`]) in an object ([`link`]).
+//! The modules follow the file's way: its text, its schema, its nodes, the shape they must have. [`Ensemble`] is the same for many trees, a
+//! [`Document`] is either, and [`import`] brings models that other libraries trained.
 //!
 //! [`train`] grows a tree from labelled rows.
 //!
@@ -11,22 +13,31 @@
 
 #![forbid(unsafe_code)]
 
-pub mod compile;
+mod document;
+pub mod ensemble;
 mod error;
 mod file;
-pub mod link;
+mod schema;
+
 mod model;
 mod node;
 mod pack;
 mod path;
-#[cfg(test)]
-mod property;
-mod schema;
 mod shape;
-#[cfg(any(test, feature = "proptest"))]
-pub mod strategy;
+
+pub mod import;
 pub mod train;
 
+pub mod compile;
+pub mod link;
+
+#[cfg(test)]
+mod property;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategy;
+
+pub use document::Document;
+pub use ensemble::{Ensemble, EnsembleError};
 pub use error::{Error, Side};
 pub use file::{BYTES_MAX, FORMAT, VERSION};
 pub use model::Model;

@@ -196,7 +196,7 @@ fn an_unknown_field_is_refused() {
 fn an_unknown_field_of_a_node_is_refused() {
     check_nodes(
         r#"{"class": 0, "weight": 3}"#,
-        "line 23, column 33: nodes[0].weight: unknown field `weight`, expected one of `feature`, `threshold`, `left`, `right`, `class`; write the fields and types of version 1",
+        "line 23, column 33: nodes[0].weight: unknown field `weight`, expected one of `feature`, `threshold`, `left`, `right`, `class`, `values`; write the fields and types of version 1",
     );
 }
 

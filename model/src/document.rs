@@ -1,0 +1,75 @@
+//! What a model file holds: one tree, or an ensemble.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use crate::ensemble::{self, ENSEMBLE_BYTES_MAX, EnsembleError};
+use crate::file::{self, Kind};
+use crate::{BYTES_MAX, Ensemble, Error, Model};
+
+/// A model file's content, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Document {
+    /// One tree, which every engine runs.
+    Tree(Model),
+    /// Trees that vote, which the native engine runs.
+    Ensemble(Ensemble),
+}
+
+impl Document {
+    /// Reads the file at `path`; every error names it.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let read = || {
+            let mut text = Vec::new();
+            let file = File::open(path).map_err(|error| Error::Io { error })?;
+            file.take(ENSEMBLE_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| Error::Io { error })?;
+            Self::read_bytes(&text)
+        };
+        read().map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Reads the document `text`. Any bytes give a document or an error.
+    pub fn read_bytes(text: &[u8]) -> Result<Self, Error> {
+        if text.len() > ENSEMBLE_BYTES_MAX {
+            return Err(EnsembleError::TooLarge.into());
+        }
+        match file::kind(text)? {
+            Kind::Tree => Model::read_bytes(text).map(Self::Tree),
+            Kind::Ensemble => ensemble::parse(text).map(Self::Ensemble),
+        }
+    }
+
+    /// Writes the file at `path`, replacing one that is there. Refuses a text that could not be read back for its size.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let text = self.to_json();
+        let checked = match self {
+            Self::Tree(_) if text.len() > BYTES_MAX => Err(Error::TooLarge),
+            Self::Ensemble(_) if text.len() > ENSEMBLE_BYTES_MAX => Err(EnsembleError::TooLarge.into()),
+            _ => Ok(()),
+        };
+        checked
+            .and_then(|()| fs::write(path, text).map_err(|error| Error::Io { error }))
+            .map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// The text, which [`read_bytes`](Self::read_bytes) reads back to an equal document.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Tree(model) => model.to_json(),
+            Self::Ensemble(ensemble) => ensemble.to_json(),
+        }
+    }
+
+    /// The classes' names; 0 is benign, every other one malicious.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Tree(model) => model.classes(),
+            Self::Ensemble(ensemble) => ensemble.classes(),
+        }
+    }
+}

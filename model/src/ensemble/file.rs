@@ -1,0 +1,125 @@
+//! text <-> ensemble: the fields of the single tree's document, with `vote` and `trees` in place of `nodes`.
+
+use std::fmt::Write;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Arithmetic, Ensemble, Member, Rule, Vote};
+use crate::file::{FORMAT, FileNode, FileSchema, Object, VERSION, given, json, json_pretty, node_text, object, schema_text};
+use crate::{Error, Node, schema, shape};
+
+/// The ensemble of `text`, whose kind and version are known.
+pub(crate) fn parse(text: &[u8]) -> Result<Ensemble, Error> {
+    let document: Document = object(text)?;
+    document.schema.check()?;
+    schema::check_classes(&document.classes)?;
+    super::check_count(document.trees.len())?;
+    let trees = document.trees.into_iter().enumerate();
+    let trees = trees.map(|(tree, Object(member))| member.narrow().map_err(|error| Error::Tree { tree, error: Box::new(error) }));
+    let trees = trees.collect::<Result<_, _>>()?;
+    let Object(FileVote { rule, arithmetic, base, classes }) = document.vote;
+    let ensemble = Ensemble::new(document.description, document.classes, Vote { rule, arithmetic, base, classes }, trees)?;
+    Ok(match document.training {
+        Some(training) => ensemble.with_training(training),
+        None => ensemble,
+    })
+}
+
+/// The text of `ensemble`, which [`parse`] reads back to an equal one.
+pub(crate) fn text(ensemble: &Ensemble) -> String {
+    let mut text = String::new();
+    let vote = &ensemble.vote;
+    let training = ensemble.training.as_ref().map(|training| format!(",\n  \"training\": {}", json_pretty(training))).unwrap_or_default();
+    write!(
+        text,
+        r#"{{
+  "format": {},
+  "version": {VERSION},
+  "description": {},
+  "schema": {},
+  "classes": [{}],
+  "vote": {{"rule": {}, "arithmetic": {}, "base": {}, "classes": {}}},
+  "trees": [
+    {}
+  ]{training}
+}}
+"#,
+        json(FORMAT),
+        json(&ensemble.description),
+        schema_text(),
+        ensemble.classes.iter().map(json).collect::<Vec<_>>().join(", "),
+        json(vote.rule),
+        json(vote.arithmetic),
+        json(&vote.base),
+        json(&vote.classes),
+        ensemble.trees.iter().map(tree_text).collect::<Vec<_>>().join(",\n    "),
+    )
+    .expect("a String takes all text");
+    text
+}
+
+fn tree_text(tree: &Member) -> String {
+    let nodes = tree.nodes.iter().map(|node| match node {
+        Node::Leaf { class } => format!(r#"{{"values": {}}}"#, json(&tree.values[usize::from(*class)])),
+        inner @ Node::Inner { .. } => node_text(inner),
+    });
+    format!("{{\"output\": {}, \"nodes\": [\n      {}\n    ]}}", tree.output, nodes.collect::<Vec<_>>().join(",\n      "))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    /// Known from the header, as is the version.
+    #[serde(rename = "format")]
+    _format: String,
+    #[serde(rename = "version")]
+    _version: u64,
+    description: String,
+    schema: FileSchema,
+    classes: Vec<String>,
+    vote: Object<FileVote>,
+    trees: Vec<Object<FileTree>>,
+    #[serde(default, deserialize_with = "given")]
+    training: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileVote {
+    rule: Rule,
+    arithmetic: Arithmetic,
+    base: Vec<f64>,
+    classes: Vec<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTree {
+    output: usize,
+    nodes: Vec<Object<FileNode>>,
+}
+
+impl FileTree {
+    fn narrow(self) -> Result<Member, Error> {
+        shape::check_count(self.nodes.len())?;
+        let count = self.nodes.len();
+        let mut values = Vec::new();
+        let mut nodes = Vec::with_capacity(count);
+        for (index, Object(mut node)) in self.nodes.into_iter().enumerate() {
+            nodes.push(match node.values.take() {
+                Some(row) if node.is_empty() => {
+                    values.push(row);
+                    #[expect(clippy::cast_possible_truncation, reason = "no more leaves than nodes, which are 8192 at most")]
+                    Node::Leaf { class: (values.len() - 1) as u16 }
+                }
+                None if node.is_inner() => node.narrow(index, count, 0)?,
+                row => {
+                    node.values = row;
+                    return Err(Error::NodeFields { node: index, found: node.fields(), leaf: "values" });
+                }
+            });
+        }
+        Ok(Member { output: self.output, nodes, values })
+    }
+}

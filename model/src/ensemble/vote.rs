@@ -1,0 +1,179 @@
+//! Sums -> class: each library's own way from what its leaves add to what it predicts.
+//!
+//! Sums are kept as f64. In 32-bit arithmetic each step is rounded to f32, which gives what f32 arithmetic gives: of two f32 the f64 sum,
+//! difference or quotient has digits enough that the second rounding changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::EnsembleError;
+
+/// Outputs a vote may have.
+const OUTPUTS_MAX: usize = 256;
+
+/// The precision in which a library sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// 32 bits: XGBoost, ONNX on 32-bit input.
+    F32,
+    /// 64 bits: scikit-learn, LightGBM.
+    F64,
+}
+
+impl Arithmetic {
+    #[expect(clippy::cast_possible_truncation, reason = "the rounding is what is wanted")]
+    fn round(self, number: f64) -> f64 {
+        match self {
+            Self::F32 => f64::from(number as f32),
+            Self::F64 => number,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "32-bit numbers all along")]
+    fn exp(self, number: f64) -> f64 {
+        match self {
+            Self::F32 => f64::from((number as f32).exp()),
+            Self::F64 => number.exp(),
+        }
+    }
+}
+
+/// How the sums of a vote become one of its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// One sum: the second class where it is above the bound, else the first.
+    Above(f64),
+    /// The output of the largest sum, the first among equal ones.
+    Largest,
+    /// The output of the largest mean over the trees: the division can make unequal sums equal.
+    LargestMean,
+    /// The output of the largest share after a softmax, which can make unequal sums equal.
+    LargestSoftmax,
+}
+
+/// From leaf values to a class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vote {
+    /// The rule.
+    pub rule: Rule,
+    /// The precision of sums.
+    pub arithmetic: Arithmetic,
+    /// Where each output's sum starts.
+    pub base: Vec<f64>,
+    /// The class of each output; for [`Rule::Above`] of not above and above.
+    pub classes: Vec<u16>,
+}
+
+impl Vote {
+    /// The class of the leaves reached, each a first output and the values that it adds there and on.
+    pub(crate) fn class<'a>(&self, leaves: impl ExactSizeIterator<Item = (usize, &'a [f64])>) -> u16 {
+        let trees = leaves.len();
+        let mut sums = self.base.clone();
+        for (output, values) in leaves {
+            for (sum, value) in sums[output..].iter_mut().zip(values) {
+                *sum = self.arithmetic.round(*sum + value);
+            }
+        }
+        self.classes[self.winner(sums, trees)]
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "thousands of trees at most")]
+    fn winner(&self, mut sums: Vec<f64>, trees: usize) -> usize {
+        match self.rule {
+            Rule::Above(bound) => return usize::from(sums[0] > bound),
+            Rule::Largest => {}
+            Rule::LargestMean => sums.iter_mut().for_each(|sum| *sum = self.arithmetic.round(*sum / trees as f64)),
+            Rule::LargestSoftmax => self.softmax(&mut sums),
+        }
+        let mut best = 0;
+        for (output, sum) in sums.iter().enumerate() {
+            if *sum > sums[best] {
+                best = output;
+            }
+        }
+        best
+    }
+
+    fn softmax(&self, sums: &mut [f64]) {
+        let largest = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut total = 0.0;
+        for sum in &mut *sums {
+            *sum = self.arithmetic.exp(self.arithmetic.round(*sum - largest));
+            total += *sum;
+        }
+        let total = self.arithmetic.round(total);
+        for sum in sums {
+            *sum = self.arithmetic.round(*sum / total);
+        }
+    }
+
+    /// Refuses a vote that does not fit its rule, or `classes` classes.
+    pub(crate) fn check(&self, classes: usize) -> Result<(), EnsembleError> {
+        let refused = |field, found: String, expected: String| Err(EnsembleError::Vote { field, found, expected });
+        let outputs = self.base.len();
+        let above = matches!(self.rule, Rule::Above(_));
+        if above && outputs != 1 || outputs == 0 || outputs > OUTPUTS_MAX {
+            let expected = if above { "1 for above".to_owned() } else { format!("1 to {OUTPUTS_MAX} numbers") };
+            return refused("base", format!("{outputs} numbers"), expected);
+        }
+        let expected = if above { 2 } else { outputs };
+        if self.classes.len() != expected {
+            return refused("classes", format!("{} numbers", self.classes.len()), format!("{expected}, one an output (above: two)"));
+        }
+        if let Some(class) = self.classes.iter().find(|class| usize::from(**class) >= classes) {
+            return refused("classes", class.to_string(), format!("below {classes}, the number of classes"));
+        }
+        let bound = if let Rule::Above(bound) = self.rule { bound } else { 0.0 };
+        match self.base.iter().chain([&bound]).find(|number| !number.is_finite()) {
+            Some(number) => refused("base", number.to_string(), "finite numbers".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The class by `rule` of two trees that add `first` and `second`.
+    #[track_caller]
+    fn check(rule: Rule, arithmetic: Arithmetic, first: &[f64], second: &[f64], class: u16) {
+        let outputs = u16::try_from(first.len()).expect("few");
+        let classes = if outputs == 1 { vec![0, 1] } else { (0..outputs).collect() };
+        let vote = Vote { rule, arithmetic, base: vec![0.0; first.len()], classes };
+        vote.check(9).expect("a vote");
+        assert_eq!(vote.class([(0, first), (0, second)].into_iter()), class);
+    }
+
+    #[test]
+    fn equal_sums_go_to_the_first_output() {
+        check(Rule::Largest, Arithmetic::F64, &[0.0, 0.25, 0.25], &[0.0, 0.5, 0.5], 1);
+        check(Rule::Above(0.5), Arithmetic::F64, &[0.25], &[0.25], 0);
+        check(Rule::Above(0.5), Arithmetic::F64, &[0.25], &[0.250_000_1], 1);
+    }
+
+    #[test]
+    fn a_sum_in_32_bits_loses_what_32_bits_lose() {
+        check(Rule::Above(1.0), Arithmetic::F64, &[1.0], &[1e-9], 1);
+        check(Rule::Above(1.0), Arithmetic::F32, &[1.0], &[1e-9], 0);
+    }
+
+    #[test]
+    fn a_softmax_makes_near_sums_equal() {
+        check(Rule::Largest, Arithmetic::F32, &[0.1, 0.1], &[0.0, 1e-8], 1);
+        check(Rule::LargestSoftmax, Arithmetic::F32, &[0.1, 0.1], &[0.0, 1e-8], 0);
+    }
+
+    #[test]
+    fn a_vote_that_does_not_fit_is_refused_with_the_field() {
+        let refused = |rule, base: Vec<f64>, classes: Vec<u16>| {
+            Vote { rule, arithmetic: Arithmetic::F64, base, classes }.check(2).expect_err("refused").to_string()
+        };
+        assert_eq!(refused(Rule::Above(0.0), vec![0.0; 2], vec![0, 1]), "vote.base: found 2 numbers, expected 1 for above");
+        assert_eq!(refused(Rule::Largest, vec![], vec![]), "vote.base: found 0 numbers, expected 1 to 256 numbers");
+        assert_eq!(refused(Rule::Largest, vec![0.0; 2], vec![0]), "vote.classes: found 1 numbers, expected 2, one an output (above: two)");
+        assert_eq!(refused(Rule::Largest, vec![0.0; 2], vec![0, 2]), "vote.classes: found 2, expected below 2, the number of classes");
+        assert_eq!(refused(Rule::Above(f64::NAN), vec![0.0], vec![0, 1]), "vote.base: found NaN, expected finite numbers");
+    }
+}

@@ -1,0 +1,96 @@
+//! Models of other libraries -> a [`Document`] that decides, on the classifier's grid, as the library decides.
+//!
+//! Each format's file reads into one intermediate form ([`forest`]): trees with thresholds as written, how the library compares, how it votes.
+//! [`grid`] then puts each threshold where the library's own comparison turns, and [`contract`] checks that and lists what it moved.
+//!
+//! Not here: training, and running anything that is not a tree (a graph that scales its input first is refused).
+
+mod bound;
+mod class;
+mod column;
+mod contract;
+mod error;
+mod forest;
+mod grid;
+mod json;
+mod lightgbm;
+mod onnx;
+mod paper;
+mod sklearn;
+mod source;
+mod xgboost;
+
+pub use contract::{Contract, Witness};
+pub use error::ImportError;
+pub use grid::TimeUnit;
+pub use source::{BYTES_MAX, Format, Source};
+
+use serde_json::{Map, json};
+
+use crate::{Document, Ensemble, Error, Model, Node};
+use forest::Forest;
+
+/// What the caller says about a model; the default leaves all to the file.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The unit of the times that the model was trained on. Required where the format is the paper's; else ns.
+    pub time_unit: Option<TimeUnit>,
+    /// The classifier's names of the model's columns, in the model's order.
+    pub features: Option<Vec<String>>,
+    /// Names for the model's classes, in its order, benign first.
+    pub classes: Option<Vec<String>>,
+    /// The model's own classes that are malicious; all others become benign.
+    pub malicious: Vec<String>,
+}
+
+/// An imported model, and what the import did to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// Where the model came from.
+    pub format: Format,
+    /// The model.
+    pub document: Document,
+    /// Whether it decides as the library, and what was moved for that.
+    pub contract: Contract,
+    /// What a reader should know: what was dropped, what was assumed.
+    pub notes: Vec<String>,
+}
+
+/// Imports `source`. Any bytes give a model or an error.
+pub fn import(source: &Source, options: &Options) -> Result<Imported, ImportError> {
+    let mut forest = match source {
+        Source::Sklearn(text) => sklearn::parse(text)?,
+        Source::Paper(arrays) => paper::parse(arrays, options.time_unit)?,
+        Source::Xgboost(text) => xgboost::parse(text)?,
+        Source::Lightgbm(text) => lightgbm::parse(text)?,
+        Source::Onnx(bytes) => onnx::parse(bytes)?,
+    };
+    forest.check()?;
+    column::rename(&mut forest, options.features.as_deref())?;
+    let unit = options.time_unit.unwrap_or_default();
+    let (classes, outputs) = class::resolve(&forest, options)?;
+    forest.vote.classes = outputs;
+    let members = grid::place(&forest, unit)?;
+    let contract = contract::check(&forest, &members, unit);
+    let description = format!("imported from {}: {} trees", source.format().name(), forest.trees.len());
+    let mut training = Map::new();
+    training.insert("imported".into(), json!({"format": source.format().name(), "time_unit": unit.name(), "classes": forest.labels}));
+    let document = if let [member] = members.as_slice() {
+        Document::Tree(single(&forest, member, description, classes)?.with_training(training))
+    } else {
+        Document::Ensemble(Ensemble::new(description, classes, forest.vote.clone(), members)?.with_training(training))
+    };
+    Ok(Imported { format: source.format(), document, contract, notes: forest.notes })
+}
+
+/// One tree needs no vote: each leaf's values are already a class.
+fn single(forest: &Forest, member: &crate::ensemble::Member, description: String, classes: Vec<String>) -> Result<Model, Error> {
+    let nodes = member.nodes.iter().map(|&node| match node {
+        Node::Leaf { class: row } => {
+            let leaf = (member.output, member.values[usize::from(row)].as_slice());
+            Node::Leaf { class: forest.vote.class([leaf].into_iter()) }
+        }
+        inner @ Node::Inner { .. } => inner,
+    });
+    Model::from_nodes(description, classes, nodes.collect())
+}
