@@ -1,7 +1,7 @@
 //! Checked nodes -> BPF instructions: a compare and a branch for each question, an exit for each class.
 //!
 //! What the code looks like, so that a packet executes few instructions and the verifier has little to follow:
-//! - r1 points to the features; a feature is loaded once on each path and stays in one of [`CACHE`] until others push it out;
+//! - r1 points to the features; a feature is loaded once on each path and stays in one of four registers until others push it out;
 //! - a threshold in 32 bits is an immediate of the compare, any other is loaded into r0 first;
 //! - `if feature > threshold` jumps to the right child and the left one follows; where the left one is a leaf it is the other way round;
 //! - a leaf that is jumped to shares the next exit of its class, and nodes below which all leaves have one class are one leaf;
