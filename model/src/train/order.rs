@@ -40,9 +40,11 @@ pub(super) fn sort(column: &[i64], origin: &[u32]) -> Vec<u32> {
         shift += DIGIT_BITS;
     }
     drop(spare);
+    // A vector of its own size: collecting would keep the items' memory, three times as much.
+    let mut entries = Vec::with_capacity(items.len());
     let mut before = None;
-    let flagged = items.into_iter().map(|Item { key, place }| if before.replace(key) == Some(key) { place } else { place | START });
-    flagged.collect()
+    entries.extend(items.into_iter().map(|Item { key, place }| if before.replace(key) == Some(key) { place } else { place | START }));
+    entries
 }
 
 /// One stable pass of a radix sort, by [`DIGIT_BITS`] from `shift` on.
@@ -67,22 +69,30 @@ fn scatter(items: &[Item], sorted: &mut [Item], shift: u32) {
 
 /// Splits `entries` in two, stably: places that move below `middle` first. `target` says where each place moves. `spare` is scratch memory.
 pub(super) fn partition(entries: &mut [u32], target: &[u32], middle: usize, spare: &mut Vec<u32>) {
+    // Fetched a block ahead: in a loop that does nothing else, the processor has many fetches under way at once.
+    const BLOCK: usize = 128;
+    let mut targets = [0; BLOCK];
     spare.resize(entries.len().max(spare.len()), 0);
     let (mut left, mut right) = (0, 0);
     let (mut left_flag, mut right_flag) = (0, 0);
-    for index in 0..entries.len() {
-        let flag = entries[index] & START;
-        let to = target[place(entries[index])];
-        let goes_left = (to as usize) < middle;
-        left_flag |= flag;
-        right_flag |= flag;
-        // Both are written and one of them counts: a branch here would be mispredicted every other time. `left` is never beyond `index`.
-        entries[left] = to | left_flag;
-        spare[right] = to | right_flag;
-        left += usize::from(goes_left);
-        right += usize::from(!goes_left);
-        left_flag = if goes_left { 0 } else { left_flag };
-        right_flag = if goes_left { right_flag } else { 0 };
+    for start in (0..entries.len()).step_by(BLOCK) {
+        let block = start..entries.len().min(start + BLOCK);
+        for (slot, &entry) in targets.iter_mut().zip(&entries[block.clone()]) {
+            *slot = target[place(entry)];
+        }
+        for (index, to) in block.zip(targets) {
+            let flag = entries[index] & START;
+            let goes_left = (to as usize) < middle;
+            left_flag |= flag;
+            right_flag |= flag;
+            // Both are written and one of them counts: a branch here would be mispredicted every other time. `left` is never beyond `index`.
+            entries[left] = to | left_flag;
+            spare[right] = to | right_flag;
+            left += usize::from(goes_left);
+            right += usize::from(!goes_left);
+            left_flag = if goes_left { 0 } else { left_flag };
+            right_flag = if goes_left { right_flag } else { 0 };
+        }
     }
     entries[left..].copy_from_slice(&spare[..right]);
 }
