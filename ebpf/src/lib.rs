@@ -62,5 +62,5 @@ fn judge<P: Platform>(platform: &mut P) -> Result<u16, Skip> {
     let change = platform.with_flow(&packet.key, |flow| flow::observe(flow, &packet, now_ns, &config, &mut features))?;
     change.count(platform);
     platform.trace(&features);
-    tree::descend(platform.tree().ok_or(Skip::Undecided)?, &features)
+    platform.decide(&features)
 }

@@ -1,7 +1,7 @@
 //! What the classifier needs from the world around it. The kernel shell implements it over maps and contexts,
 //! the simulator over a byte slice and a hash table, a test over whatever it wants to show.
 
-use crate::{Counter, Features, Flow, Key, Skip, Tree};
+use crate::{Counter, Features, Flow, Key, Skip};
 
 /// Default idle timeout, as in the paper's training data: 300 s.
 pub const IDLE_TIMEOUT_NS: u64 = 300_000_000_000;
@@ -86,8 +86,8 @@ pub trait Platform {
     /// [`Skip::TableFull`] and [`Skip::Contended`] are its two failures.
     fn with_flow<R>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> R) -> Result<R, Skip>;
 
-    /// The model, if one is loaded.
-    fn tree(&self) -> Option<&Tree>;
+    /// Asks the model for the features' class: [`crate::tree::descend`], or the same tree as instructions. [`Skip::Undecided`] without a model.
+    fn decide(&mut self, features: &Features) -> Result<u16, Skip>;
 
     /// Adds one to a counter.
     fn count(&mut self, counter: Counter);

@@ -1,35 +1,57 @@
-//! `treeline bench`: what a packet costs in the kernel, as a ratio to what any flow tracker pays.
+//! `treeline bench`: what a packet costs in the kernel, as a ratio to what any flow tracker pays; over a capture, what a compiled tree saves.
 //!
-//! The floor program reads the clock and looks up one flow; the classifier's program does everything. Both run over one packet by test-run,
-//! many times a call, in turn within each round; the medians and their ratio are printed.
+//! Here the cost over one packet: the floor program reads the clock and looks up one flow; the classifier's program does everything. Both
+//! run by test-run, many times a call, in turn within each round; the medians and their ratio are printed.
+
+mod compare;
+
+mod tree;
 
 use std::process::ExitCode;
 
+use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use serde_json::{Value, json};
 use treeline_ebpf::{Config, Tree};
 use treeline_model::{Model, Node};
 use treeline_sim::cause::explain;
-use treeline_sim::engine::Hook;
 use treeline_sim::engine::kernel::{load, program};
+use treeline_sim::engine::{Hook, Settings};
 use treeline_sim::object;
 
-use crate::arguments;
+use crate::arguments::{self, BenchFormat};
 
-/// Depth of the tree the benchmark walks, as the paper's.
+/// Depth of the tree that one packet passes, as the paper's.
 const DEPTH: u32 = 10;
 const FLOWS_MAX: u32 = 65_536;
 
 /// Measures and prints.
 pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
-    let mut ebpf = load(&Config::default(), &*full_tree()?, FLOWS_MAX).map_err(|error| explain(&error))?;
-    let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
-    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
-    // The floor program's key: all zero but the protocol, TCP.
-    let mut key = [0; 40];
-    key[36] = 6;
-    flows.insert(key, [0; 120], 0).map_err(|error| explain(&error))?;
+    let one_flow = one_flow(options)?;
+    let comparison = options.capture.as_ref().map(|path| compare::compare(path, options.rounds)).transpose()?;
+    match options.format {
+        BenchFormat::Text => {
+            print!("{}", one_flow.text(options));
+            if let Some(comparison) = comparison {
+                print!("\n{}", comparison.text());
+            }
+        }
+        BenchFormat::Json => println!("{}", json!({ "one_flow": one_flow.json(), "capture": comparison.map(|all| all.json()) })),
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
+/// Cost of one packet again and again: of the floor, of XDP and of TC, ns a run and as a ratio to the floor.
+struct OneFlow {
+    cost_ns: [u32; 3],
+    ratio: [f64; 3],
+}
+
+fn one_flow(options: &arguments::Bench) -> Result<OneFlow, String> {
+    let settings = Settings { hook: Hook::Xdp, config: Config::default(), tree: full_tree()?, flows_max: FLOWS_MAX, linked: None };
+    let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
+    insert_floor_flow(&mut ebpf)?;
     for name in [object::FLOOR, Hook::Xdp.program()] {
         program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
     }
@@ -54,11 +76,36 @@ pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
     let ratios = |position: usize| -> Vec<f64> {
         times[position].iter().zip(&times[0]).map(|(time, floor)| f64::from(*time) / f64::from((*floor).max(1))).collect()
     };
-    println!("one flow, a tree of depth {DEPTH}, medians of {} rounds of {} runs", options.rounds, options.repeat);
-    println!("  floor (clock, one look-up)  {:>5} ns a packet", median(&times[0]));
-    println!("  classifier, xdp             {:>5} ns a packet  {:.2} times the floor", median(&times[1]), median(&ratios(1)));
-    println!("  classifier, tc              {:>5} ns a packet  {:.2} times the floor", median(&times[2]), median(&ratios(2)));
-    Ok(ExitCode::SUCCESS)
+    let ratio = [0, 1, 2].map(|position| median(&ratios(position)));
+    Ok(OneFlow { cost_ns: times.each_ref().map(|times| median(times)), ratio })
+}
+
+impl OneFlow {
+    fn text(&self, options: &arguments::Bench) -> String {
+        let ([floor, xdp, tc], [_, xdp_ratio, tc_ratio]) = (self.cost_ns, self.ratio);
+        let (rounds, repeat) = (options.rounds, options.repeat);
+        format!(
+            "one flow, a tree of depth {DEPTH}, medians of {rounds} rounds of {repeat} runs
+  floor (clock, one look-up)  {floor:>5} ns a packet
+  classifier, xdp             {xdp:>5} ns a packet  {xdp_ratio:.2} times the floor
+  classifier, tc              {tc:>5} ns a packet  {tc_ratio:.2} times the floor
+"
+        )
+    }
+
+    fn json(&self) -> Value {
+        let named = |position: usize| json!({ "ns_per_packet": self.cost_ns[position], "to_floor": self.ratio[position] });
+        json!({ "floor": named(0), "xdp": named(1), "tc": named(2) })
+    }
+}
+
+/// Inserts the flow that the floor program looks up: its key is all zero but the protocol, TCP.
+fn insert_floor_flow(ebpf: &mut Ebpf) -> Result<(), String> {
+    let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
+    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
+    let mut key = [0; 40];
+    key[36] = 6;
+    flows.insert(key, [0; 120], 0).map_err(|error| explain(&error))
 }
 
 fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {

@@ -4,6 +4,12 @@ mod arguments;
 
 mod bench;
 
+mod features;
+
+mod import;
+
+mod link;
+
 mod replay;
 
 mod report;
@@ -21,7 +27,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
+        Command::Link(options) => link::run(options),
         Command::Bench(options) => bench::run(options),
+        Command::Features(options) => features::run(options),
+        Command::Import(options) => import::run(options),
     };
     match result {
         Ok(code) => code,

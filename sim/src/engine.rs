@@ -9,9 +9,13 @@
 //! These three agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
 //! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
 
-use treeline_ebpf::{Config, Counters, FEATURES, Flow, Outcome, Tree};
+use std::sync::Arc;
 
-use crate::Frame;
+use treeline_ebpf::{Config, Counters, FEATURES, Flow, Outcome, Tree};
+use treeline_model::Model;
+use treeline_model::link::{LinkError, link};
+
+use crate::{Frame, object};
 
 pub mod kernel;
 pub mod native;
@@ -75,6 +79,21 @@ pub struct Settings {
     pub tree: Box<Tree>,
     /// Size of the flow table.
     pub flows_max: u32,
+    /// An object with the tree compiled into it, for vm and kernel to load; without one they walk `tree` in [`object::OBJECT`].
+    pub linked: Option<Arc<[u8]>>,
+}
+
+impl Settings {
+    /// The same with `model`, whose tree these settings have, as instructions of the programs.
+    pub fn compiled(self, model: &Model) -> Result<Self, LinkError> {
+        let linked = link(object::OBJECT, model)?.object;
+        Ok(Self { linked: Some(linked.into()), ..self })
+    }
+
+    /// What vm and kernel load.
+    pub(crate) fn object(&self) -> &[u8] {
+        self.linked.as_deref().unwrap_or(object::OBJECT)
+    }
 }
 
 /// All that is compared after a packet.

@@ -342,8 +342,8 @@ impl<F: FnMut(&Key) -> Result<Arc<Mutex<Flow>>, Skip>> Platform for World<F> {
         Ok(apply(&mut flow))
     }
 
-    fn tree(&self) -> Option<&Tree> {
-        self.tree.as_deref()
+    fn decide(&mut self, features: &Features) -> Result<u16, Skip> {
+        descend(self.tree.as_deref().ok_or(Skip::Undecided)?, features)
     }
 
     fn count(&mut self, counter: Counter) {

@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Barrier;
@@ -15,9 +16,15 @@ use aya::maps::{HashMap, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, TestRunResult};
 use libtest_mimic::{Arguments, Failed, Trial};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use support::recipe::Recipe;
+use treeline_ebpf::tree::NODES_MAX;
 use treeline_ebpf::verdict::COUNTERS;
-use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip, Tree};
+use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip};
+use treeline_model::Model;
+use treeline_model::link::link;
+use treeline_model::strategy::model_within;
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
@@ -61,9 +68,12 @@ fn trials() -> Vec<Trial> {
         add("enforce_drops_malicious_packets_and_no_others", dropping);
         add("a_full_table_judges_or_counts_every_packet", pressure);
         add("without_a_model_every_packet_passes_undecided", unloaded);
+        add("the_verifier_accepts_compiled_trees_of_any_size", compiled);
     }
     let bpftool = Command::new("bpftool").arg("version").output().is_ok();
-    trials.push(Trial::test("bpftool_loads_the_committed_object", bpftool_loads).with_ignored_flag(!bpftool));
+    trials.push(Trial::test("bpftool_loads_the_committed_object", || bpftool_loads(object::OBJECT)).with_ignored_flag(!bpftool));
+    let linked = || bpftool_loads(&link(object::OBJECT, &support::model())?.object);
+    trials.push(Trial::test("bpftool_loads_an_object_with_a_tree", linked).with_ignored_flag(!bpftool));
     trials
 }
 
@@ -94,8 +104,8 @@ struct Live {
 }
 
 impl Live {
-    fn new(hook: Hook, tree: &Tree, flows_max: u32) -> std::result::Result<Self, Failed> {
-        let mut ebpf = kernel::load(&Config::default(), tree, flows_max)?;
+    fn new(hook: Hook, model: &Model, flows_max: u32) -> std::result::Result<Self, Failed> {
+        let mut ebpf = kernel::load(&Settings { flows_max, ..support::settings(hook, Config::default(), model) })?;
         match hook {
             Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program())?.load()?,
             _ => kernel::program::<Xdp>(&mut ebpf, hook.program())?.load()?,
@@ -181,7 +191,7 @@ const CALLS: u32 = 40;
 const REPEAT: u32 = 2000;
 
 fn one_flow_many_cpus(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(1).to_tree(), 1024)?;
+    let live = Live::new(hook, &support::constant(1), 1024)?;
     // Even CPUs speak for the originator, odd ones for the responder; the first packet tells who that is.
     let packet = Recipe { payload: 1000, ..Recipe::default() };
     let answer = Recipe { payload: 100, ..packet.clone() }.back();
@@ -215,7 +225,7 @@ fn cpus_even() -> io::Result<u64> {
 }
 
 fn one_flow_one_cpu(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(0).to_tree(), 1024)?;
+    let live = Live::new(hook, &support::constant(0), 1024)?;
     let bytes = Recipe::default().bytes();
     (0..5).try_for_each(|_| live.run(&bytes, REPEAT).map(drop))?;
     let counters = live.counters()?;
@@ -228,7 +238,7 @@ fn one_flow_one_cpu(hook: Hook) -> Result {
 }
 
 fn same_keys_many_cpus(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(0).to_tree(), 65_536)?;
+    let live = Live::new(hook, &support::constant(0), 65_536)?;
     let packet = |port: u16| Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes();
     let ports = 1000..5000_u16;
     let distinct = ports.len() as u64;
@@ -250,7 +260,7 @@ fn outcomes(counters: &Counters) -> u64 {
 }
 
 fn pressure_many_cpus(hook: Hook) -> Result {
-    let live = Live::new(hook, &support::constant(0).to_tree(), 64)?;
+    let live = Live::new(hook, &support::constant(0), 64)?;
     let packet = |port: u16| Recipe { source: (1, port), destination: (2, 53), ..Recipe::default() }.bytes();
     let cpus = on_every_cpu(|cpu| {
         (0..10_000).try_for_each(|port| live.run(&packet(if cpu % 2 == 0 { port } else { 9_999 - port }), 1).map(drop))
@@ -314,7 +324,7 @@ fn dropping(hook: Hook) -> Result {
 }
 
 fn unloaded(hook: Hook) -> Result {
-    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX };
+    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX, linked: None };
     let mut engine = kernel::Kernel::new(&settings)?;
     let mut native = Native::new(&settings);
     let mut undecided = 0;
@@ -325,6 +335,20 @@ fn unloaded(hook: Hook) -> Result {
         undecided += u64::from(observation.flow.is_some());
     }
     equal("any undecided", undecided > 100, true)
+}
+
+/// Random trees of up to a thousand leaves and twenty levels, and the largest that a model may be.
+fn compiled(hook: Hook) -> Result {
+    let mut runner = TestRunner::deterministic();
+    for leaves_max in [[1_000; 8].as_slice(), &[NODES_MAX / 2; 2]].concat() {
+        let model = model_within(leaves_max, 20).new_tree(&mut runner).expect("no filter").current();
+        let settings = support::settings(hook, Config::default(), &model);
+        let mut native = Native::new(&settings);
+        for (frame, observation) in edges(&mut kernel::Kernel::new(&settings.compiled(&model)?)?)? {
+            equal("difference to native", treeline_sim::oracle::compare(&native.judge(&frame)?, &observation), vec![])?;
+        }
+    }
+    Ok(())
 }
 
 /// A file system for pinned objects, unmounted when dropped.
@@ -349,11 +373,12 @@ impl Drop for Bpffs {
     }
 }
 
-fn bpftool_loads() -> Result {
+fn bpftool_loads(object: &[u8]) -> Result {
     let bpffs = Bpffs::new()?;
     let folder = bpffs.0.path().join("treeline");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ebpf/object/treeline.bpf.o");
-    let output = Command::new("bpftool").args(["prog", "loadall"]).arg(path).arg(&folder).output()?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(object)?;
+    let output = Command::new("bpftool").args(["prog", "loadall"]).arg(file.path()).arg(&folder).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }

@@ -10,6 +10,8 @@ use support::recipe::{frames, steps};
 use treeline_ebpf::{Config, Counter, Skip};
 use treeline_model::{Model, strategy};
 use treeline_sim::Frame;
+use treeline_sim::engine::kernel::Kernel;
+use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::oracle;
 use treeline_sim::reference::Reference;
@@ -23,6 +25,11 @@ struct Case {
     frames: Vec<Frame>,
 }
 
+/// Small trees, and now and then one as large as training makes them.
+fn models() -> impl Strategy<Value = Model> {
+    strategy::waiting(prop_oneof![7 => strategy::model().boxed(), 1 => strategy::model_within(1_000, 20).boxed()])
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let times = prop_oneof![
         // Around the timeouts of `steps`, and the defaults, which no step reaches.
@@ -31,7 +38,7 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let arrivals = prop::collection::vec((frames(), steps()), 1..50);
     let start_ns = select(vec![0, 10_000_000, 1_700_000_000_000_000_000, u64::MAX - 1_000_000]);
-    (select(Hook::ALL.to_vec()), times, 0..=1_u32, strategy::waiting(strategy::model()), start_ns, arrivals).prop_map(
+    (select(Hook::ALL.to_vec()), times, 0..=1_u32, models(), start_ns, arrivals).prop_map(
         |(hook, (idle_timeout_ns, active_timeout_ns), enforce, model, start_ns, arrivals)| {
             let config = Config { idle_timeout_ns, active_timeout_ns, enforce, ..Config::default() };
             let mut time_ns: u64 = start_ns;
@@ -47,6 +54,11 @@ fn cases() -> impl Strategy<Value = Case> {
 impl Case {
     fn settings(&self) -> Settings {
         Settings { flows_max: 4096, ..support::settings(self.hook, self.config, &self.model) }
+    }
+
+    /// The same with the tree as instructions.
+    fn compiled(&self) -> Settings {
+        self.settings().compiled(&self.model).expect("any model can be linked")
     }
 
     /// Sends the frames through the engines and the reference; the text says where two differ.
@@ -90,7 +102,9 @@ proptest! {
 
     #[test]
     fn rootless_engines_agree_on_any_frames_and_any_tree(case in cases()) {
-        case.check(support::rootless(&case.settings()), Some(Reference::of(case.config, &case.model)))?;
+        let mut engines = support::rootless(&case.settings());
+        engines.push(Box::new(Vm::new(&case.compiled()).expect("the vm takes a linked object")));
+        case.check(engines, Some(Reference::of(case.config, &case.model)))?;
     }
 }
 
@@ -109,6 +123,7 @@ proptest! {
         let mut engines = support::rootless(&settings);
         engines.truncate(1);
         engines.push(Box::new(kernel));
+        engines.push(Box::new(Kernel::new(&case.compiled()).expect("the kernel accepts a linked object")));
         case.check(engines, None)?;
     }
 }

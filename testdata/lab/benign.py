@@ -26,15 +26,17 @@ class Crowd:
     """Use as `with Crowd(seed, patience_s):`; benign traffic runs for as long as the
     block does, and activities that have begun get `patience_s` to end by themselves."""
 
-    def __init__(self, seed, patience_s=LIMIT_S):
+    def __init__(self, seed, patience_s=LIMIT_S, activities=None, actors_count=ACTORS_PER_CLIENT):
         self.seed = seed
+        self.activities = activities or ACTIVITIES
+        self.actors_count = actors_count
         self.patience_s = patience_s
         self.over = threading.Event()
         self.actors = []
 
     def __enter__(self):
         for client_index, client in enumerate(CLIENTS):
-            for actor_index in range(ACTORS_PER_CLIENT):
+            for actor_index in range(self.actors_count):
                 rng = random.Random(f"{self.seed}/{client_index}/{actor_index}")
                 actor = threading.Thread(target=self._live, args=(client, rng), daemon=True)
                 self.actors.append(actor)
@@ -49,7 +51,7 @@ class Crowd:
             actor.join(max(0, deadline - time.monotonic()) if kind is None else 0)
 
     def _live(self, host, rng):
-        names, weights = zip(*ACTIVITIES)
+        names, weights = zip(*self.activities)
         while not self.over.wait(min(2.0, rng.expovariate(1 / PAUSE_MEAN_S))):
             activity, = rng.choices(names, weights)
             activity(host, rng, rng.choice(("-4", "-6")))

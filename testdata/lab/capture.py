@@ -21,16 +21,20 @@ SETTLE_S = 0.3
 class Capture:
     """Use as `with Capture(path):`; leaving it stops tcpdump and fails if a packet was lost."""
 
-    def __init__(self, path):
+    def __init__(self, path, device=BRIDGE, direction="inout", snaplen_bytes=SNAPLEN_BYTES, expression=""):
         self.path = path
+        self.device = device
+        self.direction = direction
+        self.snaplen_bytes = snaplen_bytes
+        self.expression = expression
         self.tcpdump = None
 
     def __enter__(self):
         self.log = open(f"{self.path}.log", "w+")
         self.tcpdump = subprocess.Popen(
             ["ip", "netns", "exec", SWITCH, "timeout", "--signal=INT", "--kill-after=2",
-             str(LIMIT_S), "tcpdump", "-i", BRIDGE, "-n", "-s", str(SNAPLEN_BYTES),
-             "-B", "16384", "--immediate-mode", "-Z", "root", "-w", str(self.path)],
+             str(LIMIT_S), "tcpdump", "-i", self.device, "-Q", self.direction, "-n", "-s", str(self.snaplen_bytes),
+             "-B", "16384", "--immediate-mode", "-Z", "root", "-w", str(self.path), self.expression],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log,
             env=ENVIRONMENT, start_new_session=True)
         deadline = time.monotonic() + READY_LIMIT_S

@@ -10,7 +10,7 @@ import random
 import subprocess
 import time
 
-from topology import SCRATCH, SERVER
+from topology import LAB, REFLECTIONS, REFLECTOR, SCRATCH, SERVER
 
 ACCOUNT = "treeline-lab"
 PASSWORD = "correct-horse-66"
@@ -121,6 +121,35 @@ mount -t tmpfs tmpfs /var/log
 mkdir -m 755 /run/sshd
 exec /usr/sbin/sshd -D -f "$0/sshd_config" -E "$0/sshd.log"
 """
+
+
+# An FTP server that knows the account. It reads the password from a file, so that no process list shows it.
+FTPD = """\
+import sys
+from pathlib import Path
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+account, password, folder = Path(sys.argv[1]).read_text().split()
+authorizer = DummyAuthorizer()
+authorizer.add_user(account, password, folder)
+class Handler(FTPHandler):
+    pass
+Handler.authorizer = authorizer
+Handler.auth_failed_timeout = 1
+FTPServer((sys.argv[2], 21), Handler).serve_forever()
+"""
+
+
+def start_everyday():
+    """The further servers of the training captures: FTP, and the protocols of `talk`."""
+    (SCRATCH / "ftp-account").write_text(f"{ACCOUNT} {PASSWORD} {SCRATCH}/www\n")
+    (SCRATCH / "ftpd.py").write_text(FTPD)
+    for address in (SERVER.v4, SERVER.v6):
+        SERVER.start(["/usr/bin/python3", SCRATCH / "ftpd.py", SCRATCH / "ftp-account", address], LIMIT_S, "ftpd.log")
+    SERVER.start(["/usr/bin/python3", LAB / "talk.py", "serve"], LIMIT_S, "talk.log")
+    REFLECTOR.start(["/usr/bin/python3", LAB / "reflector.py", *REFLECTIONS], LIMIT_S, "reflector.log")
+    _wait_until_listening({21, 25, 8000})
 
 
 def start(rng: random.Random):

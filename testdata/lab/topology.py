@@ -4,6 +4,9 @@
     client2 .22 --+-- switch (bridge, tcpdump listens here) --- server .10
     attacker .66 -+
 
+For training captures the server is far away (`distance` between bridge and server),
+and a reflector .40 with many addresses is on the bridge too.
+
 Every veth is born inside the namespaces and no namespace has a default route,
 so no packet can leave. Programs start through `Host`, each under `timeout`.
 Not here: what the programs are (`server`, `benign`, `attack`).
@@ -23,6 +26,8 @@ PREFIX = "treeline-lab-"
 SWITCH = PREFIX + "switch"
 BRIDGE = "bridge0"
 SCRATCH = Path(tempfile.gettempdir()) / "treeline-lab"
+LAB = Path(__file__).resolve().parent
+DISTANCE_LIMIT_S = 1800
 
 # Proxies and personal settings must not reach the lab's programs.
 ENVIRONMENT = {
@@ -93,8 +98,45 @@ CLIENTS = (Host("client1", 21), Host("client2", 22))
 ATTACKER = Host("attacker", 66)
 HOSTS = (SERVER, *CLIENTS, ATTACKER)
 
+# Answers forged questions from many addresses, in training captures only.
+REFLECTOR = Host("reflector", 40)
+REFLECTIONS = tuple(f"198.18.40.{number}" for number in range(1, 13))
+# What a reflection hits: a second address of the first client, which says that it wants nothing, and a silent one.
+VICTIM_V4 = "198.18.0.98"
+SILENT_V4 = "198.18.0.97"
+# As silent, and only ever asked for by ordinary users.
+QUIET_V4 = "198.18.0.96"
+
 # On the lab's network by its address, but nobody's: the forged source of a flood.
 NOBODY_V4 = "198.18.0.99"
+SERVER_PORT = "to-server"
+
+
+def build_far(seed):
+    """As `build`, with the reflector, and with the server at a distance."""
+    build()
+    _attach(REFLECTOR)
+    for address in REFLECTIONS:
+        _ip("-n", REFLECTOR.namespace, "addr", "add", address + "/15", "dev", "lan0")
+    _ip("-n", CLIENTS[0].namespace, "addr", "add", VICTIM_V4 + "/15", "dev", "lan0")
+    # The first client drops what is not its own: a silent host.
+    for host in (REFLECTOR, *HOSTS):
+        if host is not CLIENTS[0]:
+            for address in (SILENT_V4, QUIET_V4):
+                _ip("-n", host.namespace, "neigh", "replace", address,
+                    "lladdr", CLIENTS[0].mac, "dev", "lan0", "nud", "permanent")
+    _ip("-n", SWITCH, "link", "set", SERVER_PORT, "nomaster", "up")
+    _ip("-n", SWITCH, "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
+    for device in ("wire0", "wire1"):
+        _inside(SWITCH, "ethtool", "-K", device,
+                "tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off")
+    _ip("-n", SWITCH, "link", "set", "wire0", "master", BRIDGE, "up")
+    _ip("-n", SWITCH, "link", "set", "wire1", "up")
+    with open(SCRATCH / "distance.log", "ab") as log:
+        subprocess.Popen(
+            ["ip", "netns", "exec", SWITCH, "timeout", str(DISTANCE_LIMIT_S), "/usr/bin/python3",
+             LAB / "distance.py", seed, "wire1", SERVER_PORT],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, start_new_session=True)
 
 
 def build():

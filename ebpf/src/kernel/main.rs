@@ -13,6 +13,8 @@ mod map;
 
 mod reach;
 
+mod tree;
+
 mod world;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};

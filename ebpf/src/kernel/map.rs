@@ -27,6 +27,10 @@ pub static REPLAY: Array<Cell, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 static CONFIG: Config =
     Config { idle_timeout_ns: platform::IDLE_TIMEOUT_NS, active_timeout_ns: platform::ACTIVE_TIMEOUT_NS, enforce: 0, replay: 0 };
 
+/// 1: the tree is in the object's code; 0: it is in [`MODEL`]. Written by `treeline link` into the object file.
+#[unsafe(no_mangle)]
+static COMPILED: u32 = 0;
+
 /// A new entry of the flow table. It gets its key under its lock: 160 bytes of key and flow would not fit on the stack.
 pub static EMPTY: Flow = Flow::EMPTY;
 
@@ -40,4 +44,11 @@ pub fn config() -> &'static Config {
         core::arch::asm!("{0} = {0}", inout(reg) config, options(pure, nomem, nostack));
         &*config
     }
+}
+
+/// Whether the tree is in the object's code.
+#[inline(always)]
+pub fn is_compiled() -> bool {
+    // SAFETY: as in `config`; the linker rewrites it.
+    unsafe { core::ptr::read_volatile(&raw const COMPILED) != 0 }
 }

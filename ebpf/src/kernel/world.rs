@@ -13,10 +13,10 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use treeline_ebpf::replay::{Cell, Record};
-use treeline_ebpf::{Config, Counter, Counters, Features, Flow, Key, Platform, Skip, Tree};
+use treeline_ebpf::{Config, Counter, Counters, Features, Flow, Key, Platform, Skip};
 
-use crate::map;
 use crate::reach::Reach;
+use crate::{map, tree};
 
 /// Attempts at a flow's lock.
 const TRIES_MAX: u32 = 128;
@@ -114,8 +114,8 @@ impl<R: Reach> Platform for World<R> {
     }
 
     #[inline(always)]
-    fn tree(&self) -> Option<&Tree> {
-        map::MODEL.get(0)
+    fn decide(&mut self, features: &Features) -> Result<u16, Skip> {
+        tree::decide(features)
     }
 
     #[inline(always)]

@@ -29,6 +29,7 @@
 //! What is not here: parsing of packets, writing of captures, and live interfaces.
 
 mod clock;
+pub mod compression;
 pub mod error;
 pub mod link;
 mod pcap;

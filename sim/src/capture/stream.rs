@@ -1,25 +1,19 @@
 //! The bytes of a capture: from a file or standard input, decompressed, through one buffer that knows its position.
 //!
 //! A read error is kept until the bytes before it are used up, so that the frames before the damage come first.
-//! What is not here: the meaning of the bytes.
+//! What is not here: the decompression itself, and the meaning of the bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::CaptureError;
 use super::link::{self, Link};
+use super::{CaptureError, compression};
 
 /// Initial length of the buffer, bytes.
 const BUFFER_LENGTH: usize = 256 * 1024;
-
-/// Most that is asked of a decompressor at once, bytes: what it made before an error within one call is lost.
-const DECOMPRESSED_READ_MAX: usize = 16 * 1024;
-
-/// Largest window that a zstd file may ask for, as a power of two bytes; also the limit of the command `zstd -d`.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Which of the two formats begins here.
 pub(super) enum Magic {
@@ -60,7 +54,7 @@ impl Stream {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let counted = Counted { reader, bytes_read: Arc::clone(&bytes_read) };
         let (reader, read_max) =
-            decompressed(counted).map_err(|source| CaptureError::Read { path: path.clone(), offset: 0, frame_index: 0, source })?;
+            compression::reader(counted).map_err(|source| CaptureError::Read { path: path.clone(), offset: 0, frame_index: 0, source })?;
         Ok(Self {
             path,
             reader,
@@ -214,24 +208,6 @@ impl<R: Read> Read for Counted<R> {
         self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
-}
-
-/// Decompresses what `reader` gives if it begins like gzip or zstd; also returns how much to ask for at once.
-fn decompressed(mut reader: impl Read + Send + 'static) -> io::Result<(Box<dyn Read + Send>, usize)> {
-    let mut magic = Vec::with_capacity(4);
-    reader.by_ref().take(4).read_to_end(&mut magic)?;
-    let kind = magic.clone();
-    let whole = Cursor::new(magic).chain(reader);
-    Ok(match kind[..] {
-        [0x1f, 0x8b, ..] => (Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(whole))), DECOMPRESSED_READ_MAX),
-        // A frame, or a skippable one: RFC 8878, sections 3.1.1 and 3.1.2.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
-            let mut decoder = zstd::Decoder::with_buffer(BufReader::new(whole))?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            (Box::new(decoder), DECOMPRESSED_READ_MAX)
-        }
-        _ => (Box::new(whole), usize::MAX),
-    })
 }
 
 /// What a file that begins like this may be, to help whoever passed it.

@@ -14,7 +14,7 @@ use aya::maps::{Array, Map, MapData};
 use aya::programs::{SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use treeline_ebpf::replay::Cell;
-use treeline_ebpf::{Config, Counters, Tree};
+use treeline_ebpf::{Config, Counters};
 
 use super::{Engine, EngineError, Hook, Observation, Settings, clipped, observation};
 use crate::cause::explain;
@@ -47,7 +47,7 @@ impl Kernel {
     /// Loads the object. [`EngineError::Unavailable`] where the rights or the system are missing.
     pub fn new(settings: &Settings) -> Result<Self, EngineError> {
         let config = Config { replay: 1, ..settings.config };
-        let mut ebpf = load(&config, &settings.tree, settings.flows_max)?;
+        let mut ebpf = load(&Settings { config, ..settings.clone() })?;
         let mut socket = None;
         match settings.hook {
             Hook::Xdp => program::<Xdp>(&mut ebpf, settings.hook.program())?.load().map_err(unavailable)?,
@@ -117,19 +117,21 @@ impl Engine for Kernel {
     }
 }
 
-/// Loads the object's maps with a configuration and a tree; its programs are still to be loaded.
-pub fn load(config: &Config, tree: &Tree, flows_max: u32) -> Result<Ebpf, EngineError> {
-    let config = config.to_bytes();
+/// Loads the object's maps with the configuration and the tree of `settings`; its programs are still to be loaded.
+pub fn load(settings: &Settings) -> Result<Ebpf, EngineError> {
+    let config = settings.config.to_bytes();
     let mut ebpf = EbpfLoader::new()
         .override_global(object::CONFIG, config.as_slice(), true)
-        .map_max_entries(object::FLOWS, flows_max)
-        .load(object::OBJECT)
+        .map_max_entries(object::FLOWS, settings.flows_max)
+        .load(settings.object())
         .map_err(unavailable)?;
-    let map = ebpf.map_mut(object::MODEL).ok_or_else(|| missing(object::MODEL))?;
-    let mut model: Array<&mut MapData, TreePod> = map.try_into().map_err(unavailable)?;
-    // SAFETY: `TreePod` is a transparent wrapper.
-    let tree = unsafe { &*std::ptr::from_ref(tree).cast::<TreePod>() };
-    model.set(0, tree, 0).map_err(unavailable)?;
+    if settings.linked.is_none() {
+        let map = ebpf.map_mut(object::MODEL).ok_or_else(|| missing(object::MODEL))?;
+        let mut model: Array<&mut MapData, TreePod> = map.try_into().map_err(unavailable)?;
+        // SAFETY: `TreePod` is a transparent wrapper.
+        let tree = unsafe { &*std::ptr::from_ref(&*settings.tree).cast::<TreePod>() };
+        model.set(0, tree, 0).map_err(unavailable)?;
+    }
     Ok(ebpf)
 }
 

@@ -26,12 +26,14 @@ impl Vm {
             packet_length_max: FRAME_BYTES_MAX,
             ..vm::Options::default()
         };
-        let object = vm::Object::parse(object::OBJECT, &options).map_err(unavailable)?;
+        let object = vm::Object::parse(settings.object(), &options).map_err(unavailable)?;
         let mut machine = vm::Vm::load(&object, settings.hook.program()).map_err(unavailable)?;
-        let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
-        for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
-            bytes[..8].copy_from_slice(&node.threshold.to_ne_bytes());
-            bytes[8..].copy_from_slice(&node.link.to_ne_bytes());
+        if settings.linked.is_none() {
+            let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
+            for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
+                bytes[..8].copy_from_slice(&node.threshold.to_ne_bytes());
+                bytes[8..].copy_from_slice(&node.link.to_ne_bytes());
+            }
         }
         if machine.map(object::REPLAY).and_then(|map| map.entry(0)).is_none_or(|cell| cell.len() != size_of::<Cell>()) {
             return Err(missing(object::REPLAY));

@@ -53,10 +53,12 @@ pub struct Case {
     pub frames: Vec<Frame>,
 }
 
-/// Runs the case of `bytes` through all exact engines and the reference; gives the steps of the counters.
+/// Runs the case of `bytes` through all exact engines, the vm also with a compiled tree, and the reference; gives the steps of the counters.
 pub fn sequence(bytes: &[u8]) -> Result<Counters, Finding> {
     let case = Case::decode(bytes);
     let mut engines = exact_engines(&case.settings)?;
+    let compiled = case.settings.clone().compiled(&case.model).expect("any model can be linked");
+    engines.push(Box::new(Vm::new(&compiled)?));
     lockstep(&case, &mut engines)
 }
 
@@ -106,7 +108,7 @@ impl Case {
             let packets_min = 1 + bytes.arbitrary::<u32>()? % 4;
             let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
-            Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX }, model, frames })
+            Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }, model, frames })
         };
         draw().expect("numbers and as many bytes as there are can always be drawn")
     }

@@ -14,6 +14,7 @@ use super::arithmetic;
 use super::emit::{Emitter, Scratch, goto};
 use super::function::{self, Frame};
 use super::helper::{self, Meter};
+use super::inline;
 use super::instruction::{
     ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX, Registers, ST, STX, X,
     class, is_jump, mode, only, operation, size, target, text, wide,
@@ -69,6 +70,9 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
             return Err(refuse.at(index, "there are eleven registers"));
         }
     }
+    let functions = function::split(program, refuse)?;
+    let inlined = inline::inlined(program, &functions);
+    let program = inlined.as_slice();
     let functions = function::split(program, refuse)?;
     let provenance = Provenance::of(program, &functions, hook);
     let (frames, nesting) = function::frames(program, &functions, &provenance.depths, refuse)?;

@@ -4,7 +4,7 @@
 //! it and an unmodified Linux object. In the order of a program's way:
 //!
 //! ```text
-//! ELF -> object -> (instruction, function, provenance, liveness) -> lower -> rbpf <-> helper <-> map
+//! ELF -> object -> (instruction, inline, function, provenance, liveness) -> lower -> rbpf <-> helper <-> map
 //!                                                                    ^ memory, context
 //! ```
 //!
@@ -31,6 +31,7 @@ mod emit;
 mod error;
 mod function;
 mod helper;
+mod inline;
 mod instruction;
 mod liveness;
 mod lower;

@@ -1,0 +1,47 @@
+//! `treeline link`: a model becomes instructions in the kernel object. Not here: the linking, which is `treeline_model::link`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use treeline_model::Model;
+use treeline_model::link::link;
+use treeline_sim::cause::explain;
+use treeline_sim::object::OBJECT;
+
+/// Turn a model into instructions of the kernel object, without a compiler.
+///
+/// The file is an ordinary BPF object: aya, libbpf and bpftool load it, with its type and line information (docs/linking.md). Its programs no
+/// longer read the MODEL map; the model's document is in the section treeline.model.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Link {
+    /// The model, a JSON file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// The object to write; one that is there is replaced.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  treeline link model.json -o ids.bpf.o
+  bpftool prog loadall ids.bpf.o /sys/fs/bpf/ids";
+
+/// Links, writes, and says what came of it.
+pub fn run(options: &Link) -> Result<ExitCode, String> {
+    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let start = Instant::now();
+    let linked = link(OBJECT, &model).map_err(|error| explain(&error))?;
+    let time = start.elapsed();
+    fs::write(&options.output, &linked.object).map_err(|error| format!("{}: {error}", options.output.display()))?;
+    println!("{}", options.output.display());
+    println!("  model         {} nodes, {} leaves, depth {}", model.nodes().len(), model.leaves(), model.depth());
+    println!("  instructions  {}", linked.code.instructions_count());
+    println!("  object        {} bytes, linked in {:.1} ms", linked.object.len(), time.as_secs_f64() * 1e3);
+    Ok(ExitCode::SUCCESS)
+}
