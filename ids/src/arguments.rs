@@ -24,6 +24,7 @@ pub enum Command {
     Explain(crate::explain::Explain),
     Features(crate::features::Features),
     Train(crate::train::Train),
+    Import(crate::import::Import),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.

@@ -12,6 +12,8 @@ mod features;
 
 mod figure;
 
+mod import;
+
 mod link;
 
 mod page;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => explain::run(options),
         Command::Features(options) => features::run(options),
         Command::Train(options) => train::run(options),
+        Command::Import(options) => import::run(options),
     };
     match result {
         Ok(code) => code,

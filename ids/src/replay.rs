@@ -3,11 +3,12 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
-use treeline_model::Model;
+use treeline_model::{Document, Ensemble, Model, Node};
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::Kernel;
@@ -26,8 +27,8 @@ const MODEL: &str = include_str!("../../testdata/models/hand.json");
 /// Replays each capture; the exit code is the worst of all of them.
 pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
     let model = match &options.model {
-        Some(path) => Model::read(path),
-        None => Model::read_bytes(MODEL.as_bytes()),
+        Some(path) => Document::read(path),
+        None => Document::read_bytes(MODEL.as_bytes()),
     }
     .map_err(|error| explain(&error))?;
     let settings = settings(options, &model)?;
@@ -42,10 +43,10 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
             }
         };
         let (replay, notes) = build(options, &settings, &model)?;
-        let summary = drive(options, &model, path, &mut capture, replay)?;
+        let summary = drive(options, model.classes(), path, &mut capture, replay)?;
         match options.format {
-            Format::Text => print(&report::text(path, &summary, &notes, &model, options.list))?,
-            Format::Json => print(&format!("{}\n", report::json(path, &summary, &notes, &model)))?,
+            Format::Text => print(&report::text(path, &summary, &notes, model.classes(), options.list))?,
+            Format::Json => print(&format!("{}\n", report::json(path, &summary, &notes, model.classes())))?,
             Format::Jsonl => {
                 for note in &notes {
                     eprintln!("treeline: {note}");
@@ -63,7 +64,7 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
     Ok(ExitCode::from(code))
 }
 
-fn settings(options: &arguments::Replay, model: &Model) -> Result<Settings, String> {
+fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, String> {
     let hook = match options.hook {
         arguments::Hook::Xdp => Hook::Xdp,
         arguments::Hook::Tc => Hook::Tc,
@@ -79,10 +80,16 @@ fn settings(options: &arguments::Replay, model: &Model) -> Result<Settings, Stri
         replay: 0,
     };
     replay::check(&config, options.flows)?;
-    let settings = Settings { hook, config, tree: model.to_tree(), flows_max: options.flows, linked: None };
-    match options.tree {
-        Tree::Walk => Ok(settings),
-        Tree::Compiled => settings.compiled(model).map_err(|error| explain(&error)),
+    let settings = |tree| Settings { hook, config, tree, flows_max: options.flows, linked: None };
+    match (model, options.tree) {
+        (Document::Tree(model), Tree::Walk) => Ok(settings(model.to_tree())),
+        (Document::Tree(model), Tree::Compiled) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
+        (Document::Ensemble(ensemble), Tree::Walk) => {
+            // Never asked: the one engine that is built has the ensemble.
+            let leaf = Model::from_nodes("", ensemble.classes().to_vec(), vec![Node::Leaf { class: 0 }]);
+            Ok(settings(leaf.map_err(|error| explain(&error))?.to_tree()))
+        }
+        (Document::Ensemble(_), Tree::Compiled) => Err("--tree compiled: an ensemble cannot be compiled; only one tree can".to_owned()),
     }
 }
 
@@ -95,9 +102,13 @@ pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
 }
 
 /// The engines asked for, and a line for each that is left out.
-fn build(options: &arguments::Replay, settings: &Settings, model: &Model) -> Result<(Replay, Vec<String>), String> {
+fn build(options: &arguments::Replay, settings: &Settings, model: &Document) -> Result<(Replay, Vec<String>), String> {
     use arguments::Engine as Named;
     let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
+    let model = match model {
+        Document::Tree(model) => model,
+        Document::Ensemble(ensemble) => return voting(options, settings, ensemble),
+    };
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     let mut notes = Vec::new();
     if wanted(Named::Native) {
@@ -117,8 +128,18 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Model) -> Res
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
 }
 
+/// The native engine alone: the others do not run an ensemble.
+fn voting(options: &arguments::Replay, settings: &Settings, ensemble: &Ensemble) -> Result<(Replay, Vec<String>), String> {
+    if options.engine.iter().any(|engine| *engine != arguments::Engine::Native) {
+        return Err("the model is an ensemble: the kernel, the vm and the reference run one tree; use --engine native".to_owned());
+    }
+    let native = Native::voting(settings, Arc::new(ensemble.clone()));
+    let note = "the model is an ensemble: vm, kernel and reference do not run one".to_owned();
+    Ok((Replay::new(vec![Box::new(native)], None, settings.flows_max), vec![note]))
+}
+
 /// Runs the replay with a progress bar where someone watches, and records where they are asked for.
-fn drive(options: &arguments::Replay, model: &Model, path: &Path, capture: &mut Capture, replay: Replay) -> Result<Summary, String> {
+fn drive(options: &arguments::Replay, classes: &[String], path: &Path, capture: &mut Capture, replay: Replay) -> Result<Summary, String> {
     let bar = ProgressBar::with_draw_target(capture.bytes_total(), ProgressDrawTarget::stderr_with_hz(5));
     let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {binary_bytes_per_sec}  {eta} left");
     bar.set_style(style.map_err(|error| explain(&error))?);
@@ -134,7 +155,7 @@ fn drive(options: &arguments::Replay, model: &Model, path: &Path, capture: &mut 
             options.limit,
             |seen| {
                 if records && written.is_ok() {
-                    written = writeln!(output, "{}", report::record(path, &seen, model));
+                    written = writeln!(output, "{}", report::record(path, &seen, classes));
                 }
             },
             |capture| bar.set_position(capture.bytes_read()),

@@ -8,13 +8,12 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::{Map, Value, json};
 use treeline_ebpf::{Counter, Outcome, Skip, feature};
-use treeline_model::Model;
 use treeline_sim::conversation::Conversation;
 use treeline_sim::replay::{Seen, Summary};
 use treeline_sim::suspect::Suspect;
 
 /// The report for people.
-pub fn text(path: &Path, summary: &Summary, notes: &[String], model: &Model, list: usize) -> String {
+pub fn text(path: &Path, summary: &Summary, notes: &[String], classes: &[String], list: usize) -> String {
     let counted = |counter: Counter| summary.counters[counter as usize];
     let mut text = format!("{}\n", path.display());
     let mut line = |label: &str, value: String| {
@@ -33,7 +32,7 @@ pub fn text(path: &Path, summary: &Summary, notes: &[String], model: &Model, lis
     }
     line("malicious", format!("{} packets in {} flows", number(counted(Counter::Malicious)), number(summary.flows_malicious)));
     if !summary.suspects.is_empty() && list > 0 {
-        let _ = write!(text, "\n{}\n", suspects(&summary.suspects, model, list));
+        let _ = write!(text, "\n{}\n", suspects(&summary.suspects, classes, list));
         let more = summary.flows_malicious.saturating_sub(list as u64);
         if more > 0 {
             let _ = writeln!(text, "  and {} more (--list N shows more)", number(more));
@@ -72,7 +71,7 @@ fn conclusion(summary: &Summary) -> String {
     }
 }
 
-fn suspects(suspects: &[Suspect], model: &Model, list: usize) -> Table {
+fn suspects(suspects: &[Suspect], classes: &[String], list: usize) -> Table {
     let mut table = plain();
     table.set_header(["originator", "responder", "protocol", "packets", "malicious", "first", "verdict"]);
     for suspect in suspects.iter().take(list) {
@@ -84,7 +83,7 @@ fn suspects(suspects: &[Suspect], model: &Model, list: usize) -> Table {
             number(suspect.packets),
             number(suspect.packets_malicious),
             number(suspect.first_malicious),
-            class(model, suspect.class).to_owned(),
+            class(classes, suspect.class).to_owned(),
         ]);
     }
     right(&mut table, 3..6);
@@ -139,8 +138,8 @@ pub fn number(value: u64) -> String {
 }
 
 /// The name of a model's class.
-pub fn class(model: &Model, class: u16) -> &str {
-    model.classes().get(usize::from(class)).map_or("unknown", String::as_str)
+pub fn class(classes: &[String], class: u16) -> &str {
+    classes.get(usize::from(class)).map_or("unknown", String::as_str)
 }
 
 /// Address and port, or the address alone for a protocol without ports.
@@ -168,7 +167,7 @@ pub fn protocol_name(protocol: u8) -> String {
 }
 
 /// The summary for machines.
-pub fn json(path: &Path, summary: &Summary, notes: &[String], model: &Model) -> Value {
+pub fn json(path: &Path, summary: &Summary, notes: &[String], classes: &[String]) -> Value {
     let counters: Map<_, _> =
         Counter::ALL.iter().map(|counter| (counter.name().to_owned(), json!(summary.counters[*counter as usize]))).collect();
     let suspects: Vec<_> = summary
@@ -185,7 +184,7 @@ pub fn json(path: &Path, summary: &Summary, notes: &[String], model: &Model) -> 
                 "packets_malicious": suspect.packets_malicious,
                 "first_malicious_packet": suspect.first_malicious,
                 "first_malicious_frame": suspect.first_malicious_frame,
-                "verdict": class(model, suspect.class),
+                "verdict": class(classes, suspect.class),
             })
         })
         .collect();
@@ -227,9 +226,9 @@ pub fn json(path: &Path, summary: &Summary, notes: &[String], model: &Model) -> 
 }
 
 /// A packet for machines. Features come exact, as integers with 16 fractional bits, and as numbers.
-pub fn record(path: &Path, seen: &Seen<'_>, model: &Model) -> Value {
+pub fn record(path: &Path, seen: &Seen<'_>, classes: &[String]) -> Value {
     let (verdict, skip) = match seen.outcome {
-        Outcome::Judged(judged) => (Some(class(model, judged)), None),
+        Outcome::Judged(judged) => (Some(class(classes, judged)), None),
         Outcome::Skipped(skip) => (None, Some(skip.name())),
     };
     let fixed = seen.observation.and_then(|observation| observation.features);

@@ -5,6 +5,7 @@
 //! | [`packet`] | one frame | classifier, reference and etherparse read the same packet |
 //! | [`sequence`] | settings, a tree and frames with times | every exact engine and the reference agree after every frame |
 //! | [`capture`] | a capture file | the reader neither panics nor depends on how the bytes arrive; frames come before damage |
+//! | [`import`] | a model of another library | what is accepted reads back equal, and is exact on the grid |
 //! | [`model`] | a model file | what is accepted reads back equal, and decides every features vector |
 //!
 //! `fuzz/` calls them with new inputs, `sim/tests/regression.rs` with the committed ones. Not here: searching for inputs.
@@ -13,6 +14,7 @@ use crate::engine::EngineError;
 use crate::oracle::Divergence;
 
 pub mod capture;
+pub mod import;
 pub mod model;
 pub mod packet;
 pub mod sequence;

@@ -11,6 +11,7 @@ use treeline_sim::Frame;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Observation};
 use treeline_sim::exercise::capture::capture;
+use treeline_sim::exercise::import::import;
 use treeline_sim::exercise::model::model;
 use treeline_sim::exercise::packet::packet;
 use treeline_sim::exercise::sequence::{Case, exact_engines, lockstep, sequence};
@@ -45,6 +46,12 @@ fn replay<T: Debug>(target: &str, exercise: impl Fn(&[u8]) -> Result<T, Finding>
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     said
+}
+
+#[test]
+fn imports_keep_their_promises() {
+    let said = replay("import", import);
+    assert!(said.iter().filter(|(_, accepted)| *accepted).count() >= 7, "a library's seed is refused: {said:?}");
 }
 
 #[test]

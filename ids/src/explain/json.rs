@@ -59,7 +59,7 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
 
 fn verdict(outcome: Outcome, model: &Model) -> Option<&str> {
     match outcome {
-        Outcome::Judged(judged) => Some(class(model, judged)),
+        Outcome::Judged(judged) => Some(class(model.classes(), judged)),
         Outcome::Skipped(_) => None,
     }
 }

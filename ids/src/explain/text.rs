@@ -58,7 +58,7 @@ fn verdict(explanation: &Explanation<'_>) -> String {
         Outcome::Judged(_) if explanation.waits() => {
             format!("benign: the model asks its tree from packet {} of a flow on", explanation.model.packets_min())
         }
-        Outcome::Judged(judged) => plain(class(explanation.model, judged)),
+        Outcome::Judged(judged) => plain(class(explanation.model.classes(), judged)),
         Outcome::Skipped(skip) => format!("none: {} (docs/classifier.md, rules 1 to 4)", skip.name()),
     }
 }
@@ -69,7 +69,7 @@ fn reference(explanation: &Explanation<'_>) -> String {
     };
     let same = if judgement.outcome == explanation.observation.outcome { "the same" } else { "another" };
     let what = match judgement.outcome {
-        Outcome::Judged(judged) => plain(class(explanation.model, judged)),
+        Outcome::Judged(judged) => plain(class(explanation.model.classes(), judged)),
         Outcome::Skipped(skip) => format!("none: {}", skip.name()),
     };
     let note = if judgement.ambiguous { "; a threshold on its path lies within the bound of the feature" } else { "" };

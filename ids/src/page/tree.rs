@@ -123,7 +123,7 @@ impl Tree<'_> {
                 let feature = usize::from(feature);
                 format!("{} ≤ {}", NAMES.get(feature).map_or("?", |(name, _)| *name), quantity(feature, threshold))
             }
-            Node::Leaf { class } => crate::report::class(self.subject.model, class).to_owned(),
+            Node::Leaf { class } => crate::report::class(self.subject.model.classes(), class).to_owned(),
         }
     }
 

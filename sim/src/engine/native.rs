@@ -1,9 +1,11 @@
 //! The classifier's library on the host: the fastest engine, and the user-space IDS of the paper.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lru::LruCache;
 use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
+use treeline_model::Ensemble;
 
 use super::{Engine, EngineError, Hook, Observation, Settings};
 use crate::Frame;
@@ -13,18 +15,35 @@ use crate::Frame;
 pub struct Native {
     hook: Hook,
     config: Config,
-    tree: Box<Tree>,
+    model: Decider,
     flows: LruCache<Key, Flow>,
+}
+
+/// What gives a class for features.
+#[derive(Debug)]
+enum Decider {
+    Tree(Box<Tree>),
+    Ensemble(Arc<Ensemble>),
 }
 
 impl Native {
     /// An engine with an empty flow table.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
+        Self::of(settings, Decider::Tree(settings.tree.clone()))
+    }
+
+    /// An engine with an empty flow table that asks `ensemble` instead of the settings' tree. No other engine runs one.
+    #[must_use]
+    pub fn voting(settings: &Settings, ensemble: Arc<Ensemble>) -> Self {
+        Self::of(settings, Decider::Ensemble(ensemble))
+    }
+
+    fn of(settings: &Settings, model: Decider) -> Self {
         Self {
             hook: settings.hook,
             config: settings.config,
-            tree: settings.tree.clone(),
+            model,
             flows: LruCache::new(NonZeroUsize::new(settings.flows_max as usize).unwrap_or(NonZeroUsize::MIN)),
         }
     }
@@ -90,7 +109,10 @@ impl Platform for World<'_> {
     }
 
     fn decide(&mut self, features: &Features) -> Result<u16, Skip> {
-        tree::descend(&self.engine.tree, features)
+        match &self.engine.model {
+            Decider::Tree(tree) => tree::descend(tree, features),
+            Decider::Ensemble(ensemble) => Ok(ensemble.decide(&features.values())),
+        }
     }
 
     fn count(&mut self, counter: Counter) {

@@ -1,0 +1,6 @@
+//! See `treeline_sim::exercise::import`.
+#![no_main]
+
+use treeline_sim::exercise::{import::import, insist};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| insist(import(bytes)));
