@@ -1,8 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use treeline_ebpf::Config;
+use treeline_sim::replay;
 
 use crate::link::Link;
 
@@ -67,6 +71,17 @@ pub struct Replay {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub list: usize,
 
+    #[command(flatten)]
+    pub table: FlowTable,
+
+    /// What the programs do with malicious packets.
+    #[arg(long, value_enum, default_value = "detect")]
+    pub mode: Mode,
+}
+
+/// The flow table's size, and what ends a flow.
+#[derive(Debug, Args)]
+pub struct FlowTable {
     /// Size of the flow table. Beyond it flows are evicted, and the engines that evict otherwise (kernel, reference) stop being compared.
     #[arg(long, value_name = "N", default_value_t = 262_144)]
     pub flows: u32,
@@ -78,10 +93,27 @@ pub struct Replay {
     /// A flow ends when it is this many seconds old.
     #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
     pub active_timeout: f64,
+}
 
-    /// What the programs do with malicious packets.
-    #[arg(long, value_enum, default_value = "detect")]
-    pub mode: Mode,
+impl FlowTable {
+    /// The settings of a replay that detects; an error names the option that is out of range.
+    pub fn config(&self) -> Result<Config, String> {
+        let config = Config {
+            idle_timeout_ns: nanoseconds("--idle-timeout", self.idle_timeout)?,
+            active_timeout_ns: nanoseconds("--active-timeout", self.active_timeout)?,
+            ..Config::default()
+        };
+        replay::check(&config, self.flows)?;
+        Ok(config)
+    }
+}
+
+/// The value of an option in seconds.
+fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
+        .ok_or_else(|| format!("{option} {seconds}: not a time in seconds"))
 }
 
 /// Measure what a packet costs in the kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`).

@@ -16,15 +16,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::Labels;
 use treeline_data::evaluate::Evaluator;
 use treeline_data::row::Options;
-use treeline_ebpf::Config;
 use treeline_model::Model;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
-use treeline_sim::replay;
 
 pub use subject::Subject;
 
-use crate::replay::{nanoseconds, print};
+use crate::replay::print;
 use crate::{EXIT_BAD_INPUT, page};
 
 /// Say what a model is worth on labelled captures.
@@ -58,17 +56,8 @@ pub struct Evaluate {
     #[arg(short = 'n', long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     pub limit: u64,
 
-    /// Size of the flow table. Beyond it flows are evicted, and counted anew if they go on.
-    #[arg(long, value_name = "N", default_value_t = 262_144)]
-    pub flows: u32,
-
-    /// A flow ends after this many seconds without a packet.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
-    pub idle_timeout: f64,
-
-    /// A flow ends when it is this many seconds old.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
-    pub active_timeout: f64,
+    #[command(flatten)]
+    pub table: crate::arguments::FlowTable,
 }
 
 /// How a result is printed.
@@ -121,13 +110,7 @@ pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
 }
 
 fn rows(options: &Evaluate) -> Result<Options, String> {
-    let config = Config {
-        idle_timeout_ns: nanoseconds("--idle-timeout", options.idle_timeout)?,
-        active_timeout_ns: nanoseconds("--active-timeout", options.active_timeout)?,
-        ..Config::default()
-    };
-    replay::check(&config, options.flows)?;
-    Ok(Options { config, flows_max: options.flows, frames_max: options.limit })
+    Ok(Options { config: options.table.config()?, flows_max: options.table.flows, frames_max: options.limit })
 }
 
 fn write(path: &Path, page: &str) -> Result<(), String> {

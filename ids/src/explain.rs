@@ -18,10 +18,9 @@ use treeline_sim::cause::explain;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Observation, Settings};
 use treeline_sim::reference::{Judgement, Reference};
-use treeline_sim::replay;
 
 use crate::evaluate::Format;
-use crate::replay::{nanoseconds, print};
+use crate::replay::print;
 
 /// Say why one packet of a capture has its verdict: its flow, its features, each question the tree asks.
 ///
@@ -45,17 +44,8 @@ pub struct Explain {
     #[arg(short, long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Size of the flow table. Beyond it flows are evicted, and the reference, which evicts none, is left out.
-    #[arg(long, value_name = "N", default_value_t = 262_144)]
-    pub flows: u32,
-
-    /// A flow ends after this many seconds without a packet.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
-    pub idle_timeout: f64,
-
-    /// A flow ends when it is this many seconds old.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
-    pub active_timeout: f64,
+    #[command(flatten)]
+    pub table: crate::arguments::FlowTable,
 }
 
 const EXAMPLES: &str = "\
@@ -79,13 +69,7 @@ pub struct Explanation<'a> {
 /// Explains and prints.
 pub fn run(options: &Explain) -> Result<ExitCode, String> {
     let model = Model::read(&options.model).map_err(|error| explain(&error))?;
-    let config = Config {
-        idle_timeout_ns: nanoseconds("--idle-timeout", options.idle_timeout)?,
-        active_timeout_ns: nanoseconds("--active-timeout", options.active_timeout)?,
-        ..Config::default()
-    };
-    replay::check(&config, options.flows)?;
-    let explanation = find(options, &model, config)?;
+    let explanation = find(options, &model, options.table.config()?)?;
     match options.format {
         Format::Text => print(&text::text(&explanation))?,
         Format::Json => print(&format!("{:#}\n", json::json(&explanation)))?,
@@ -95,7 +79,7 @@ pub fn run(options: &Explain) -> Result<ExitCode, String> {
 
 /// Runs both engines up to the packet.
 fn find<'a>(options: &'a Explain, model: &'a Model, config: Config) -> Result<Explanation<'a>, String> {
-    let mut native = Native::new(&Settings { hook: Hook::Tc, config, tree: model.to_tree(), flows_max: options.flows, linked: None });
+    let mut native = Native::new(&Settings { hook: Hook::Tc, config, tree: model.to_tree(), flows_max: options.table.flows, linked: None });
     let mut reference = Some(Reference::of(config, model));
     let mut capture = Capture::open(&options.capture).map_err(|error| explain(&error))?;
     let mut frame = Frame::default();
@@ -105,7 +89,7 @@ fn find<'a>(options: &'a Explain, model: &'a Model, config: Config) -> Result<Ex
         if frame.index == options.packet {
             return Ok(Explanation { options, model, frame, observation, judgement });
         }
-        if reference.as_ref().is_some_and(|reference| reference.flows_count() >= options.flows as usize) {
+        if reference.as_ref().is_some_and(|reference| reference.flows_count() >= options.table.flows as usize) {
             reference = None;
         }
     }

@@ -11,11 +11,10 @@ use serde_json::{Map, Value, json};
 use treeline_data::label::{Labels, Report};
 use treeline_data::row::{self, Count, Rows, Tally};
 use treeline_data::table::{Names, Output};
-use treeline_ebpf::{Config, Counter, Skip};
+use treeline_ebpf::{Counter, Skip};
 use treeline_sim::cause::explain;
 
 use crate::EXIT_BAD_INPUT;
-use crate::replay::nanoseconds;
 use crate::report::{listed, number};
 
 /// Rows between two looks at the progress bar.
@@ -48,17 +47,8 @@ pub struct Features {
     #[arg(short = 'n', long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
 
-    /// Size of the flow table. Beyond it flows are evicted; one that goes on counts as a new flow.
-    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
-    flows: u32,
-
-    /// A flow ends after this many seconds without a packet.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
-    idle_timeout: f64,
-
-    /// A flow ends when it is this many seconds old.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
-    active_timeout: f64,
+    #[command(flatten)]
+    table: crate::arguments::FlowTable,
 }
 
 /// The summary's form.
@@ -81,12 +71,7 @@ Exit codes: 0 done, 2 bad usage or input (of a damaged capture, the rows before 
 /// Writes the table and prints the summary.
 pub fn run(options: &Features) -> Result<ExitCode, String> {
     let labels = options.labels.as_deref().map(Labels::open).transpose().map_err(|error| explain(&error))?;
-    let config = Config {
-        idle_timeout_ns: nanoseconds("--idle-timeout", options.idle_timeout)?,
-        active_timeout_ns: nanoseconds("--active-timeout", options.active_timeout)?,
-        ..Config::default()
-    };
-    let limits = row::Options { config, flows_max: options.flows, frames_max: options.limit };
+    let limits = row::Options { config: options.table.config()?, flows_max: options.table.flows, frames_max: options.limit };
     let mut rows = Rows::new(options.captures.clone(), labels, limits).map_err(|error| explain(&error))?;
     let captures = options.captures.iter().map(|path| path.display().to_string()).collect();
     let output = Output::create(&options.output, &Names { captures, classes: rows.classes() }).map_err(|error| explain(&error))?;

@@ -4,7 +4,6 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
@@ -16,7 +15,7 @@ use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
-use treeline_sim::replay::{self, Replay, Summary};
+use treeline_sim::replay::{Replay, Summary};
 
 use crate::arguments::{self, Format, Mode, Tree};
 use crate::{EXIT_BAD_INPUT, report};
@@ -73,14 +72,8 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
     if options.mode == Mode::Enforce && hook == Hook::Socket {
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
     }
-    let config = Config {
-        idle_timeout_ns: nanoseconds("--idle-timeout", options.idle_timeout)?,
-        active_timeout_ns: nanoseconds("--active-timeout", options.active_timeout)?,
-        enforce: u32::from(options.mode == Mode::Enforce),
-        replay: 0,
-    };
-    replay::check(&config, options.flows)?;
-    let settings = |tree| Settings { hook, config, tree, flows_max: options.flows, linked: None };
+    let config = Config { enforce: u32::from(options.mode == Mode::Enforce), ..options.table.config()? };
+    let settings = |tree| Settings { hook, config, tree, flows_max: options.table.flows, linked: None };
     match (model, options.tree) {
         (Document::Tree(model), Tree::Walk) => Ok(settings(model.to_tree())),
         (Document::Tree(model), Tree::Compiled) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
@@ -91,14 +84,6 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
         }
         (Document::Ensemble(_), Tree::Compiled) => Err("--tree compiled: an ensemble cannot be compiled; only one tree can".to_owned()),
     }
-}
-
-/// The value of an option in seconds.
-pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
-        .ok_or_else(|| format!("{option} {seconds}: not a time in seconds"))
 }
 
 /// The engines asked for, and a line for each that is left out.

@@ -77,7 +77,7 @@ fn bad_input_is_one_line_and_exit_code_2() {
     let cases: [(&[&Path], &str); 4] = [
         (&[&capture, "-o".as_ref(), "rows.txt".as_ref()], "rows.txt: rows are written to names that end in .parquet or .csv"),
         (&[&capture, "--labels".as_ref(), &missing, "-o".as_ref(), &table], "cannot open the labels"),
-        (&[&capture, "--idle-timeout".as_ref(), "0".as_ref(), "-o".as_ref(), &table], "a timeout must be from"),
+        (&[&capture, "--idle-timeout".as_ref(), "0".as_ref(), "-o".as_ref(), &table], "timeouts must lie between 1 ns and 7200 s"),
         (&[&missing, "-o".as_ref(), &table], "not written: there is no row"),
     ];
     for (arguments, expected) in cases {
