@@ -71,3 +71,13 @@ fn load_damaged(position: usize, byte: u8) {
 fn a_program_that_damage_emptied_is_refused() {
     load_damaged(9_036, 186);
 }
+
+/// Found by the property above: the damage made an array of 28 GB, and the allocation ended the process.
+#[test]
+fn an_array_larger_than_the_machine_is_refused() {
+    for (value_size, entries) in [(8, u32::MAX), (1 << 20, 1025)] {
+        let maps = [shape(MapKind::Array, 4, value_size, entries)];
+        let error = load_with(Hook::Xdp, &Code::default().asm("mov r0, 0\nexit"), &maps, &Options::default()).err().expect("refused");
+        assert!(error.to_string().contains("an array of more than 1073741824 bytes"), "{error}");
+    }
+}

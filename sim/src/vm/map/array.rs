@@ -22,6 +22,9 @@ pub(super) enum Array {
     },
 }
 
+/// Bytes of a large array. A damaged object may ask for more than the machine has, and an allocation that fails ends the process.
+const BYTES_MAX: usize = 1 << 30;
+
 impl Array {
     /// Bytes of arena an array of this shape takes.
     pub(super) fn room(shape: &Shape, windows_count: usize) -> usize {
@@ -35,8 +38,8 @@ impl Array {
         if entries_count <= PLACED_MAX {
             return Ok(Self::Placed((0..entries_count).map(|_| arena.piece(shape.value_size)).collect()));
         }
-        let length = entries_count.checked_mul(shape.value_size).filter(|length| isize::try_from(*length).is_ok());
-        let length = length.ok_or_else(|| VmError::MapShape { map: shape.name.clone(), reason: "too big".to_owned() })?;
+        let too_big = || VmError::MapShape { map: shape.name.clone(), reason: format!("an array of more than {BYTES_MAX} bytes") };
+        let length = entries_count.checked_mul(shape.value_size).filter(|length| *length <= BYTES_MAX).ok_or_else(too_big)?;
         Ok(Self::Windowed { values: vec![0; length], windows: Windows::new(arena, windows_count, shape.value_size) })
     }
 
