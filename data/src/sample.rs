@@ -12,7 +12,8 @@ mod weigh;
 
 use std::collections::HashMap;
 
-use treeline_ebpf::FEATURES;
+use treeline_ebpf::feature::FRACTION_BITS;
+use treeline_ebpf::{FEATURES, feature};
 use treeline_model::BENIGN;
 use treeline_model::train::{CLASSES_MAX, ROWS_MAX, Table};
 
@@ -67,6 +68,12 @@ pub struct Sample {
     pub classes: Vec<String>,
     /// Rows left out for want of a class.
     pub unlabelled_count: u64,
+    /// Rows of classes that are left out.
+    pub left_out_count: u64,
+    /// Which of `classes` are left out.
+    without: Vec<bool>,
+    /// Draws ports anew.
+    ports: Option<u64>,
     take: Take,
     packets_min: u64,
     /// The index of each flow, by its number in the source.
@@ -113,7 +120,23 @@ impl Sample {
             return Err(SampleError::TooManyClasses { found: classes.len() });
         }
         let (table, flow, flows, known) = Default::default();
-        Ok(Self { table, flow, flows, classes, unlabelled_count: 0, take, packets_min: packets_min.into(), known })
+        let without = vec![false; classes.len()];
+        let packets_min = packets_min.into();
+        Ok(Self { table, flow, flows, classes, unlabelled_count: 0, left_out_count: 0, without, ports: None, take, packets_min, known })
+    }
+
+    /// Leaves out the classes for which `without` is true: their rows are neither benign nor malicious here.
+    #[must_use]
+    pub fn without(self, without: Vec<bool>) -> Self {
+        assert_eq!(without.len(), self.classes.len(), "one answer a class");
+        Self { without, ..self }
+    }
+
+    /// Draws the originator's port of each flow anew by a seed, where it is above 1023 and the responder's: the ports that one system or one tool picks
+    /// tell nothing about another's.
+    #[must_use]
+    pub fn redraw_ports(self, seed: Option<u64>) -> Self {
+        Self { ports: seed, ..self }
     }
 
     /// Makes room for `rows` more, so that a table whose length is known needs no more memory than its rows.
@@ -127,13 +150,27 @@ impl Sample {
     }
 
     /// Offers a row: packet `packet` (from 1) of flow `flow` of capture `capture`.
-    pub fn push(&mut self, capture: u32, flow: u64, packet: u64, features: [i64; FEATURES], class: Option<u16>) -> Result<(), SampleError> {
+    pub fn push(
+        &mut self,
+        capture: u32,
+        flow: u64,
+        packet: u64,
+        mut features: [i64; FEATURES],
+        class: Option<u16>,
+    ) -> Result<(), SampleError> {
         let Some(class) = class else {
             self.unlabelled_count += 1;
             return Ok(());
         };
+        if self.without[usize::from(class)] {
+            self.left_out_count += 1;
+            return Ok(());
+        }
         if packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
             return Ok(());
+        }
+        if let Some(seed) = self.ports {
+            redraw(&mut features, split::mix(seed ^ split::mix(flow)));
         }
         let row = self.table.len();
         let next = u32::try_from(self.flows.len()).map_err(|_| SampleError::TooManyRows)?;
@@ -207,5 +244,18 @@ impl Sample {
             return Ok(());
         };
         Err(SampleError::OneClass { missing, flows_count, found, advice })
+    }
+}
+
+/// Ports below are services', which mean something.
+const SERVICE_PORTS: i64 = 1024 << FRACTION_BITS;
+
+/// Replaces the originator's port by one of all that are no service's, where it seems to be picked by its system: above 1023 and above the
+/// responder's, which it would not be if the originator were the service and the flow began with an answer.
+fn redraw(features: &mut [i64; FEATURES], drawn: u64) {
+    let own = features[feature::ORIGINATOR_PORT];
+    if own >= SERVICE_PORTS && own > features[feature::RESPONDER_PORT] {
+        let first = SERVICE_PORTS.cast_unsigned() >> FRACTION_BITS;
+        features[feature::ORIGINATOR_PORT] = ((first + drawn % ((1 << 16) - first)) << FRACTION_BITS).cast_signed();
     }
 }

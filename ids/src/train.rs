@@ -55,6 +55,19 @@ pub struct Train {
     #[arg(long, value_enum, default_value = "none")]
     pub class_weight: Weight,
 
+    /// What all benign rows weigh together, as a multiple of all others: more means fewer false alarms and more attacks missed. Default: what flows
+    /// and --class-weight give.
+    #[arg(long, value_name = "TIMES", value_parser = times)]
+    pub benign_weight: Option<f64>,
+
+    /// Classes of the labels to leave out of training and test, as neither benign nor malicious. Separated by commas, or given again.
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    pub without: Vec<String>,
+
+    /// Draw each flow's originator port anew where it is above 1023 and the responder's: which ports a system or a tool picks tells nothing about another.
+    #[arg(long)]
+    pub redraw_ports: bool,
+
     /// What the model tells apart.
     #[arg(long, value_enum, default_value = "binary")]
     pub classes: Kind,
@@ -95,7 +108,7 @@ Examples:
   treeline train --table rows.parquet --classes attack -o model.json
 
 Weights: with --samples packet each flow's rows weigh 1 together. --class-weight balanced then gives each of the model's classes the same total,
-capture each capture.
+capture each capture, label each class of the labels; --benign-weight then says what a false alarm costs.
 
 Exit codes: 0 trained, 2 bad usage or input (no model is written).";
 
@@ -107,6 +120,8 @@ pub enum Weight {
     Balanced,
     /// Every capture: a flood has more flows than all else together.
     Capture,
+    /// Every class that the labels name.
+    Label,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -198,8 +213,9 @@ fn prepare(options: &Train, mut sample: Sample, source: &source::Source) -> Resu
         Weight::None => ClassWeight::None,
         Weight::Balanced => ClassWeight::Balanced,
         Weight::Capture => ClassWeight::Capture,
+        Weight::Label => ClassWeight::Label,
     };
-    sample.weigh(class_weight, &numbers);
+    sample.weigh(class_weight, options.benign_weight, &numbers);
     Ok(Prepared { sample, classes, numbers, split })
 }
 
@@ -234,6 +250,10 @@ fn description(options: &Train) -> String {
         Kind::Attack => "benign and each attack",
     };
     format!("a decision tree for {classes}; how it was trained and what the test showed stands under `training`")
+}
+
+fn times(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|times: &f64| times.is_finite() && *times > 0.0).ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn take(options: &Train) -> Take {

@@ -28,7 +28,7 @@ fn weights_by(sample: &Sample, by: impl Fn(&Flow) -> usize) -> Vec<f32> {
 
 fn weighed(mut sample: Sample, class_weight: ClassWeight) -> Sample {
     let (_, numbers) = sample.model_classes(Classes::Binary);
-    sample.weigh(class_weight, &numbers);
+    sample.weigh(class_weight, None, &numbers);
     sample
 }
 
@@ -46,6 +46,51 @@ fn classes_or_captures_weigh_the_same_when_asked() {
         let sums = weights_by(&weighed(sample(Take::Packet, &flows), class_weight), |flow| flow.class.into());
         assert!((sums[0] - 2.0).abs() < 1e-6 && (sums[1] - 2.0).abs() < 1e-6, "{sums:?}");
     }
+}
+
+#[test]
+fn named_classes_weigh_the_same_when_asked() {
+    let flows = [(0, 0, 2), (0, 0, 1), (0, 1, 1), (1, 1, 3), (1, 1, 1), (1, 2, 9)];
+    let sums = weights_by(&weighed(sample(Take::Packet, &flows), ClassWeight::Label), |flow| flow.class.into());
+    assert!(sums[..3].iter().all(|sum| (sum - 2.0).abs() < 1e-6), "{sums:?}");
+}
+
+#[test]
+fn benign_rows_weigh_what_was_asked_for() {
+    let mut sample = sample(Take::Packet, &[(0, 0, 2), (0, 1, 1), (1, 2, 3)]);
+    let (_, numbers) = sample.model_classes(Classes::Binary);
+    sample.weigh(ClassWeight::None, Some(10.0), &numbers);
+    let sums = weights_by(&sample, |flow| flow.class.into());
+    assert!((sums[0] - 20.0).abs() < 1e-5 && (sums[1] - 1.0).abs() < 1e-6 && (sums[2] - 1.0).abs() < 1e-6, "{sums:?}");
+}
+
+#[test]
+fn classes_left_out_give_no_rows() {
+    let mut sample =
+        Sample::new(vec!["benign".to_owned(), "slow".to_owned()], Take::Packet, 1).expect("two classes").without(vec![false, true]);
+    for class in [0, 1] {
+        sample.push(0, class, 1, [0; FEATURES], Some(u16::try_from(class).expect("small"))).expect("a row");
+    }
+    assert_eq!((sample.flows.len(), sample.left_out_count), (1, 1));
+}
+
+#[test]
+fn redrawn_ports_are_one_a_flow_and_spare_services() {
+    let ports = |originator: i64, responder: i64| {
+        let mut features = [0; FEATURES];
+        features[feature::ORIGINATOR_PORT] = originator << 16;
+        features[feature::RESPONDER_PORT] = responder << 16;
+        features
+    };
+    let mut sample = Sample::new(vec!["benign".to_owned()], Take::Packet, 1).expect("a class").redraw_ports(Some(7));
+    for (flow, packet, features) in
+        [(1, 1, ports(40_000, 80)), (1, 2, ports(40_000, 80)), (2, 1, ports(40_000, 80)), (3, 1, ports(53, 0)), (4, 1, ports(4500, 50_000))]
+    {
+        sample.push(0, flow, packet, features, Some(0)).expect("a row");
+    }
+    let drawn: Vec<_> = sample.table.columns[feature::ORIGINATOR_PORT].iter().map(|port| port >> 16).collect();
+    assert!(drawn[0] == drawn[1] && drawn[0] != drawn[2] && drawn[3..] == [53, 4500], "{drawn:?}");
+    assert!(drawn[..3].iter().all(|port| (1024..1 << 16).contains(port)), "{drawn:?}");
 }
 
 #[test]

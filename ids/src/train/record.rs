@@ -60,6 +60,7 @@ impl Record<'_> {
         put("trained_on", train.json());
         put("tested_on", test.json());
         put("unlabelled_rows", json!(self.sample.unlabelled_count));
+        put("left_out_rows", json!(self.sample.left_out_count));
         put("classes", self.classes());
         put("tree", json!({"depth": self.model.depth(), "leaves": self.model.leaves(), "impurity": self.grown.impurity()}));
         put("importances", Value::Object(importances));
@@ -77,7 +78,11 @@ impl Record<'_> {
                 Weight::None => "none",
                 Weight::Balanced => "balanced",
                 Weight::Capture => "capture",
+                Weight::Label => "label",
             },
+            "benign_weight": options.benign_weight,
+            "without": options.without,
+            "redraw_ports": options.redraw_ports,
             "classes": match options.classes {
                 Kind::Binary => "binary",
                 Kind::Attack => "attack",
@@ -148,6 +153,9 @@ impl Record<'_> {
         line("trained on", flows(trained));
         if tested.rows > 0 {
             line("tested on", format!("{}, {}", flows(tested), self.kept()));
+        }
+        if self.sample.left_out_count > 0 {
+            line("left out", format!("{} rows of {}", number(self.sample.left_out_count), self.options.without.join(", ")));
         }
         if self.sample.unlabelled_count > 0 {
             line("left out", format!("{} rows without a label", number(self.sample.unlabelled_count)));

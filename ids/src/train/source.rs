@@ -100,7 +100,13 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
 }
 
 fn sample(options: &Train, classes: Vec<String>) -> Result<Sample, String> {
-    Sample::new(classes, take(options), options.packets_min).map_err(|error| error.to_string())
+    let mut without = vec![false; classes.len()];
+    for name in &options.without {
+        let class = classes.iter().position(|class| class == name);
+        without[class.ok_or_else(|| format!("--without {name}: the labels have no such class, only {}", classes.join(", ")))?] = true;
+    }
+    let sample = Sample::new(classes, take(options), options.packets_min).map_err(|error| error.to_string())?;
+    Ok(sample.without(without).redraw_ports(options.redraw_ports.then_some(options.seed)))
 }
 
 fn show(bar: &ProgressBar, rows: &Rows) {
