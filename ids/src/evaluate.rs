@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::Labels;
-use treeline_data::evaluate::Evaluator;
+use treeline_data::evaluate::{Evaluator, Score};
 use treeline_data::row::Options;
 use treeline_model::{Document, Draft};
 use treeline_sim::capture::Capture;
@@ -21,7 +21,9 @@ use treeline_sim::cause::explain;
 
 pub use subject::Subject;
 
+use crate::arguments::distinct;
 use crate::replay::print;
+use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
 
 /// Say what a model is worth on labelled captures.
@@ -79,6 +81,7 @@ Exit codes: 0 evaluated, 2 bad usage or input (a damaged capture is evaluated up
 
 /// Evaluates, prints, and writes the page.
 pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
+    distinct(&options.captures)?;
     let model = Document::read(&options.model).map_err(|error| explain(&error))?;
     let labels = Labels::open(&options.labels).map_err(|error| explain(&error))?;
     // What cannot be written is found before hours go into it.
@@ -95,8 +98,10 @@ pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
         eprintln!("treeline: {}", explain(*damage));
     }
     let code = if damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_BAD_INPUT) };
-    if evaluation.total.frames() == 0 && !damages.is_empty() {
-        return Ok(code);
+    match unlabelled(&evaluation.total, &options.labels) {
+        Some(_) if !damages.is_empty() => return Ok(code),
+        Some(nothing) => return Err(nothing),
+        None => {}
     }
     let report = labels.map(|labels| labels.report());
     let subject =
@@ -116,8 +121,20 @@ fn rows(options: &Evaluate) -> Result<Options, String> {
     Ok(Options { config: options.table.config()?, flows_max: options.table.flows, frames_max: options.limit })
 }
 
+/// Why there is nothing to evaluate, if there is not.
+fn unlabelled(total: &Score, labels: &str) -> Option<String> {
+    let (frames, packets) = (number(total.frames()), number(total.packets_unlabelled));
+    match (total.packets.total(), total.packets_unlabelled) {
+        (0, 0) => Some(format!("none of {frames} frames has a verdict; give captures with packets that the classifier judges")),
+        (0, _) => {
+            Some(format!("{labels}: none of {packets} packets has a label; check that the labels name these captures, addresses and times"))
+        }
+        _ => None,
+    }
+}
+
 fn unwritten(path: &Path, error: &io::Error) -> String {
-    format!("{}: cannot write the report: {error}; give a file in a folder that exists and takes one", path.display())
+    format!("{}: cannot write the report: {error}", path.display())
 }
 
 /// A progress bar, hidden where nobody watches.

@@ -31,11 +31,18 @@ enum State {
 impl Draft {
     /// Begins the file at `path`; a link there stays one, and leads to the new file. Fails if its folder takes no file.
     pub fn create(path: &Path) -> io::Result<Self> {
+        if path.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "a folder is there; give the name of a file"));
+        }
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             let file = File::options().write(true).open(path)?;
             return Ok(Self { file, path: path.to_owned(), state: State::Special });
         }
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if !folder(&path).is_dir() {
+            let reason = format!("there is no folder {}; create it first", folder(&path).display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+        }
         if let Some(file) = unnamed(folder(&path))? {
             return Ok(Self { file, path, state: State::Unnamed });
         }
@@ -154,6 +161,15 @@ mod tests {
         draft.finish().expect("finished");
         assert_eq!(fs::read_to_string(&path).expect("a file"), "text");
         assert_eq!(names(folder.path()), ["out"]);
+    }
+
+    #[test]
+    fn a_place_that_takes_no_file_is_refused_with_what_to_do() {
+        let refused = |path: &Path| Draft::create(path).expect_err("refused").to_string();
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(refused(folder.path()), "a folder is there; give the name of a file");
+        let missing = folder.path().join("missing");
+        assert_eq!(refused(&missing.join("out")), format!("there is no folder {}; create it first", missing.display()));
     }
 
     #[test]
