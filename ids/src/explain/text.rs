@@ -104,16 +104,13 @@ fn features(values: &[i64], judgement: Option<&Judgement>) -> Table {
     table
 }
 
-/// How far below and above, not less than it is.
+/// How far below and above, rounded up, but for what f64 alone loses.
 fn bound(below: f64, above: f64) -> String {
-    if below <= 0.0 && above <= 0.0 {
-        return "exact".to_owned();
-    }
+    const LOST: f64 = 1e-6;
     let side = |sign: char, side: f64| {
-        let side = (side * 100.0).ceil() / 100.0;
-        if side > 0.0 { format!("{sign}{side:.2}") } else { "0".to_owned() }
+        if side > LOST { format!("{sign}{:.2}", ((side - LOST) * 100.0).ceil() / 100.0) } else { "0".to_owned() }
     };
-    format!("{} {}", side('-', below), side('+', above))
+    if below <= LOST && above <= LOST { "exact".to_owned() } else { format!("{} {}", side('-', below), side('+', above)) }
 }
 
 /// A plain table whose columns `numbers` stand to the right.
@@ -137,8 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_of_nothing_has_no_sign_and_none_is_understated() {
-        let sides = [(0.0, 0.0), (0.667, 0.0), (0.001, 0.5), (-0.0, 1.0)];
+    fn a_bound_of_nothing_is_exact_and_none_is_understated() {
+        let sides = [(0.0, 0.0), (2.0 / 3.0, 6e-11), (0.001, 0.5), (-0.0, 1.0 + 6e-11)];
         assert_eq!(sides.map(|(below, above)| bound(below, above)), ["exact", "-0.67 0", "-0.01 +0.50", "0 +1.00"]);
         assert_eq!([-1e-9, -0.5, 0.0].map(short), ["0", "-0.5", "0"]);
     }
