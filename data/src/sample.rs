@@ -92,6 +92,9 @@ pub enum SampleError {
         /// How many there are.
         found: usize,
     },
+    /// There is no row to learn from at all.
+    #[error("no packet to train on; give captures with packets that the classifier judges, or a smaller --packets-min")]
+    Nothing,
     /// No row has a class.
     #[error("no row has a class ({unlabelled_count} are unlabelled); check that the labels name these captures, addresses and times")]
     NoRows {
@@ -221,6 +224,9 @@ impl Sample {
 
     /// Refuses rows that teach nothing: none, or none to train on of one of the two sides.
     pub fn check(&self) -> Result<(), SampleError> {
+        if self.flows.is_empty() && self.unlabelled_count == 0 {
+            return Err(SampleError::Nothing);
+        }
         if self.flows.is_empty() {
             return Err(SampleError::NoRows { unlabelled_count: self.unlabelled_count });
         }
@@ -231,17 +237,18 @@ impl Sample {
         let named = self.classes.iter().zip(&counts).filter(|(_, count)| **count > 0).map(|(name, _)| name.as_str());
         let found: Vec<_> = named.collect();
         let found = if found.is_empty() { "no class".to_owned() } else { found.join(", ") };
-        let advice = if self.flows.iter().any(|flow| flow.is_test) {
-            "give more captures, or split by flow (--split flow)"
-        } else {
-            "give labelled captures of both"
-        };
         let missing = if counts.first().is_none_or(|&benign| benign == 0) {
             BENIGN
         } else if counts[1..].iter().all(|&count| count == 0) {
             "malicious"
         } else {
             return Ok(());
+        };
+        let is_missing = |flow: &Flow| (flow.class == 0) == (missing == BENIGN);
+        let advice = if self.flows.iter().any(is_missing) {
+            "all of them are kept for the test: give more captures, or split by flow (--split flow)"
+        } else {
+            "give labelled captures of both"
         };
         Err(SampleError::OneClass { missing, flows_count, found, advice })
     }

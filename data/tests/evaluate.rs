@@ -4,8 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use treeline_data::evaluate::{Binary, Detection, Importance, Judged, Matrix, Meter, Score, Visit, Visits};
 use treeline_ebpf::{Counter, Counters, Features, Skip};
+use treeline_model::ensemble::{Arithmetic, Member, Rule, Vote};
 use treeline_model::strategy::{features_near, model};
-use treeline_model::{Model, Node};
+use treeline_model::{Document, Ensemble, Model, Node};
 
 const FLOWS_MAX: u32 = 4096;
 
@@ -82,6 +83,29 @@ fn a_quantile_is_a_packet_number_that_occurred() {
 }
 
 #[test]
+fn an_ensembles_importances_are_those_of_all_its_trees() {
+    let stump = |feature| Member {
+        output: 0,
+        nodes: vec![Node::Inner { feature, threshold: 0, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }],
+        values: vec![vec![0.0], vec![1.0]],
+    };
+    let vote = Vote { rule: Rule::Above(1.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
+    let classes = ["benign", "malicious"].map(str::to_owned).to_vec();
+    let model = Document::from(Ensemble::new("", classes, vote, vec![stump(3), stump(5), stump(3)]).expect("an ensemble"));
+    let mut visits = Visits::new(&model);
+    for (length, direction, is_malicious) in [(0, 0, false), (0, 1, false), (1, 0, true), (1, 1, true)] {
+        let mut features = Features::default();
+        features.set(3, length << 16);
+        features.set(5, direction << 16);
+        visits.pass(&model, &features, is_malicious);
+    }
+    assert_eq!((visits.at(1, 0).packets, visits.at(2, 2)), (4, Visit { packets: 2, malicious: 2 }));
+    let importances = visits.importances(&model);
+    assert_eq!(importances[3], Importance { gini: 1.0, questions: 2.0 / 3.0 });
+    assert_eq!(importances[5], Importance { gini: 0.0, questions: 1.0 / 3.0 }, "the direction tells nothing");
+}
+
+#[test]
 fn the_importance_of_one_right_split_is_whole() {
     let nodes = vec![
         Node::Inner { feature: 3, threshold: 100 << 16, left: 1, right: 2 },
@@ -90,7 +114,7 @@ fn the_importance_of_one_right_split_is_whole() {
         Node::Leaf { class: 1 },
         Node::Leaf { class: 1 },
     ];
-    let model = Model::from_nodes("", vec!["benign".to_owned(), "malicious".to_owned()], nodes).expect("a tree");
+    let model = Document::from(Model::from_nodes("", vec!["benign".to_owned(), "malicious".to_owned()], nodes).expect("a tree"));
     let mut visits = Visits::new(&model);
     for (length, direction, is_malicious) in [(50, 1, false), (60, 0, false), (200, 0, true), (300, 1, true)] {
         let mut features = Features::default();
@@ -98,7 +122,7 @@ fn the_importance_of_one_right_split_is_whole() {
         features.set(5, direction << 16);
         visits.pass(&model, &features, is_malicious);
     }
-    assert_eq!(visits.at(2), Visit { packets: 2, malicious: 2 });
+    assert_eq!(visits.at(0, 2), Visit { packets: 2, malicious: 2 });
     let importances = visits.importances(&model);
     assert_eq!(importances[3], Importance { gini: 1.0, questions: 4.0 / 6.0 });
     assert_eq!(importances[5], Importance { gini: 0.0, questions: 2.0 / 6.0 });
@@ -181,15 +205,17 @@ proptest! {
             (Just(model), seen)
         })
     ) {
+        let nodes = model.nodes().to_vec();
+        let model = Document::from(model);
         let mut visits = Visits::new(&model);
         for (features, is_malicious) in &seen {
             visits.pass(&model, features, *is_malicious);
         }
-        prop_assert_eq!(visits.at(0).packets, seen.len() as u64);
-        for (index, node) in model.nodes().iter().enumerate() {
+        prop_assert_eq!(visits.at(0, 0).packets, seen.len() as u64);
+        for (index, node) in nodes.iter().enumerate() {
             if let Node::Inner { left, right, .. } = *node {
-                let below = visits.at(left.into()).packets + visits.at(right.into()).packets;
-                prop_assert_eq!(visits.at(index).packets, below);
+                let below = visits.at(0, left.into()).packets + visits.at(0, right.into()).packets;
+                prop_assert_eq!(visits.at(0, index).packets, below);
             }
         }
         let importances = visits.importances(&model);

@@ -102,7 +102,7 @@ fn capture_is_the_end_of_the_path() {
 
 #[test]
 fn columns_are_found_by_name_in_any_order() {
-    let mut labels = labels("\u{feff} Port , CLASS,capture\r\n 22 ,\"ssh, guessed\", x.pcap \r\n\r\n,benign\r\n");
+    let mut labels = labels("\u{feff} Port , CLASS,capture\r\n 22 ,\"ssh, guessed\", x.pcap \r\n\r\n,benign,\r\n");
     let [ssh, web] = ["10.0.0.2:22", "10.0.0.2:80"].map(|responder| flow(TCP, "10.0.0.1:40000", responder));
     assert_eq!(class(&mut labels, "x.pcap", &ssh, 0).as_deref(), Some("ssh, guessed"));
     assert_eq!(class(&mut labels, "x.pcap", &web, 0).as_deref(), Some("benign"));
@@ -123,6 +123,7 @@ fn unclear_rules_are_refused_with_line_and_column() {
         ("x,a,,,,,,,10.0.0.1:,", "originator `10.0.0.1:` is not an IP address, with or without a port"),
         ("x,a,,,,,2,1,,", "the end lies before the start"),
         ("x,a,,,,,,,,,", "11 fields, but the header has 10"),
+        ("x,a,,,10.0.", "5 fields, but the header has 10; write a comma for each field that is left empty"),
         ("x,a\u{0},\u{1b}[31m,,,,,,,", "protocol `\\u{1b}[31m` is not"),
     ] {
         let error = refused(format!("{header}\nx,b,,,,,,,,\n{line}\n"));

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::collections::HashMap;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,6 +108,17 @@ impl FlowTable {
         replay::check(&config, self.flows)?;
         Ok(config)
     }
+}
+
+/// Refuses captures of which two are one file: its packets would count twice, and be learned from and tested on.
+pub fn distinct<'a>(captures: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), String> {
+    let mut known = HashMap::new();
+    for path in captures {
+        if let Some(first) = known.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone()), path) {
+            return Err(format!("{}: given twice, also as {}; give each capture once", path.display(), first.display()));
+        }
+    }
+    Ok(())
 }
 
 /// The value of an option in seconds.

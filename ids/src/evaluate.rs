@@ -6,23 +6,24 @@ mod subject;
 
 mod text;
 
-use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::Labels;
-use treeline_data::evaluate::Evaluator;
+use treeline_data::evaluate::{Evaluator, Score};
 use treeline_data::row::Options;
-use treeline_model::Model;
+use treeline_model::{Document, Draft};
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 
 pub use subject::Subject;
 
+use crate::arguments::distinct;
 use crate::replay::print;
+use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
 
 /// Say what a model is worth on labelled captures.
@@ -32,7 +33,7 @@ use crate::{EXIT_BAD_INPUT, page};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Evaluate {
-    /// The model, a JSON file.
+    /// The model, a JSON file: one tree, or an ensemble.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -48,7 +49,8 @@ pub struct Evaluate {
     #[arg(short, long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Also write a page that needs nothing else to be read: matrices, detection by packet number, importances, the tree.
+    /// Also write a page that needs nothing else to be read: matrices, detection by packet number, importances, the tree (of an
+    /// ensemble the first).
     #[arg(short, long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
@@ -79,8 +81,11 @@ Exit codes: 0 evaluated, 2 bad usage or input (a damaged capture is evaluated up
 
 /// Evaluates, prints, and writes the page.
 pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
-    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    distinct(&options.captures)?;
+    let model = Document::read(&options.model).map_err(|error| explain(&error))?;
     let labels = Labels::open(&options.labels).map_err(|error| explain(&error))?;
+    // What cannot be written is found before hours go into it.
+    let draft = options.report.as_deref().map(|path| Draft::create(path).map_err(|error| unwritten(path, &error))).transpose()?;
     let mut evaluator = Evaluator::new(&model, labels, rows(options)?);
     for path in &options.captures {
         let bar = bar()?;
@@ -93,14 +98,17 @@ pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
         eprintln!("treeline: {}", explain(*damage));
     }
     let code = if damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_BAD_INPUT) };
-    if evaluation.total.frames() == 0 && !damages.is_empty() {
-        return Ok(code);
+    match unlabelled(&evaluation.total, &options.labels) {
+        Some(_) if !damages.is_empty() => return Ok(code),
+        Some(nothing) => return Err(nothing),
+        None => {}
     }
     let report = labels.map(|labels| labels.report());
     let subject =
         Subject { model_path: &options.model, model: &model, labels: &options.labels, report: report.as_ref(), evaluation: &evaluation };
-    if let Some(path) = &options.report {
-        write(path, &page::page(&subject))?;
+    if let (Some(path), Some(mut draft)) = (&options.report, draft) {
+        let written = draft.write_all(page::page(&subject).as_bytes()).and_then(|()| draft.finish());
+        written.map_err(|error| unwritten(path, &error))?;
     }
     match options.format {
         Format::Text => print(&text::text(&subject))?,
@@ -113,8 +121,20 @@ fn rows(options: &Evaluate) -> Result<Options, String> {
     Ok(Options { config: options.table.config()?, flows_max: options.table.flows, frames_max: options.limit })
 }
 
-fn write(path: &Path, page: &str) -> Result<(), String> {
-    fs::write(path, page).map_err(|error| format!("{}: cannot write the report: {error}", path.display()))
+/// Why there is nothing to evaluate, if there is not.
+fn unlabelled(total: &Score, labels: &str) -> Option<String> {
+    let (frames, packets) = (number(total.frames()), number(total.packets_unlabelled));
+    match (total.packets.total(), total.packets_unlabelled) {
+        (0, 0) => Some(format!("none of {frames} frames has a verdict; give captures with packets that the classifier judges")),
+        (0, _) => {
+            Some(format!("{labels}: none of {packets} packets has a label; check that the labels name these captures, addresses and times"))
+        }
+        _ => None,
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> String {
+    format!("{}: cannot write the report: {error}", path.display())
 }
 
 /// A progress bar, hidden where nobody watches.

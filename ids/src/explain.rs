@@ -2,6 +2,8 @@
 //!
 //! The capture runs through the native engine and the reference up to the packet, for a verdict depends on all that the flow did before.
 
+mod ballot;
+
 mod json;
 
 mod text;
@@ -10,25 +12,27 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use treeline_ebpf::{Config, Features};
-use treeline_model::Model;
+use treeline_ebpf::{Config, FEATURES};
+use treeline_model::ensemble::Ballot;
+use treeline_model::{Document, Ensemble, Node, path};
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
-use treeline_sim::engine::native::Native;
-use treeline_sim::engine::{Engine, Hook, Observation, Settings};
-use treeline_sim::reference::{Judgement, Reference};
+use treeline_sim::engine::native::{Decider, Native};
+use treeline_sim::engine::{Engine, Hook, Observation};
+use treeline_sim::reference::{FloatTree, Judgement, Reference};
 
 use crate::evaluate::Format;
 use crate::replay::print;
 
 /// Say why one packet of a capture has its verdict: its flow, its features, each question the tree asks.
 ///
-/// Beside the fixed-point features stand the reference's, in real numbers, with the bound that docs/classifier.md derives.
+/// Beside the fixed-point features stand the reference's, in real numbers, with the bound that docs/classifier.md derives. Of an ensemble there
+/// is a line a tree: the leaf it reached, and what that adds to the vote.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Explain {
-    /// The model, a JSON file.
+    /// The model, a JSON file: one tree, or an ensemble.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
 
@@ -59,16 +63,17 @@ Exit codes: 0 explained, also where the packet has no verdict, 2 bad usage or in
 #[derive(Debug)]
 pub struct Explanation<'a> {
     options: &'a Explain,
-    model: &'a Model,
+    model: &'a Document,
     frame: Frame,
     observation: Observation,
-    /// None if there were more flows than the table holds: the reference does not evict.
+    /// None if there were more flows than the table holds: the reference does not evict. Of an ensemble, which it does not run, its verdict
+    /// means nothing; its features do.
     judgement: Option<Judgement>,
 }
 
 /// Explains and prints.
 pub fn run(options: &Explain) -> Result<ExitCode, String> {
-    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let model = Document::read(&options.model).map_err(|error| explain(&error))?;
     let explanation = find(options, &model, options.table.config()?)?;
     match options.format {
         Format::Text => print(&text::text(&explanation))?,
@@ -78,9 +83,12 @@ pub fn run(options: &Explain) -> Result<ExitCode, String> {
 }
 
 /// Runs both engines up to the packet.
-fn find<'a>(options: &'a Explain, model: &'a Model, config: Config) -> Result<Explanation<'a>, String> {
-    let mut native = Native::new(&Settings { hook: Hook::Tc, config, tree: model.to_tree(), flows_max: options.table.flows, linked: None });
-    let mut reference = Some(Reference::of(config, model));
+fn find<'a>(options: &'a Explain, model: &'a Document, config: Config) -> Result<Explanation<'a>, String> {
+    let mut native = Native::of(Hook::Tc, config, options.table.flows, Decider::of(model));
+    let mut reference = Some(match model {
+        Document::Tree(model) => Reference::of(config, model),
+        Document::Ensemble(_) => Reference::new(config, FloatTree::constant(0)),
+    });
     let mut capture = Capture::open(&options.capture).map_err(|error| explain(&error))?;
     let mut frame = Frame::default();
     while capture.next_into(&mut frame).map_err(|error| explain(&error))? {
@@ -112,30 +120,43 @@ struct Split {
 
 impl Explanation<'_> {
     /// The packet's number in its flow and its features, if it reached one.
-    fn reached(&self) -> Option<(u64, [i64; treeline_ebpf::FEATURES])> {
+    fn reached(&self) -> Option<(u64, [i64; FEATURES])> {
         Some((self.observation.flow?.packets, self.observation.features?))
     }
 
-    /// Whether the model does not ask the tree yet.
+    /// Whether the model is not asked yet.
     fn waits(&self) -> bool {
         self.reached().is_some_and(|(packet, _)| packet < self.model.packets_min().into())
     }
 
-    /// The questions on the way to the leaf, and the leaf; none if the tree is not asked.
+    /// The questions on the way to the leaf, and the leaf; none if there is not one tree, or it is not asked.
     fn path(&self) -> Option<(Vec<Split>, usize)> {
+        let Document::Tree(model) = self.model else { return None };
         let (_, values) = self.reached().filter(|_| !self.waits())?;
-        let mut path: Vec<_> = self.model.path(&Features::from(values.map(i64::cast_unsigned))).collect();
+        let mut path: Vec<_> = path(model.nodes(), values).collect();
         let leaf = path.pop()?;
-        let split = |node: usize| match self.model.nodes()[node] {
-            treeline_model::Node::Inner { feature, threshold, left, right } => {
+        let split = |node: usize| match model.nodes()[node] {
+            Node::Inner { feature, threshold, left, right } => {
                 let value = values[usize::from(feature)];
                 let goes_left = value <= threshold;
                 let child = if goes_left { left } else { right };
                 Some(Split { node, feature: feature.into(), value, threshold, goes_left, child })
             }
-            treeline_model::Node::Leaf { .. } => None,
+            Node::Leaf { .. } => None,
         };
         Some((path.into_iter().filter_map(split).collect(), leaf))
+    }
+
+    /// The vote of an ensemble; none if the model is not one, or is not asked.
+    fn ballot(&self) -> Option<(&Ensemble, Ballot<'_>)> {
+        let Document::Ensemble(ensemble) = self.model else { return None };
+        let (_, values) = self.reached().filter(|_| !self.waits())?;
+        Some((ensemble, ensemble.ballot(&values)))
+    }
+
+    /// What the reference judged, if it runs the model.
+    fn judged(&self) -> Option<&Judgement> {
+        self.judgement.as_ref().filter(|_| matches!(self.model, Document::Tree(_)))
     }
 }
 

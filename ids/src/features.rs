@@ -15,6 +15,7 @@ use treeline_ebpf::{Counter, Skip};
 use treeline_sim::cause::explain;
 
 use crate::EXIT_BAD_INPUT;
+use crate::arguments::distinct;
 use crate::report::{listed, number};
 
 /// Rows between two looks at the progress bar.
@@ -70,6 +71,7 @@ Exit codes: 0 done, 2 bad usage or input (of a damaged capture, the rows before 
 
 /// Writes the table and prints the summary.
 pub fn run(options: &Features) -> Result<ExitCode, String> {
+    distinct(&options.captures)?;
     let labels = options.labels.as_deref().map(Labels::open).transpose().map_err(|error| explain(&error))?;
     let limits = row::Options { config: options.table.config()?, flows_max: options.table.flows, frames_max: options.limit };
     let mut rows = Rows::new(options.captures.clone(), labels, limits).map_err(|error| explain(&error))?;
@@ -126,12 +128,23 @@ fn write(options: &Features, rows: &mut Rows, mut output: Output) -> Result<(u64
         }
     }
     bar.finish_and_clear();
-    if damaged && written == 0 {
-        return Err(format!("{}: not written: there is no row", options.output.display()));
+    if written == 0 {
+        return Err(format!("{}: not written: there is no row{}", options.output.display(), advice(options, rows, damaged)));
     }
     match output.finish() {
         Err(error) if !error.is_closed_pipe() => Err(explain(&error)),
         _ => Ok((written, damaged)),
+    }
+}
+
+/// What to do where there is no row; of a damaged capture its own error says it.
+fn advice(options: &Features, rows: &Rows, damaged: bool) -> String {
+    match &options.labels {
+        _ if damaged => String::new(),
+        Some(labels) if rows.tally().unlabelled.rows > 0 => {
+            format!(" with a class; check that {labels} names these captures, addresses and times")
+        }
+        _ => "; give captures with packets that the classifier judges".to_owned(),
     }
 }
 

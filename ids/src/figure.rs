@@ -48,9 +48,10 @@ fn duration(ns: f64) -> String {
 }
 
 /// No zeros at the end. Five decimals below 10, so that a value one step beside a whole number does not read as that.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let text = if value.abs() < 10.0 { format!("{value:.5}") } else { format!("{value:.3}") };
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0" } else { text }.to_owned()
 }
 
 /// The name with what could steer a terminal or break a document made visible.

@@ -1,13 +1,12 @@
 //! `treeline link`: a model becomes instructions in the kernel object. Not here: the linking, which is `treeline_model::link`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use treeline_model::Model;
 use treeline_model::link::link;
+use treeline_model::{Draft, Model};
 use treeline_sim::cause::explain;
 use treeline_sim::object::OBJECT;
 
@@ -38,7 +37,8 @@ pub fn run(options: &Link) -> Result<ExitCode, String> {
     let start = Instant::now();
     let linked = link(OBJECT, &model).map_err(|error| explain(&error))?;
     let time = start.elapsed();
-    fs::write(&options.output, &linked.object).map_err(|error| format!("{}: {error}", options.output.display()))?;
+    let written = Draft::write(&options.output, &linked.object);
+    written.map_err(|error| format!("{}: cannot write the object: {error}", options.output.display()))?;
     println!("{}", options.output.display());
     println!("  model         {} nodes, {} leaves, depth {}", model.nodes().len(), model.leaves(), model.depth());
     println!("  instructions  {}", linked.code.instructions_count());

@@ -3,15 +3,14 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
-use treeline_model::{Document, Ensemble, Model, Node};
+use treeline_model::{Document, Model, Node};
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::Kernel;
-use treeline_sim::engine::native::Native;
+use treeline_sim::engine::native::{Decider, Native};
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
@@ -82,7 +81,9 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
             let leaf = Model::from_nodes("", ensemble.classes().to_vec(), vec![Node::Leaf { class: 0 }]);
             Ok(settings(leaf.map_err(|error| explain(&error))?.to_tree()))
         }
-        (Document::Ensemble(_), Tree::Compiled) => Err("--tree compiled: an ensemble cannot be compiled; only one tree can".to_owned()),
+        (Document::Ensemble(_), Tree::Compiled) => {
+            Err("--tree compiled: the model is an ensemble, and only one tree can be compiled; use --tree walk --engine native".to_owned())
+        }
     }
 }
 
@@ -90,10 +91,7 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
 fn build(options: &arguments::Replay, settings: &Settings, model: &Document) -> Result<(Replay, Vec<String>), String> {
     use arguments::Engine as Named;
     let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
-    let model = match model {
-        Document::Tree(model) => model,
-        Document::Ensemble(ensemble) => return voting(options, settings, ensemble),
-    };
+    let Document::Tree(tree) = model else { return voting(options, settings, model) };
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     let mut notes = Vec::new();
     if wanted(Named::Native) {
@@ -109,16 +107,16 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Document) -> 
             Err(error) => return Err(error.to_string()),
         }
     }
-    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, model));
+    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, tree));
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
 }
 
 /// The native engine alone: the others do not run an ensemble.
-fn voting(options: &arguments::Replay, settings: &Settings, ensemble: &Ensemble) -> Result<(Replay, Vec<String>), String> {
+fn voting(options: &arguments::Replay, settings: &Settings, model: &Document) -> Result<(Replay, Vec<String>), String> {
     if options.engine.iter().any(|engine| *engine != arguments::Engine::Native) {
         return Err("the model is an ensemble: the kernel, the vm and the reference run one tree; use --engine native".to_owned());
     }
-    let native = Native::voting(settings, Arc::new(ensemble.clone()));
+    let native = Native::of(settings.hook, settings.config, settings.flows_max, Decider::of(model));
     let note = "the model is an ensemble: vm, kernel and reference do not run one".to_owned();
     Ok((Replay::new(vec![Box::new(native)], None, settings.flows_max), vec![note]))
 }

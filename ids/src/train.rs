@@ -18,6 +18,7 @@ use treeline_model::Model;
 use treeline_model::train::{self, Grown, Settings};
 use treeline_sim::cause::explain;
 
+use crate::arguments::distinct;
 use record::Record;
 
 /// Train a decision tree on labelled captures, or on a table that `treeline features` wrote.
@@ -85,7 +86,7 @@ pub struct Train {
     pub split: Option<By>,
 
     /// The packet of a flow, counted from 1, at which the model gives its first verdict; earlier packets pass and are not learned from.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub packets_min: u32,
 
     /// Draws what is kept for the test, and which feature wins a tie. The same seed gives the same model.
@@ -93,8 +94,8 @@ pub struct Train {
     pub seed: u64,
 
     /// Threads; 0 takes all cores. The model does not depend on it.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub threads: u16,
 
     /// text for people, json for the whole record.
     #[arg(short, long, value_enum, default_value = "text")]
@@ -165,6 +166,10 @@ pub fn run(options: &Train) -> Result<ExitCode, String> {
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         return Err(format!("--output {}: {} is no folder; create it first", options.output.display(), folder.display()));
     }
+    if options.output.is_dir() {
+        return Err(format!("--output {}: a folder is there; give the name of a file", options.output.display()));
+    }
+    distinct(options.captures.iter().chain(&options.test))?;
     let (sample, source) = source::read(options)?;
     let Prepared { sample, classes, numbers, split } = prepare(options, sample, &source)?;
     let start = Instant::now();
@@ -203,7 +208,7 @@ fn prepare(options: &Train, mut sample: Sample, source: &source::Source) -> Resu
         Some(By::Flow) | None => Split::Flow,
     };
     sample.split(&split, options.seed);
-    sample.check().map_err(|error| error.to_string())?;
+    sample.check().map_err(|error| format!("{}: {error}", source.other.1))?;
     let kind = match options.classes {
         Kind::Binary => Classes::Binary,
         Kind::Attack => Classes::Attack,
@@ -221,7 +226,7 @@ fn prepare(options: &Train, mut sample: Sample, source: &source::Source) -> Resu
 
 fn grow(options: &Train, sample: &Sample) -> Result<Grown, String> {
     let settings = Settings { depth_max: options.max_depth, leaves_max: options.max_leaf_nodes, seed: Some(options.seed) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| explain(&error))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.into()).build().map_err(|error| explain(&error))?;
     let bar = bar("training {wide_bar} {percent:>3} %  {eta} left")?;
     let grown = pool.install(|| {
         train::grow(&sample.table, &settings, |progress| {

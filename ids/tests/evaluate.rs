@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use treeline_model::{Model, Node};
+use treeline_model::ensemble::{Arithmetic, Member, Rule, Vote};
+use treeline_model::{Document, Ensemble, Model, Node};
 
 const CAPTURES: [&str; 4] = ["edge-icmp-echo.pcap", "edge-tcp-flags.pcap", "edge-not-ip.pcap", "edge-swapped-ports.pcap"];
 const LABELS: &str = "\
@@ -38,6 +39,24 @@ fn folder() -> TempDir {
     let model = Model::from_nodes("three classes", classes, nodes).and_then(|model| model.with_packets_min(2)).expect("a tree");
     model.write(folder.path().join("model.json")).expect("written");
     folder
+}
+
+/// A forest of three trees beside the model, of the same classes and with the same wait.
+fn forest(folder: &TempDir) {
+    let stump = |feature, threshold, left: [f64; 3], right: [f64; 3]| Member {
+        output: 0,
+        nodes: vec![Node::Inner { feature, threshold, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }],
+        values: vec![left.to_vec(), right.to_vec()],
+    };
+    let trees = vec![
+        stump(2, 1 << 16, [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]),
+        stump(7, 900_000 << 16, [0.25, 0.0, 0.75], [0.875, 0.125, 0.0]),
+        stump(5, 0, [0.5, 0.25, 0.25], [0.375, 0.25, 0.375]),
+    ];
+    let vote = Vote { rule: Rule::LargestMean, arithmetic: Arithmetic::F64, base: vec![0.0; 3], classes: vec![0, 1, 2] };
+    let classes = ["benign", "ping", "probe"].map(str::to_owned).to_vec();
+    let forest = Ensemble::new("three stumps", classes, vote, trees).and_then(|forest| forest.with_packets_min(2)).expect("an ensemble");
+    Document::from(forest).write(folder.path().join("forest.json")).expect("written");
 }
 
 fn treeline(folder: &TempDir, arguments: &[&str]) -> Output {
@@ -95,6 +114,64 @@ fn an_explanation_reads_as_its_snapshot() {
     ] {
         check(name, &printed(&treeline(&folder, &["explain", "model.json", capture, "--packet", packet])));
     }
+}
+
+#[test]
+fn an_ensemble_is_evaluated_and_explained_as_its_snapshots_read() {
+    let folder = folder();
+    forest(&folder);
+    let arguments = [&["evaluate", "forest.json"], &CAPTURES[..], &["--labels", "labels.csv", "--report", "out.html"]].concat();
+    let text = printed(&treeline(&folder, &arguments));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{text}");
+    check("ensemble-report", &text);
+    assert!(fs::read_to_string(folder.path().join("out.html")).expect("a page").contains("<h2>The first tree</h2>"));
+    check("ensemble-explain", &printed(&treeline(&folder, &["explain", "forest.json", "edge-tcp-flags.pcap", "--packet", "2"])));
+}
+
+#[test]
+fn an_ensembles_explanation_adds_up_to_what_replay_decides() {
+    let folder = folder();
+    forest(&folder);
+    let replayed = printed(&treeline(&folder, &["replay", "-e", "native", "-m", "forest.json", "-f", "jsonl", CAPTURES[0], CAPTURES[1]]));
+    let records: Vec<Value> = replayed.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+    assert!(
+        records.iter().any(|record| record["verdict"] == json!("ping"))
+            && records.iter().any(|record| record["verdict"] == json!("benign"))
+    );
+    for record in &records {
+        let [capture, index] = ["capture", "index"].map(|field| record[field].to_string().trim_matches('"').to_owned());
+        let explained = document(&treeline(&folder, &["explain", "forest.json", &capture, "-p", &index, "-f", "json"]));
+        assert_eq!(explained["verdict"], record["verdict"], "{explained:#}");
+        assert_eq!(explained["reference"], json!(null));
+        let vote = &explained["vote"];
+        if explained["waits"] == json!(true) {
+            assert_eq!((vote, &record["verdict"]), (&json!(null), &json!("benign")));
+            continue;
+        }
+        assert_eq!(vote["class"], record["verdict"]);
+        for output in 0..3 {
+            let added: Vec<_> =
+                vote["trees"].as_array().expect("trees").iter().filter_map(|tree| tree["values"][output].as_f64()).collect();
+            assert_eq!(json!(added.iter().sum::<f64>()), vote["sums"][output]);
+        }
+    }
+}
+
+#[test]
+fn only_the_native_engine_takes_an_ensemble_and_the_others_say_so() {
+    let folder = folder();
+    forest(&folder);
+    refused(
+        &treeline(&folder, &["link", "forest.json", "-o", "out.o"]),
+        &["forest.json", "an ensemble, expected one tree", "--engine native"],
+    );
+    assert!(!folder.path().join("out.o").exists());
+    for engine in ["vm", "kernel", "reference", "all", "native,vm"] {
+        let output = treeline(&folder, &["replay", "--engine", engine, "--model", "forest.json", CAPTURES[0]]);
+        refused(&output, &["the model is an ensemble", "use --engine native"]);
+    }
+    let output = treeline(&folder, &["replay", "--tree", "compiled", "--model", "forest.json", CAPTURES[0]]);
+    refused(&output, &["the model is an ensemble", "--engine native"]);
 }
 
 #[test]

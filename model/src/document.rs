@@ -1,12 +1,12 @@
 //! What a model file holds: one tree, or an ensemble.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use crate::ensemble::{self, ENSEMBLE_BYTES_MAX, EnsembleError};
 use crate::file::{self, Kind};
-use crate::{BYTES_MAX, Ensemble, Error, Model};
+use crate::{BYTES_MAX, Draft, Ensemble, Error, Model, Node};
 
 /// A model file's content, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,18 @@ pub enum Document {
     Tree(Model),
     /// Trees that vote, which the native engine runs.
     Ensemble(Ensemble),
+}
+
+impl From<Model> for Document {
+    fn from(model: Model) -> Self {
+        Self::Tree(model)
+    }
+}
+
+impl From<Ensemble> for Document {
+    fn from(ensemble: Ensemble) -> Self {
+        Self::Ensemble(ensemble)
+    }
 }
 
 impl Document {
@@ -41,7 +53,7 @@ impl Document {
         }
     }
 
-    /// Writes the file at `path`, replacing one that is there. Refuses a text that could not be read back for its size.
+    /// Writes the file at `path` as [`Model::write`] does, replacing one that is there. Refuses a text that could not be read back for its size.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let text = self.to_json();
@@ -51,7 +63,7 @@ impl Document {
             _ => Ok(()),
         };
         checked
-            .and_then(|()| fs::write(path, text).map_err(|error| Error::Io { error }))
+            .and_then(|()| Draft::write(path, text.as_bytes()).map_err(|error| Error::Io { error }))
             .map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
     }
 
@@ -71,5 +83,32 @@ impl Document {
             Self::Tree(model) => model.classes(),
             Self::Ensemble(ensemble) => ensemble.classes(),
         }
+    }
+
+    /// What it is, in its author's words.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        match self {
+            Self::Tree(model) => model.description(),
+            Self::Ensemble(ensemble) => ensemble.description(),
+        }
+    }
+
+    /// The packet of a flow, counted from 1, at which the model is asked first; the packets before it are benign.
+    #[must_use]
+    pub fn packets_min(&self) -> u32 {
+        match self {
+            Self::Tree(model) => model.packets_min(),
+            Self::Ensemble(ensemble) => ensemble.packets_min(),
+        }
+    }
+
+    /// The nodes of each tree, root first. A leaf's `class` is the class of a single tree, and in an ensemble the index of its values.
+    pub fn trees(&self) -> impl Iterator<Item = &[Node]> {
+        let (one, many) = match self {
+            Self::Tree(model) => (Some(model.nodes()), [].as_slice()),
+            Self::Ensemble(ensemble) => (None, ensemble.trees()),
+        };
+        one.into_iter().chain(many.iter().map(|tree| tree.nodes.as_slice()))
     }
 }

@@ -4,18 +4,21 @@
 //! tree's do. The sums are floating point in the library's own precision and order, so that near ties fall as they do there.
 //! The kernel has no floating point: the native engine runs an ensemble, vm and kernel refuse it.
 //!
-//! Not here: a wait for a flow's first packets (`packets_min`), which only a single tree has.
+//! Not here: why a packet was decided so, for whoever explains it ([`Ballot`]).
 
+mod ballot;
 mod error;
 mod file;
 mod vote;
 
+pub use ballot::{Ballot, Reached};
 pub use error::EnsembleError;
 pub(crate) use file::{parse, text};
 pub use vote::{Arithmetic, Rule, Vote};
 
 use serde_json::{Map, Value};
-use treeline_ebpf::feature::FEATURES;
+use treeline_ebpf::Features;
+use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, PACKETS};
 
 use crate::{Error, Node, schema, shape};
 
@@ -34,6 +37,7 @@ pub struct Ensemble {
     vote: Vote,
     trees: Vec<Member>,
     training: Option<Map<String, Value>>,
+    packets_min: u32,
 }
 
 /// One tree of an ensemble.
@@ -61,7 +65,7 @@ impl Ensemble {
         for (tree, member) in trees.iter().enumerate() {
             member.check(vote.base.len()).map_err(|error| Error::Tree { tree, error: Box::new(error) })?;
         }
-        Ok(Self { description: description.into(), classes, vote, trees, training: None })
+        Ok(Self { description: description.into(), classes, vote, trees, training: None, packets_min: 1 })
     }
 
     /// The ensemble with `training` as the record of how it came about, which nothing here interprets.
@@ -71,7 +75,22 @@ impl Ensemble {
         self
     }
 
-    /// The class of fixed-point features: an index into [`classes`](Self::classes).
+    /// The ensemble with a first verdict at packet `packets_min` of a flow, counted from 1; the packets before it are benign. Unlike a single
+    /// tree's, the wait is no node and needs no room.
+    pub fn with_packets_min(mut self, packets_min: u32) -> Result<Self, Error> {
+        shape::check_packets_range(packets_min)?;
+        self.packets_min = packets_min;
+        Ok(self)
+    }
+
+    /// The class of a packet, its number in its flow included: benign while the ensemble waits.
+    #[must_use]
+    pub fn judge(&self, features: &Features) -> u16 {
+        let waits = features.value(PACKETS as u64) < i64::from(self.packets_min) << FRACTION_BITS;
+        if waits { 0 } else { self.decide(&features.values()) }
+    }
+
+    /// The class of fixed-point features: an index into [`classes`](Self::classes). Whether the ensemble waits is not asked.
     #[must_use]
     pub fn decide(&self, features: &[i64; FEATURES]) -> u16 {
         self.vote.class(self.trees.iter().map(|tree| (tree.output, tree.descend(features))))
@@ -105,6 +124,12 @@ impl Ensemble {
     #[must_use]
     pub fn trees(&self) -> &[Member] {
         &self.trees
+    }
+
+    /// The packet of a flow, counted from 1, at which the trees are asked first.
+    #[must_use]
+    pub fn packets_min(&self) -> u32 {
+        self.packets_min
     }
 
     /// How the ensemble came about, if its file says so.

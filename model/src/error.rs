@@ -64,7 +64,9 @@ pub enum Error {
         found: u64,
     },
     /// The document holds an ensemble where one tree is asked for.
-    #[error("trees: an ensemble, expected one tree (nodes); the native engine alone runs ensembles")]
+    #[error(
+        "trees: an ensemble, expected one tree (nodes); train or import one tree, or use a command that takes both: evaluate, explain, replay --engine native"
+    )]
     NotOneTree,
     /// Beyond what a tree can have wrong.
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! text <-> model: the JSON document, its fields and their order. One line a node, so that a difference reads well.
 
-use std::fmt::{self, Formatter, Write};
+use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
@@ -40,7 +40,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Model, Error> {
         None => model,
     };
     match document.packets_min {
-        Some(found) => model.with_packets_min(u32::try_from(found).map_err(|_| Error::PacketsMin { found })?),
+        Some(found) => model.with_packets_min(narrow_packets_min(found)?),
         None => Ok(model),
     }
 }
@@ -70,37 +70,53 @@ pub(crate) fn kind(text: &[u8]) -> Result<Kind, Error> {
 
 /// The text of `model`, which [`parse`] reads back to an equal one.
 pub(crate) fn text(model: &Model) -> String {
-    let mut text = String::new();
-    let classes = model.classes().iter().map(json).collect::<Vec<_>>().join(", ");
-    let packets_min = match model.packets_min() {
-        1 => String::new(),
-        packets_min => format!("\n  \"packets_min\": {packets_min},"),
-    };
-    let training = model.training().map(|training| format!(",\n  \"training\": {}", json_pretty(training))).unwrap_or_default();
-    write!(
-        text,
-        r#"{{
+    let frame =
+        Frame { description: model.description(), classes: model.classes(), packets_min: model.packets_min(), training: model.training() };
+    frame.around(&format!("\"nodes\": [\n    {}\n  ]", model.nodes().iter().map(node_text).collect::<Vec<_>>().join(",\n    ")))
+}
+
+/// What tree and ensemble both say, as it is written. Reading lists the fields for each: serde tells the place of an error, and an unknown
+/// field, only in a plain struct.
+pub(crate) struct Frame<'a> {
+    pub(crate) description: &'a str,
+    pub(crate) classes: &'a [String],
+    pub(crate) packets_min: u32,
+    pub(crate) training: Option<&'a Map<String, Value>>,
+}
+
+impl Frame<'_> {
+    /// The document with `body`, its own fields.
+    pub(crate) fn around(&self, body: &str) -> String {
+        let classes = self.classes.iter().map(json).collect::<Vec<_>>().join(", ");
+        let packets_min = match self.packets_min {
+            1 => String::new(),
+            packets_min => format!("\n  \"packets_min\": {packets_min},"),
+        };
+        let training = self.training.map(|training| format!(",\n  \"training\": {}", json_pretty(training))).unwrap_or_default();
+        format!(
+            r#"{{
   "format": {},
   "version": {VERSION},
   "description": {},
   "schema": {},
   "classes": [{classes}],{packets_min}
-  "nodes": [
-    {}
-  ]{training}
+  {body}{training}
 }}
 "#,
-        json(FORMAT),
-        json(model.description()),
-        schema_text(),
-        model.nodes().iter().map(node_text).collect::<Vec<_>>().join(",\n    "),
-    )
-    .expect("a String takes all text");
-    text
+            json(FORMAT),
+            json(self.description),
+            schema_text(),
+        )
+    }
+}
+
+/// The number of packets that a document waits for.
+pub(crate) fn narrow_packets_min(found: u64) -> Result<u32, Error> {
+    u32::try_from(found).map_err(|_| Error::PacketsMin { found })
 }
 
 /// The classifier's schema, to stand in a document.
-pub(crate) fn schema_text() -> String {
+fn schema_text() -> String {
     let features = NAMES.iter().map(|(name, unit)| format!(r#"{{"name": {}, "unit": {}}}"#, json(name), json(unit)));
     let features = features.collect::<Vec<_>>().join(",\n      ");
     format!("{{\n    \"fraction_bits\": {FRACTION_BITS},\n    \"features\": [\n      {features}\n    ]\n  }}")
@@ -120,7 +136,7 @@ pub(crate) fn json(value: impl Serialize) -> String {
 }
 
 /// Indented to stand in the document; line breaks inside texts are escaped, so each one found is the layout's.
-pub(crate) fn json_pretty(value: &Map<String, Value>) -> String {
+fn json_pretty(value: &Map<String, Value>) -> String {
     serde_json::to_string_pretty(value).expect("JSON is JSON").replace('\n', "\n  ")
 }
 

@@ -1,8 +1,8 @@
 //! The checked tree with its names, and its way to the kernel.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use treeline_ebpf::Tree;
 use treeline_ebpf::feature::{FRACTION_BITS, PACKETS};
 use treeline_ebpf::tree::NODES_MAX;
 
-use crate::{BYTES_MAX, Error, Node, RealNode, file, pack, schema, shape};
+use crate::{BYTES_MAX, Draft, Error, Node, RealNode, file, pack, schema, shape};
 
 /// A decision tree that the kernel decides with: one root, no cycle, at most `NODES_MAX` nodes and `DEPTH_MAX` edges of depth, all
 /// features and classes known. Only such a value exists.
@@ -68,16 +68,13 @@ impl Model {
 
     /// Writes the file at `path`, replacing one that is there. Refuses a text that could not be read back for its size.
     ///
-    /// The text goes to a temporary file beside it first: whoever reads `path`, also after a crash, finds the old model or the new one, whole. What is no ordinary
-    /// file, such as a pipe, is written to directly.
+    /// Whoever reads `path`, also after a crash, finds the old model or the new one, whole ([`Draft`]).
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let text = self.to_json();
         let written = if text.len() > BYTES_MAX { Err(Error::TooLarge) } else { Ok(()) };
-        let special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-        let write = || if special { fs::write(path, text) } else { replace(path, text.as_bytes()) };
         written
-            .and_then(|()| write().map_err(|error| Error::Io { error }))
+            .and_then(|()| Draft::write(path, text.as_bytes()).map_err(|error| Error::Io { error }))
             .map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
     }
 
@@ -152,7 +149,7 @@ impl Model {
     /// How many leaves there are.
     #[must_use]
     pub fn leaves(&self) -> usize {
-        self.nodes.iter().filter(|node| matches!(node, Node::Leaf { .. })).count()
+        crate::leaves(&self.nodes)
     }
 
     /// The array that the classifier walks, 128 KiB. In a debug build the empty tree passes over the stack once on its way into the box.
@@ -178,21 +175,4 @@ impl Model {
         bytes.resize(size_of::<Tree>(), 0);
         bytes
     }
-}
-
-/// Puts `text` into a file at `path` in one step.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    // Through links to the file itself, so that a link stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".treeline-");
-    // As any other file: the process's mask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -44,10 +44,17 @@ pub(crate) fn check_count(nodes: usize) -> Result<(), Error> {
 
 /// Refuses a wait of no packet, of more than a flow has, or in front of a tree that leaves no room for its question.
 pub(crate) fn check_packets_min(packets_min: u32, nodes: usize, depth: usize) -> Result<(), Error> {
+    check_packets_range(packets_min)?;
+    if packets_min > 1 && (nodes + 2 > NODES_MAX || depth >= DEPTH_MAX) {
+        return Err(Error::NoRoomToWait { nodes, depth });
+    }
+    Ok(())
+}
+
+/// Refuses a wait of no packet, or of more than a flow has.
+pub(crate) fn check_packets_range(packets_min: u32) -> Result<(), Error> {
     match packets_min {
-        1 => Ok(()),
-        2..=PACKETS_MIN_MAX if nodes + 2 <= NODES_MAX && depth < DEPTH_MAX => Ok(()),
-        2..=PACKETS_MIN_MAX => Err(Error::NoRoomToWait { nodes, depth }),
+        1..=PACKETS_MIN_MAX => Ok(()),
         found => Err(Error::PacketsMin { found: found.into() }),
     }
 }

@@ -1,5 +1,7 @@
 //! Ensemble documents: what is refused, with the field's name.
 
+use treeline_ebpf::Features;
+use treeline_ebpf::feature::PACKETS;
 use treeline_model::{Document, Model};
 
 const VALID: &str = r#"{"format": "treeline-model", "version": 1, "description": "two stumps", "schema": SCHEMA, "classes": ["benign", "scan"],
@@ -34,9 +36,47 @@ fn an_ensemble_reads_back_equal_and_votes() {
 }
 
 #[test]
+fn an_ensemble_waits_for_a_flows_first_packets() {
+    let text = valid().replacen("\"vote\"", "\"packets_min\": 3, \"vote\"", 1);
+    let document = Document::read_bytes(text.as_bytes()).expect("valid");
+    assert_eq!(document.packets_min(), 3);
+    assert_eq!(Document::read_bytes(document.to_json().as_bytes()).expect("read back"), document);
+    let Document::Ensemble(ensemble) = document else { panic!("an ensemble") };
+    let judged = [1, 2, 3, 4].map(|packet| {
+        let mut features = Features::default();
+        features.set(3, 65537);
+        features.set(PACKETS, packet << 16);
+        ensemble.judge(&features)
+    });
+    assert_eq!(judged, [0, 0, 1, 1]);
+}
+
+#[test]
+fn a_wait_out_of_range_is_refused_as_a_trees_is() {
+    for found in ["0", "1000001", "4294967297"] {
+        let expect = format!("packets_min: found {found}, expected 1 to 1000000; 1 judges a flow from its first packet");
+        check("\"vote\"", &format!("\"packets_min\": {found}, \"vote\""), &expect);
+    }
+    let text = valid().replacen("\"vote\"", "\"packets_min\": null, \"vote\"", 1);
+    let refused = Document::read_bytes(text.as_bytes()).expect_err("refused").to_string();
+    assert!(refused.contains("packets_min: invalid type: null"), "{refused}");
+}
+
+#[test]
+fn a_ballot_adds_up_to_what_is_decided() {
+    let Document::Ensemble(ensemble) = Document::read_bytes(valid().as_bytes()).expect("valid") else { panic!("an ensemble") };
+    let mut features = [0; 12];
+    features[3] = 65537;
+    let ballot = ensemble.ballot(&features);
+    assert_eq!((ballot.sums.as_slice(), ballot.class), ([0.625].as_slice(), ensemble.decide(&features)));
+    let reached: Vec<_> = ballot.reached.iter().map(|tree| (tree.leaf, tree.questions, tree.values[0])).collect();
+    assert_eq!(reached, [(2, 1, 0.5), (0, 0, 0.125)]);
+}
+
+#[test]
 fn an_ensemble_is_not_one_tree() {
     let refused = Model::read_bytes(valid().as_bytes()).expect_err("an ensemble");
-    assert_eq!(refused.to_string(), "trees: an ensemble, expected one tree (nodes); the native engine alone runs ensembles");
+    assert!(refused.to_string().starts_with("trees: an ensemble, expected one tree (nodes); train or import one tree"), "{refused}");
 }
 
 #[test]

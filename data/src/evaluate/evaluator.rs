@@ -1,11 +1,12 @@
-//! Captures and labels -> scores: one pass over each capture gives rows, and the tree their verdicts.
+//! Captures and labels -> scores: one pass over each capture gives rows, and the model their verdicts.
 
 use std::path::{Path, PathBuf};
 
+use treeline_ebpf::Features;
 use treeline_ebpf::feature::{FRACTION_BITS, PACKETS};
-use treeline_ebpf::{Features, Tree, tree};
-use treeline_model::Model;
+use treeline_model::Document;
 use treeline_sim::capture::Capture;
+use treeline_sim::engine::native::Decider;
 
 use super::{BENIGN, Judged, Meter, Score, Visits};
 use crate::row::{Options, Row, RowError};
@@ -17,8 +18,8 @@ const PROGRESS_ROWS: usize = 4096;
 /// Evaluates a model over captures, one after another. Nothing grows with the number of packets.
 #[derive(Debug)]
 pub struct Evaluator<'a> {
-    model: &'a Model,
-    tree: Box<Tree>,
+    model: &'a Document,
+    decider: Decider,
     options: Options,
     labels: Option<Labels>,
     evaluation: Evaluation,
@@ -33,7 +34,7 @@ pub struct Evaluation {
     pub captures: Vec<CaptureScore>,
     /// All captures together.
     pub total: Score,
-    /// Labelled packets through each node of the model.
+    /// Labelled packets through each node of the model's trees.
     pub visits: Visits,
 }
 
@@ -51,10 +52,10 @@ pub struct CaptureScore {
 impl<'a> Evaluator<'a> {
     /// An evaluator that has seen nothing.
     #[must_use]
-    pub fn new(model: &'a Model, labels: Labels, options: Options) -> Self {
+    pub fn new(model: &'a Document, labels: Labels, options: Options) -> Self {
         let names = labels.classes().to_vec();
         let evaluation = Evaluation { labels: names, captures: Vec::new(), total: Score::default(), visits: Visits::new(model) };
-        Self { model, tree: model.to_tree(), options, labels: Some(labels), evaluation }
+        Self { model, decider: Decider::of(model), options, labels: Some(labels), evaluation }
     }
 
     /// Evaluates the capture at `path` (`-` is standard input), and calls `progress` now and then. A capture that is damaged, or cannot even be
@@ -85,7 +86,7 @@ impl<'a> Evaluator<'a> {
     fn count(&mut self, meter: &mut Meter, row: &Row) {
         let mut features = Features::from(row.features.map(i64::cast_unsigned));
         features.set(PACKETS, row.packet << FRACTION_BITS);
-        let verdict = tree::descend(&self.tree, &features).unwrap_or_else(|skip| unreachable!("a model is a tree: {}", skip.name()));
+        let verdict = self.decider.decide(&features).unwrap_or_else(|skip| unreachable!("a model is a tree: {}", skip.name()));
         meter.judge(&Judged { flow: row.flow, packet: row.packet, label: row.class, verdict });
         if let Some(label) = row.class
             && row.packet >= self.model.packets_min().into()

@@ -86,9 +86,9 @@ pub enum LabelError {
         column: String,
     },
 
-    /// A line has more fields than the header.
-    #[error("{}: line {line}: {found} fields, but the header has {columns}", path.display())]
-    TooManyFields {
+    /// A line has more fields than the header, or fewer: a rule that is cut off would cover more.
+    #[error("{}: line {line}: {found} fields, but the header has {columns}; write a comma for each field that is left empty", path.display())]
+    FieldsCount {
         /// The file.
         path: PathBuf,
         /// The line.

@@ -125,8 +125,8 @@ impl Rules {
         let mut rules = Self { classes: Classes::default(), rows: Vec::new(), selected: None };
         while records.advance()? {
             let (path, line) = (|| records.path(), records.line());
-            if records.fields_count() > columns {
-                return Err(LabelError::TooManyFields { path: path(), line, found: records.fields_count(), columns });
+            if records.fields_count() != columns {
+                return Err(LabelError::FieldsCount { path: path(), line, found: records.fields_count(), columns });
             }
             if rules.rows.len() == ROWS_MAX {
                 return Err(LabelError::TooManyRows { path: path(), line, rows_max: ROWS_MAX });

@@ -151,5 +151,12 @@ fn rows_that_teach_nothing_are_refused_with_advice() {
     check(&sample(Take::Packet, &[(0, 0, 1)]), "no malicious row to train on (1 flows of benign); give labelled captures of both");
     let mut kept = sample(Take::Packet, &[(0, 0, 1), (1, 1, 1)]);
     kept.split(&Split::Captures(vec![0]), 0);
-    check(&kept, "no benign row to train on (1 flows of scan); give more captures, or split by flow (--split flow)");
+    check(
+        &kept,
+        "no benign row to train on (1 flows of scan); all of them are kept for the test: give more captures, or split by flow (--split flow)",
+    );
+    check(
+        &sample(Take::Packet, &[]),
+        "no packet to train on; give captures with packets that the classifier judges, or a smaller --packets-min",
+    );
 }

@@ -1,9 +1,9 @@
 //! A file of rows under a name: its extension decides the format, and it has the name only when it is complete.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Stdout};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use treeline_model::Draft;
 
 use super::csv::CsvWriter;
 use super::parquet::ParquetWriter;
@@ -18,17 +18,17 @@ pub struct Output {
 }
 
 enum Writer {
-    Parquet(Box<ParquetWriter<BufWriter<NamedTempFile>>>),
-    Csv(CsvWriter<BufWriter<NamedTempFile>>),
+    Parquet(Box<ParquetWriter<BufWriter<Draft>>>),
+    Csv(CsvWriter<BufWriter<Draft>>),
     Standard(CsvWriter<BufWriter<Stdout>>),
 }
 
 impl Output {
-    /// Begins the file at `path`, which ends in `.parquet` or `.csv`, or is `-`. What is written goes to a temporary file beside it.
+    /// Begins the file at `path`, which ends in `.parquet` or `.csv`, or is `-`. Until it is finished, the file has no name ([`Draft`]).
     pub fn create(path: &Path, names: &Names) -> Result<Self, TableError> {
         let writer = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("parquet") => Writer::Parquet(Box::new(ParquetWriter::new(temporary(path)?, path, names, GROUP_ROWS)?)),
-            Some("csv") => Writer::Csv(CsvWriter::new(temporary(path)?, path, names)?),
+            Some("parquet") => Writer::Parquet(Box::new(ParquetWriter::new(draft(path)?, path, names, GROUP_ROWS)?)),
+            Some("csv") => Writer::Csv(CsvWriter::new(draft(path)?, path, names)?),
             _ if path == Path::new("-") => {
                 Writer::Standard(CsvWriter::new(BufWriter::with_capacity(1 << 16, io::stdout()), Path::new("standard output"), names)?)
             }
@@ -54,22 +54,12 @@ impl Output {
             Writer::Standard(writer) => return writer.finish().map(drop),
         };
         let flushed = output.into_inner().map_err(io::IntoInnerError::into_error);
-        let named = flushed.and_then(|mut file| file.flush().map(|()| file)).and_then(|file| Ok(file.persist(&self.path)?));
-        named.map(drop).map_err(|source| TableError::Open { path: self.path, what: "write the table", source })
+        let named = flushed.and_then(Draft::finish);
+        named.map_err(|source| TableError::Open { path: self.path, what: "write the table", source })
     }
 }
 
-fn temporary(path: &Path) -> Result<BufWriter<NamedTempFile>, TableError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = Builder::new();
-    builder.prefix(".treeline-");
-    // As any other file: the process's mask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder);
-    file.map(|file| BufWriter::with_capacity(1 << 16, file)).map_err(|source| TableError::Open {
-        path: path.to_owned(),
-        what: "create the table",
-        source,
-    })
+fn draft(path: &Path) -> Result<BufWriter<Draft>, TableError> {
+    let open = |source| TableError::Open { path: path.to_owned(), what: "create the table", source };
+    Draft::create(path).map(|file| BufWriter::with_capacity(1 << 16, file)).map_err(open)
 }

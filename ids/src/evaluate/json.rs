@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use treeline_data::evaluate::{Binary, Detection, Matrix, PACKETS, Score};
 use treeline_ebpf::Skip;
+use treeline_model::{Node, depth, leaves};
 use treeline_sim::cause::explain;
 
 use super::subject::{Class, Subject};
@@ -23,6 +24,8 @@ pub fn json(subject: &Subject<'_>) -> Value {
     let mut value = Map::new();
     value.insert("model".to_owned(), json!(subject.model_path.display().to_string()));
     value.insert("classes".to_owned(), json!(subject.model.classes()));
+    value.insert("packets_min".to_owned(), json!(subject.model.packets_min()));
+    value.insert("trees".to_owned(), subject.model.trees().map(tree).collect());
     value.insert("labels".to_owned(), json!(subject.labels));
     value.insert("labels_unmatched".to_owned(), json!(subject.report.map(|report| report.rows - report.matched)));
     value.extend(score(subject, total));
@@ -30,6 +33,10 @@ pub fn json(subject: &Subject<'_>) -> Value {
     value.insert("by_capture".to_owned(), captures.collect());
     value.insert("features".to_owned(), importances.collect());
     Value::Object(value)
+}
+
+fn tree(nodes: &[Node]) -> Value {
+    json!({ "leaves": leaves(nodes), "depth": depth(nodes) })
 }
 
 fn score(subject: &Subject<'_>, score: &Score) -> Map<String, Value> {

@@ -6,7 +6,9 @@ use treeline_data::evaluate::matrix::ratio;
 use treeline_data::evaluate::{BENIGN, Binary, Detection, Evaluation, Matrix};
 use treeline_data::label::Report;
 use treeline_ebpf::feature::NAMES;
-use treeline_model::Model;
+use treeline_model::{Document, leaves};
+
+use crate::report::number;
 
 /// An evaluation with what was evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +16,7 @@ pub struct Subject<'a> {
     /// The model's file.
     pub model_path: &'a Path,
     /// The model.
-    pub model: &'a Model,
+    pub model: &'a Document,
     /// The labels as given.
     pub labels: &'a str,
     /// What became of the labels' rows.
@@ -53,6 +55,15 @@ impl Class<'_> {
 }
 
 impl<'a> Subject<'a> {
+    /// How large the model is: its leaves, and its trees where it is an ensemble.
+    pub fn size(&self) -> String {
+        let leaves = number(self.model.trees().map(|nodes| leaves(nodes) as u64).sum());
+        match self.model {
+            Document::Tree(_) => format!("{leaves} leaves"),
+            Document::Ensemble(ensemble) => format!("{} trees with {leaves} leaves together", number(ensemble.trees().len() as u64)),
+        }
+    }
+
     /// The labels that were met, benign first.
     pub fn classes(&self) -> Vec<Class<'a>> {
         let total = &self.evaluation.total;
@@ -91,7 +102,7 @@ impl<'a> Subject<'a> {
         ratio(matrix.labels().into_iter().map(right).sum(), matrix.total())
     }
 
-    /// The features by importance, the most important first: name, share of impurity, share of questions.
+    /// The features by importance over all trees, the most important first: name, share of impurity, share of questions.
     pub fn importances(&self) -> Vec<(&'static str, f64, f64)> {
         let importances = self.evaluation.visits.importances(self.model);
         let mut features: Vec<_> = NAMES.iter().zip(importances).map(|((name, _), one)| (*name, one.gini, one.questions)).collect();

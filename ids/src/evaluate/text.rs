@@ -40,8 +40,7 @@ fn head(subject: &Subject<'_>) -> String {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "{label:<12}{value}");
     };
-    let model = subject.model;
-    line("model", format!("{}: {} classes, {} leaves", subject.model_path.display(), model.classes().len(), number(model.leaves() as u64)));
+    line("model", format!("{}: {} classes, {}", subject.model_path.display(), subject.model.classes().len(), subject.size()));
     let unused = subject.report.filter(|report| report.matched < report.rows);
     let unused =
         unused.map_or(String::new(), |report| format!(": {} of {} lines labelled a flow", number(report.matched), number(report.rows)));

@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 use treeline_ebpf::Outcome;
 use treeline_ebpf::feature::NAMES;
-use treeline_model::Model;
 use treeline_sim::conversation::Conversation;
 
-use super::{Explanation, real};
+use super::{Explanation, ballot, real};
 use crate::report::class;
 
 /// The document. What the packet did not reach is null.
 pub fn json(explanation: &Explanation<'_>) -> Value {
-    let Explanation { options, model, frame, observation, judgement } = explanation;
+    let Explanation { options, model, frame, observation, .. } = explanation;
+    let named = |outcome| verdict(outcome, model.classes());
     let flow = observation.flow.map(|flow| {
         let Conversation { originator, responder, protocol } = Conversation::of(&flow);
         json!({
@@ -43,13 +43,14 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
         "index": frame.index,
         "time_ns": frame.time_ns,
         "flow": flow,
-        "verdict": verdict(observation.outcome, model),
+        "verdict": named(observation.outcome),
         "skip": skip(observation.outcome),
         "waits": explanation.waits(),
         "features": features(explanation),
         "path": path,
-        "reference": judgement.as_ref().map(|judgement| json!({
-            "verdict": verdict(judgement.outcome, model),
+        "vote": explanation.ballot().map(|(ensemble, ballot)| ballot::json(ensemble, &ballot)),
+        "reference": explanation.judged().map(|judgement| json!({
+            "verdict": named(judgement.outcome),
             "skip": skip(judgement.outcome),
             "same": judgement.outcome == observation.outcome,
             "ambiguous": judgement.ambiguous,
@@ -57,9 +58,9 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
     })
 }
 
-fn verdict(outcome: Outcome, model: &Model) -> Option<&str> {
+fn verdict(outcome: Outcome, classes: &[String]) -> Option<&str> {
     match outcome {
-        Outcome::Judged(judged) => Some(class(model.classes(), judged)),
+        Outcome::Judged(judged) => Some(class(classes, judged)),
         Outcome::Skipped(_) => None,
     }
 }

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use comfy_table::Table;
 use treeline_ebpf::Outcome;
 use treeline_ebpf::feature::{DIRECTION, NAMES};
+use treeline_model::Document;
 use treeline_sim::conversation::Conversation;
 use treeline_sim::reference::Judgement;
 
-use super::{Explanation, real};
+use super::{Explanation, ballot, real};
 use crate::figure::plain;
 use crate::report::{self, class, endpoint, number, protocol_name};
 
@@ -50,13 +51,16 @@ pub fn text(explanation: &Explanation<'_>) -> String {
         }
         let _ = write!(text, "\n{table}\n {leaf}: a leaf\n");
     }
+    if let Some((ensemble, ballot)) = explanation.ballot() {
+        text.push_str(&ballot::text(ensemble, &ballot));
+    }
     text
 }
 
 fn verdict(explanation: &Explanation<'_>) -> String {
     match explanation.observation.outcome {
         Outcome::Judged(_) if explanation.waits() => {
-            format!("benign: the model asks its tree from packet {} of a flow on", explanation.model.packets_min())
+            format!("benign: the model is asked from packet {} of a flow on", explanation.model.packets_min())
         }
         Outcome::Judged(judged) => plain(class(explanation.model.classes(), judged)),
         Outcome::Skipped(skip) => format!("none: {} (docs/classifier.md, rules 1 to 4)", skip.name()),
@@ -67,6 +71,9 @@ fn reference(explanation: &Explanation<'_>) -> String {
     let Some(judgement) = &explanation.judgement else {
         return "left out: more flows than --flows, and it evicts none".to_owned();
     };
+    if let Document::Ensemble(_) = explanation.model {
+        return "its features alone: it does not run an ensemble".to_owned();
+    }
     let same = if judgement.outcome == explanation.observation.outcome { "the same" } else { "another" };
     let what = match judgement.outcome {
         Outcome::Judged(judged) => plain(class(explanation.model.classes(), judged)),
@@ -88,7 +95,7 @@ fn features(values: &[i64], judgement: Option<&Judgement>) -> Table {
             Some(feature) => {
                 let (below, above) = feature.bounds();
                 let kept = if feature.admits(fixed) { "yes" } else { "NO" };
-                row.extend([short(feature.value()), format!("-{below:.2} +{above:.2}"), kept.to_owned()]);
+                row.extend([short(feature.value()), bound(below, above), kept.to_owned()]);
             }
             None => row.extend(["-", "-", "-"].map(str::to_owned)),
         }
@@ -97,7 +104,18 @@ fn features(values: &[i64], judgement: Option<&Judgement>) -> Table {
     table
 }
 
-fn head<const N: usize>(head: [&str; N], numbers: std::ops::Range<usize>) -> Table {
+/// How far below and above, rounded up, but for what f64 alone loses.
+fn bound(below: f64, above: f64) -> String {
+    const LOST: f64 = 1e-6;
+    let side = |sign: char, side: f64| {
+        if side > LOST { format!("{sign}{:.2}", ((side - LOST) * 100.0).ceil() / 100.0) } else { "0".to_owned() }
+    };
+    if below <= LOST && above <= LOST { "exact".to_owned() } else { format!("{} {}", side('-', below), side('+', above)) }
+}
+
+/// A plain table whose columns `numbers` stand to the right.
+pub fn head<T: Into<String>>(head: impl IntoIterator<Item = T>, numbers: std::ops::Range<usize>) -> Table {
+    let head: Vec<String> = head.into_iter().map(Into::into).collect();
     let mut table = report::plain();
     table.set_header(head);
     report::right(&mut table, numbers);
@@ -105,7 +123,20 @@ fn head<const N: usize>(head: [&str; N], numbers: std::ops::Range<usize>) -> Tab
 }
 
 /// At most six decimals, which tells neighbouring values apart: their steps are 0.000015.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0" } else { text }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_of_nothing_is_exact_and_none_is_understated() {
+        let sides = [(0.0, 0.0), (2.0 / 3.0, 6e-11), (0.001, 0.5), (-0.0, 1.0 + 6e-11)];
+        assert_eq!(sides.map(|(below, above)| bound(below, above)), ["exact", "-0.67 0", "-0.01 +0.50", "0 +1.00"]);
+        assert_eq!([-1e-9, -0.5, 0.0].map(short), ["0", "-0.5", "0"]);
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use treeline_data::evaluate::matrix::ratio;
 use treeline_data::evaluate::{BENIGN, Binary, Matrix, PACKETS};
 use treeline_ebpf::Skip;
+use treeline_model::{Document, depth};
 
 use super::chart;
 use super::markup::{Cell, clip, escape, heads, table};
@@ -22,8 +23,9 @@ pub fn head(subject: &Subject<'_>, title: &str) -> String {
     let skipped = listed(std::array::from_fn::<_, { Skip::ALL.len() }, _>(|index| (Skip::ALL[index].name(), total.skipped[index])));
     let skipped = if skipped.is_empty() { "none".to_owned() } else { skipped };
     let damaged = subject.evaluation.captures.iter().filter(|capture| capture.damage.is_some()).count();
+    let depth = model.trees().map(depth).max().unwrap_or_default();
     let mut facts = vec![
-        ("model", format!("{} classes, {} leaves, depth {}", model.classes().len(), number(model.leaves() as u64), model.depth())),
+        ("model", format!("{} classes, {}, depth {depth}", model.classes().len(), subject.size())),
         ("description", model.description().to_owned()),
         ("labels", subject.labels.to_owned()),
         ("evaluated", format!("{} packets in {} flows", number(total.packets.total()), number(total.flows.total()))),
@@ -173,8 +175,9 @@ pub fn importances(subject: &Subject<'_>) -> String {
         .map(|(name, gini, questions)| vec![Cell::text(name), Cell::text(&percent(Some(*gini))), Cell::text(&percent(Some(*questions)))]);
     format!(
         "<section><h2>Feature importance</h2>\n<p>Importance: how much of the mixture of malicious and benign packets the feature's splits take \
-         away, as a share of what all splits take (Gini, on the packets evaluated here). Questions: its share of all questions asked.</p>\n\
+         away, as a share of what all splits take (Gini, on the packets evaluated here). Questions: its share of all questions asked.{}</p>\n\
          <div class=\"pair\">{}{}</div></section>\n",
+        if let Document::Ensemble(_) = subject.model { " The splits of all trees are taken together." } else { "" },
         chart::importances(&rows),
         table("Features", &heads(["feature", "importance", "questions"]), cells)
     )

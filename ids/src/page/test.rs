@@ -6,7 +6,8 @@ use std::path::Path;
 use roxmltree::{Document, Node as Element, ParsingOptions};
 use treeline_data::evaluate::{CaptureScore, Evaluation, Judged, Meter, Visits};
 use treeline_ebpf::{Counters, Features};
-use treeline_model::{Model, Node};
+use treeline_model::ensemble::{Arithmetic, Member, Rule, Vote};
+use treeline_model::{Document as Model, Ensemble, Node};
 
 use super::page;
 use crate::evaluate::Subject;
@@ -23,7 +24,19 @@ fn model(leaves: u16) -> Model {
         index => Node::Leaf { class: index % 3 },
     });
     let classes = vec!["benign".to_owned(), HOSTILE.to_owned(), "x".repeat(300)];
-    Model::from_nodes(HOSTILE, classes, nodes.collect()).expect("a tree")
+    treeline_model::Model::from_nodes(HOSTILE, classes, nodes.collect()).expect("a tree").into()
+}
+
+/// An ensemble of `count` trees that ask one question each.
+fn ensemble(count: u16) -> Model {
+    let stump = |feature| Member {
+        output: 0,
+        nodes: vec![Node::Inner { feature, threshold: 1 << 20, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }],
+        values: vec![vec![-1e-9], vec![0.25]],
+    };
+    let vote = Vote { rule: Rule::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
+    let classes = vec!["benign".to_owned(), HOSTILE.to_owned()];
+    Ensemble::new(HOSTILE, classes, vote, (0..count).map(|index| stump(index % 12)).collect()).expect("an ensemble").into()
 }
 
 fn rendered(model: &Model, packets: &[(u64, u64, Option<u16>, u16)]) -> String {
@@ -104,6 +117,20 @@ fn every_node_of_a_thousand_leaves_is_drawn() {
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is given twice");
     let is_there = |link: &str| ids.contains(&link.trim_start_matches('#'));
     assert!(document.descendants().filter_map(|element| element.attribute("href")).all(is_there));
+}
+
+#[test]
+fn an_ensemble_has_a_row_a_tree_and_the_picture_of_the_first() {
+    let page = rendered(&ensemble(30), &PACKETS);
+    let document = parsed(&page);
+    let all = |name: &'static str| document.descendants().filter(move |element| element.has_tag_name(name));
+    let trees = all("table").find(|table| text(*table).starts_with("Trees")).expect("a table of the trees");
+    assert_eq!(trees.descendants().filter(|element| element.has_tag_name("tr")).count(), 31);
+    let pictures: Vec<_> = all("svg").filter(|picture| picture.attribute("class") == Some("tree")).collect();
+    assert_eq!(pictures.len(), 1);
+    let picture = text(pictures[0]);
+    assert!(picture.contains("originator_port ≤ 16") && picture.contains("adds 0.25") && picture.contains("adds 0"), "{picture}");
+    assert!(text(document.root_element()).contains("30 trees with 60 leaves together, depth 1"));
 }
 
 #[test]

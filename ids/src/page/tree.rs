@@ -5,17 +5,19 @@ use std::fmt::Write;
 
 use treeline_data::evaluate::Visit;
 use treeline_ebpf::feature::NAMES;
-use treeline_model::Node;
+use treeline_model::{Document, Node, depth};
 
-use super::markup::{clip, escape};
+use super::markup::{Cell, clip, escape, heads, table};
 use crate::evaluate::Subject;
-use crate::figure::{percent, quantity};
+use crate::figure::{percent, quantity, short};
 use crate::report::number;
 
 /// Splits on a path within one piece.
 const LEVELS: usize = 3;
 /// A tree of at most so many leaves is shown with all its pieces open.
 const OPEN_LEAVES_MAX: usize = 24;
+/// So many trees are listed unfolded.
+const OPEN_TREES_MAX: usize = 12;
 const BOX_WIDTH: f64 = 228.0;
 const BOX_HEIGHT: f64 = 44.0;
 const COLUMN: f64 = 268.0;
@@ -23,20 +25,42 @@ const ROW: f64 = 54.0;
 /// Letters that fit a box.
 const LETTERS: usize = 31;
 
-/// The whole tree.
+/// The whole tree; of an ensemble, what there is to say of each, and the first one's picture.
 pub fn section(subject: &Subject<'_>) -> String {
-    let tree = Tree { subject, leaves: leaves(subject.model.nodes()) };
-    let mut html = "<section><h2>The tree</h2>\n<p>A box is a question or, with a round border, an answer; the upper way is yes. Under it stand \
-                    the labelled packets that come by and the share of them that is malicious, which is also its shade. A dashed box goes on \
-                    below, where it can be unfolded.</p>\n"
-        .to_owned();
-    tree.piece(&mut html, 0);
+    let (mut html, title, adds) = match subject.model {
+        Document::Tree(_) => (String::new(), "The tree", ""),
+        Document::Ensemble(_) => (trees(subject), "The first tree", " (what it adds to the sums of the vote)"),
+    };
+    let _ = writeln!(
+        html,
+        "<section><h2>{title}</h2>\n<p>A box is a question or, with a round border, an answer{adds}; the upper way is yes. Under it stand \
+         the labelled packets that come by and the share of them that is malicious, which is also its shade. A dashed box goes on \
+         below, where it can be unfolded.</p>"
+    );
+    let nodes = subject.model.trees().next().unwrap_or_default();
+    Tree { subject, number: 0, nodes, leaves: leaves(nodes) }.piece(&mut html, 0);
     html.push_str("</section>\n");
     html
 }
 
+/// The trees of an ensemble, a row each.
+fn trees(subject: &Subject<'_>) -> String {
+    let rows = subject.model.trees().enumerate().map(|(index, nodes)| {
+        let tree = Tree { subject, number: index, nodes, leaves: Vec::new() };
+        let leaves = number(treeline_model::leaves(nodes) as u64);
+        [index.to_string(), leaves, depth(nodes).to_string(), clip(&tree.text(0), LETTERS)].iter().map(|cell| Cell::text(cell)).collect()
+    });
+    let table = table("Trees", &heads(["tree", "leaves", "depth", "first question"]), rows);
+    let count = subject.model.trees().count();
+    let open = if count <= OPEN_TREES_MAX { " open=\"open\"" } else { "" };
+    format!("<section><h2>The trees</h2>\n<details{open}><summary>{} trees</summary>{table}</details></section>\n", number(count as u64))
+}
+
 struct Tree<'a> {
     subject: &'a Subject<'a>,
+    /// Its number in the model.
+    number: usize,
+    nodes: &'a [Node],
     /// Leaves at or below each node.
     leaves: Vec<usize>,
 }
@@ -95,9 +119,9 @@ impl Tree<'_> {
     /// Places `node` and what is below it: leaves one under the other, a question in the middle of its answers. Returns its index.
     fn place(&self, boxes: &mut Vec<Placed>, height: &mut f64, node: usize, column: usize, parent: Option<(usize, bool)>) -> usize {
         let index = boxes.len();
-        let is_inner = matches!(self.subject.model.nodes()[node], Node::Inner { .. });
+        let is_inner = matches!(self.nodes[node], Node::Inner { .. });
         boxes.push(Placed { node, column, y: 0.0, parent, is_cut: is_inner && column == LEVELS });
-        let y = match self.subject.model.nodes()[node] {
+        let y = match self.nodes[node] {
             Node::Inner { left, right, .. } if column < LEVELS => {
                 let yes = self.place(boxes, height, left.into(), column + 1, Some((index, true)));
                 let no = self.place(boxes, height, right.into(), column + 1, Some((index, false)));
@@ -113,24 +137,27 @@ impl Tree<'_> {
     }
 
     fn visit(&self, node: usize) -> Visit {
-        self.subject.evaluation.visits.at(node)
+        self.subject.evaluation.visits.at(self.number, node)
     }
 
     /// The node's question, or the class it answers.
     fn text(&self, node: usize) -> String {
-        match self.subject.model.nodes()[node] {
+        match self.nodes[node] {
             Node::Inner { feature, threshold, .. } => {
                 let feature = usize::from(feature);
                 format!("{} ≤ {}", NAMES.get(feature).map_or("?", |(name, _)| *name), quantity(feature, threshold))
             }
-            Node::Leaf { class } => crate::report::class(self.subject.model.classes(), class).to_owned(),
+            Node::Leaf { class } => match self.subject.model {
+                Document::Tree(model) => crate::report::class(model.classes(), class).to_owned(),
+                Document::Ensemble(ensemble) => adds(&ensemble.trees()[self.number].values[usize::from(class)]),
+            },
         }
     }
 
     fn draw(&self, html: &mut String, placed: &Placed) {
         let visit = self.visit(placed.node);
         let (x, top) = (left(placed), placed.y - BOX_HEIGHT / 2.0);
-        let kind = match self.subject.model.nodes()[placed.node] {
+        let kind = match self.nodes[placed.node] {
             Node::Inner { .. } if placed.is_cut => "cut",
             Node::Inner { .. } => "inner",
             Node::Leaf { .. } => "leaf",
@@ -156,6 +183,11 @@ impl Tree<'_> {
             middle = x + BOX_WIDTH / 2.0,
         );
     }
+}
+
+/// What a leaf of an ensemble adds.
+fn adds(values: &[f64]) -> String {
+    format!("adds {}", values.iter().map(|&value| short(value)).collect::<Vec<_>>().join(", "))
 }
 
 fn left(placed: &Placed) -> f64 {

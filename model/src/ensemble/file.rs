@@ -1,12 +1,10 @@
 //! text <-> ensemble: the fields of the single tree's document, with `vote` and `trees` in place of `nodes`.
 
-use std::fmt::Write;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Arithmetic, Ensemble, Member, Rule, Vote};
-use crate::file::{FORMAT, FileNode, FileSchema, Object, VERSION, given, json, json_pretty, node_text, object, schema_text};
+use crate::file::{FileNode, FileSchema, Frame, Object, given, json, narrow_packets_min, node_text, object};
 use crate::{Error, Node, schema, shape};
 
 /// The ensemble of `text`, whose kind and version are known.
@@ -20,43 +18,33 @@ pub(crate) fn parse(text: &[u8]) -> Result<Ensemble, Error> {
     let trees = trees.collect::<Result<_, _>>()?;
     let Object(FileVote { rule, arithmetic, base, classes }) = document.vote;
     let ensemble = Ensemble::new(document.description, document.classes, Vote { rule, arithmetic, base, classes }, trees)?;
-    Ok(match document.training {
+    let ensemble = match document.training {
         Some(training) => ensemble.with_training(training),
         None => ensemble,
-    })
+    };
+    match document.packets_min {
+        Some(found) => ensemble.with_packets_min(narrow_packets_min(found)?),
+        None => Ok(ensemble),
+    }
 }
 
 /// The text of `ensemble`, which [`parse`] reads back to an equal one.
 pub(crate) fn text(ensemble: &Ensemble) -> String {
-    let mut text = String::new();
     let vote = &ensemble.vote;
-    let training = ensemble.training.as_ref().map(|training| format!(",\n  \"training\": {}", json_pretty(training))).unwrap_or_default();
-    write!(
-        text,
-        r#"{{
-  "format": {},
-  "version": {VERSION},
-  "description": {},
-  "schema": {},
-  "classes": [{}],
-  "vote": {{"rule": {}, "arithmetic": {}, "base": {}, "classes": {}}},
-  "trees": [
-    {}
-  ]{training}
-}}
-"#,
-        json(FORMAT),
-        json(&ensemble.description),
-        schema_text(),
-        ensemble.classes.iter().map(json).collect::<Vec<_>>().join(", "),
+    let frame = Frame {
+        description: &ensemble.description,
+        classes: &ensemble.classes,
+        packets_min: ensemble.packets_min,
+        training: ensemble.training.as_ref(),
+    };
+    frame.around(&format!(
+        "\"vote\": {{\"rule\": {}, \"arithmetic\": {}, \"base\": {}, \"classes\": {}}},\n  \"trees\": [\n    {}\n  ]",
         json(vote.rule),
         json(vote.arithmetic),
         json(&vote.base),
         json(&vote.classes),
         ensemble.trees.iter().map(tree_text).collect::<Vec<_>>().join(",\n    "),
-    )
-    .expect("a String takes all text");
-    text
+    ))
 }
 
 fn tree_text(tree: &Member) -> String {
@@ -80,6 +68,8 @@ struct Document {
     classes: Vec<String>,
     vote: Object<FileVote>,
     trees: Vec<Object<FileTree>>,
+    #[serde(default, deserialize_with = "given")]
+    packets_min: Option<u64>,
     #[serde(default, deserialize_with = "given")]
     training: Option<Map<String, Value>>,
 }

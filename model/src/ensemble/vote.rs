@@ -69,30 +69,43 @@ impl Vote {
     /// The class of the leaves reached, each a first output and the values that it adds there and on.
     pub(crate) fn class<'a>(&self, leaves: impl ExactSizeIterator<Item = (usize, &'a [f64])>) -> u16 {
         let trees = leaves.len();
+        self.winner(&self.scores(self.sums(leaves), trees))
+    }
+
+    /// The sum of each output, from its base on.
+    pub(crate) fn sums<'a>(&self, leaves: impl Iterator<Item = (usize, &'a [f64])>) -> Vec<f64> {
         let mut sums = self.base.clone();
         for (output, values) in leaves {
             for (sum, value) in sums[output..].iter_mut().zip(values) {
                 *sum = self.arithmetic.round(*sum + value);
             }
         }
-        self.classes[self.winner(sums, trees)]
+        sums
     }
 
+    /// What the rule compares, made of the sums over `trees` trees.
     #[expect(clippy::cast_precision_loss, reason = "thousands of trees at most")]
-    fn winner(&self, mut sums: Vec<f64>, trees: usize) -> usize {
+    pub(crate) fn scores(&self, mut sums: Vec<f64>, trees: usize) -> Vec<f64> {
         match self.rule {
-            Rule::Above(bound) => return usize::from(sums[0] > bound),
-            Rule::Largest => {}
+            Rule::Above(_) | Rule::Largest => {}
             Rule::LargestMean => sums.iter_mut().for_each(|sum| *sum = self.arithmetic.round(*sum / trees as f64)),
             Rule::LargestSoftmax => self.softmax(&mut sums),
         }
+        sums
+    }
+
+    /// The class that wins by `scores`.
+    pub(crate) fn winner(&self, scores: &[f64]) -> u16 {
+        if let Rule::Above(bound) = self.rule {
+            return self.classes[usize::from(scores[0] > bound)];
+        }
         let mut best = 0;
-        for (output, sum) in sums.iter().enumerate() {
-            if *sum > sums[best] {
+        for (output, score) in scores.iter().enumerate() {
+            if *score > scores[best] {
                 best = output;
             }
         }
-        best
+        self.classes[best]
     }
 
     fn softmax(&self, sums: &mut [f64]) {

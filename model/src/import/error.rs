@@ -32,6 +32,16 @@ pub enum ImportError {
         /// What it looks like.
         found: &'static str,
     },
+    /// The text begins like JSON and is not.
+    #[error("line {line}, column {column}: not JSON: {reason}; a model is one whole document of finite numbers: save it again")]
+    NotJson {
+        /// Line of the text, from 1.
+        line: usize,
+        /// Byte of the line, from 1.
+        column: usize,
+        /// The parser's reason.
+        reason: String,
+    },
     /// The text is not JSON, or a field is missing or has another type.
     #[error("line {line}, column {column}: {field}: {reason}")]
     Json {

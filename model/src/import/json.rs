@@ -1,6 +1,6 @@
 //! JSON with the place of an error. Unknown fields are other versions' business and pass.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::ImportError;
 
@@ -19,4 +19,12 @@ pub(crate) fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, ImportError> {
     })?;
     deserializer.end().map_err(|error| refused(document(), &error))?;
     Ok(value)
+}
+
+/// Refuses a text that is not one JSON document, whatever it says.
+pub(crate) fn whole(text: &[u8]) -> Result<(), ImportError> {
+    match json::<IgnoredAny>(text) {
+        Err(ImportError::Json { line, column, reason, .. }) => Err(ImportError::NotJson { line, column, reason }),
+        whole => whole.map(drop),
+    }
 }

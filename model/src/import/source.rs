@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::paper::ARRAYS;
-use super::{ImportError, lightgbm, onnx, sklearn, xgboost};
+use super::{ImportError, json, lightgbm, onnx, sklearn, xgboost};
 
 /// Bytes that a file may have. Reading the worst document of this size takes about a hundred times as much memory.
 pub const BYTES_MAX: usize = 16 << 20;
@@ -130,6 +130,7 @@ fn guess(bytes: &[u8]) -> Result<Format, ImportError> {
     } else if sklearn::looks_like(bytes) {
         Ok(Format::Sklearn)
     } else {
+        json::whole(bytes)?;
         Err(ImportError::Unknown { found: "JSON with neither XGBoost's learner nor trees and classes" })
     }
 }

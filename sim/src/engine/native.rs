@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
-use treeline_model::Ensemble;
+use treeline_model::{Document, Ensemble};
 
 use super::{Engine, EngineError, Hook, Observation, Settings};
 use crate::Frame;
@@ -19,33 +19,46 @@ pub struct Native {
     flows: LruCache<Key, Flow>,
 }
 
-/// What gives a class for features.
-#[derive(Debug)]
-enum Decider {
+/// What gives a class for features: the kernel's own walk over a tree, or an ensemble, which no other engine runs.
+#[derive(Debug, Clone)]
+pub enum Decider {
+    /// One tree, its wait a node of it.
     Tree(Box<Tree>),
+    /// Trees that vote.
     Ensemble(Arc<Ensemble>),
+}
+
+impl Decider {
+    /// Any model.
+    #[must_use]
+    pub fn of(model: &Document) -> Self {
+        match model {
+            Document::Tree(model) => Self::Tree(model.to_tree()),
+            Document::Ensemble(ensemble) => Self::Ensemble(Arc::new(ensemble.clone())),
+        }
+    }
+
+    /// The class of a packet, an index into the model's classes. No packet is skipped if the tree is a model's.
+    pub fn decide(&self, features: &Features) -> Result<u16, Skip> {
+        match self {
+            Self::Tree(tree) => tree::descend(tree, features),
+            Self::Ensemble(ensemble) => Ok(ensemble.judge(features)),
+        }
+    }
 }
 
 impl Native {
     /// An engine with an empty flow table.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self::of(settings, Decider::Tree(settings.tree.clone()))
+        Self::of(settings.hook, settings.config, settings.flows_max, Decider::Tree(settings.tree.clone()))
     }
 
-    /// An engine with an empty flow table that asks `ensemble` instead of the settings' tree. No other engine runs one.
+    /// An engine with an empty table of `flows_max` flows that runs any model.
     #[must_use]
-    pub fn voting(settings: &Settings, ensemble: Arc<Ensemble>) -> Self {
-        Self::of(settings, Decider::Ensemble(ensemble))
-    }
-
-    fn of(settings: &Settings, model: Decider) -> Self {
-        Self {
-            hook: settings.hook,
-            config: settings.config,
-            model,
-            flows: LruCache::new(NonZeroUsize::new(settings.flows_max as usize).unwrap_or(NonZeroUsize::MIN)),
-        }
+    pub fn of(hook: Hook, config: Config, flows_max: u32, model: Decider) -> Self {
+        let flows = LruCache::new(NonZeroUsize::new(flows_max as usize).unwrap_or(NonZeroUsize::MIN));
+        Self { hook, config, model, flows }
     }
 
     /// Flows in the table, in no particular order.
@@ -109,10 +122,7 @@ impl Platform for World<'_> {
     }
 
     fn decide(&mut self, features: &Features) -> Result<u16, Skip> {
-        match &self.engine.model {
-            Decider::Tree(tree) => tree::descend(tree, features),
-            Decider::Ensemble(ensemble) => Ok(ensemble.decide(&features.values())),
-        }
+        self.engine.model.decide(features)
     }
 
     fn count(&mut self, counter: Counter) {
