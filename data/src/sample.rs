@@ -19,7 +19,7 @@ use treeline_model::train::{CLASSES_MAX, ROWS_MAX, Table};
 
 pub use outcome::{Binary, Confusion, share};
 pub use split::Split;
-pub use weigh::ClassWeight;
+pub use weigh::{ClassWeight, FlowWeight};
 
 /// Packets of a flow that [`Take::FlowLast`] looks at, as the paper does.
 pub const FLOW_PACKETS_MAX: u64 = 100;
@@ -27,7 +27,7 @@ pub const FLOW_PACKETS_MAX: u64 = 100;
 /// Which rows of a flow are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
-    /// Every packet. A flow's rows weigh 1 together, so that a flow of a million packets counts as much as one of a single packet.
+    /// Every packet; [`FlowWeight`] says what a flow's rows weigh.
     Packet,
     /// The last among its first [`FLOW_PACKETS_MAX`]: one row a flow, as in the paper.
     FlowLast,

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use treeline_data::sample::{ClassWeight, Classes, Sample, Split, Take};
+use treeline_data::sample::{ClassWeight, Classes, FlowWeight, Sample, Split, Take};
 use treeline_model::Model;
 use treeline_model::train::{self, Grown, Settings};
 use treeline_sim::cause::explain;
@@ -51,6 +51,14 @@ pub struct Train {
     /// Leaves, at most.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub max_leaf_nodes: usize,
+
+    /// Rows of a leaf, at least: a leaf of few rows is chance.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub min_samples_leaf: usize,
+
+    /// What a flow's packets weigh together, with --samples packet.
+    #[arg(long, value_enum, default_value = "equal")]
+    pub flow_weight: FlowBy,
 
     /// What counts the same in training, besides flows.
     #[arg(long, value_enum, default_value = "none")]
@@ -108,10 +116,20 @@ Examples:
   treeline train train/*.pcap --labels labels.csv --class-weight capture --test test/one.pcap,test/two.pcap -o model.json
   treeline train --table rows.parquet --classes attack -o model.json
 
-Weights: with --samples packet each flow's rows weigh 1 together. --class-weight balanced then gives each of the model's classes the same total,
+Weights: with --samples packet the rows of a flow weigh together what --flow-weight says, 1 by default. --class-weight balanced then gives each of the model's classes the same total,
 capture each capture, label each class of the labels; --benign-weight then says what a false alarm costs.
 
 Exit codes: 0 trained, 2 bad usage or input (no model is written).";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FlowBy {
+    /// 1: a long flow does not outvote a short one.
+    Equal,
+    /// The square root of their number.
+    Root,
+    /// Their number: every packet counts the same.
+    Packets,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Weight {
@@ -220,12 +238,22 @@ fn prepare(options: &Train, mut sample: Sample, source: &source::Source) -> Resu
         Weight::Capture => ClassWeight::Capture,
         Weight::Label => ClassWeight::Label,
     };
-    sample.weigh(class_weight, options.benign_weight, &numbers);
+    let flow_weight = match options.flow_weight {
+        FlowBy::Equal => FlowWeight::Equal,
+        FlowBy::Root => FlowWeight::Root,
+        FlowBy::Packets => FlowWeight::Packets,
+    };
+    sample.weigh(flow_weight, class_weight, options.benign_weight, &numbers);
     Ok(Prepared { sample, classes, numbers, split })
 }
 
 fn grow(options: &Train, sample: &Sample) -> Result<Grown, String> {
-    let settings = Settings { depth_max: options.max_depth, leaves_max: options.max_leaf_nodes, seed: Some(options.seed) };
+    let settings = Settings {
+        depth_max: options.max_depth,
+        leaves_max: options.max_leaf_nodes,
+        leaf_rows_min: options.min_samples_leaf,
+        seed: Some(options.seed),
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.into()).build().map_err(|error| explain(&error))?;
     let bar = bar("training {wide_bar} {percent:>3} %  {eta} left")?;
     let grown = pool.install(|| {

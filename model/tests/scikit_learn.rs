@@ -51,18 +51,20 @@ struct Case {
     limited: bool,
 }
 
-const CASE: Case =
-    Case { classes: 2, weighted: false, exact: true, settings: Settings { depth_max: 10, leaves_max: 1000, seed: None }, limited: true };
+const SETTINGS: Settings = Settings { depth_max: 10, leaves_max: 1000, leaf_rows_min: 1, seed: None };
+const CASE: Case = Case { classes: 2, weighted: false, exact: true, settings: SETTINGS, limited: true };
 
 fn trials() -> Vec<Trial> {
     let case = |name: &str, case: Case| Trial::test(name, move || check(&case));
-    let few = Settings { depth_max: 20, leaves_max: 50, seed: None };
-    let deep = Settings { depth_max: 8, leaves_max: 4096, seed: None };
+    let few = Settings { depth_max: 20, leaves_max: 50, ..SETTINGS };
+    let deep = Settings { depth_max: 8, leaves_max: 4096, ..SETTINGS };
+    let large = Settings { leaf_rows_min: 60, ..SETTINGS };
     vec![
         case("two_classes_give_the_same_tree", CASE),
         case("eight_classes_give_the_same_tree", Case { classes: 8, ..CASE }),
         case("weighted_rows_give_the_same_tree", Case { classes: 3, weighted: true, ..CASE }),
         case("few_leaves_are_the_same_ones", Case { settings: few, ..CASE }),
+        case("large_leaves_are_the_same_ones", Case { classes: 3, weighted: true, settings: large, ..CASE }),
         case("depth_first_growth_gives_the_same_tree", Case { settings: deep, limited: false, ..CASE }),
         case("features_of_traffic_give_the_same_tree", Case { exact: false, ..CASE }),
         Trial::test("a_changed_label_is_noticed", canary),

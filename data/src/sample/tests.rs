@@ -28,7 +28,7 @@ fn weights_by(sample: &Sample, by: impl Fn(&Flow) -> usize) -> Vec<f32> {
 
 fn weighed(mut sample: Sample, class_weight: ClassWeight) -> Sample {
     let (_, numbers) = sample.model_classes(Classes::Binary);
-    sample.weigh(class_weight, None, &numbers);
+    sample.weigh(FlowWeight::Equal, class_weight, None, &numbers);
     sample
 }
 
@@ -49,6 +49,16 @@ fn classes_or_captures_weigh_the_same_when_asked() {
 }
 
 #[test]
+fn a_flow_weighs_the_root_of_its_packets_when_asked() {
+    let mut sample = sample(Take::Packet, &[(0, 0, 16), (0, 1, 1)]);
+    let (_, numbers) = sample.model_classes(Classes::Binary);
+    for (flow_weight, expected) in [(FlowWeight::Root, 4.0), (FlowWeight::Packets, 16.0)] {
+        sample.weigh(flow_weight, ClassWeight::None, None, &numbers);
+        assert!((weights_by(&sample, |flow| flow.class.into())[0] - expected).abs() < 1e-5);
+    }
+}
+
+#[test]
 fn named_classes_weigh_the_same_when_asked() {
     let flows = [(0, 0, 2), (0, 0, 1), (0, 1, 1), (1, 1, 3), (1, 1, 1), (1, 2, 9)];
     let sums = weights_by(&weighed(sample(Take::Packet, &flows), ClassWeight::Label), |flow| flow.class.into());
@@ -59,7 +69,7 @@ fn named_classes_weigh_the_same_when_asked() {
 fn benign_rows_weigh_what_was_asked_for() {
     let mut sample = sample(Take::Packet, &[(0, 0, 2), (0, 1, 1), (1, 2, 3)]);
     let (_, numbers) = sample.model_classes(Classes::Binary);
-    sample.weigh(ClassWeight::None, Some(10.0), &numbers);
+    sample.weigh(FlowWeight::Equal, ClassWeight::None, Some(10.0), &numbers);
     let sums = weights_by(&sample, |flow| flow.class.into());
     assert!((sums[0] - 20.0).abs() < 1e-5 && (sums[1] - 1.0).abs() < 1e-6 && (sums[2] - 1.0).abs() < 1e-6, "{sums:?}");
 }

@@ -2,6 +2,17 @@
 
 use super::{Flow, Sample, Take};
 
+/// What the rows of a flow of n packets weigh together, with [`Take::Packet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowWeight {
+    /// 1: a flow of a million packets counts as much as one of a single packet.
+    Equal,
+    /// √n: each more packet of a flow counts less.
+    Root,
+    /// n: every packet counts the same.
+    Packets,
+}
+
 /// What is evened out on top of the flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClassWeight {
@@ -18,7 +29,7 @@ pub enum ClassWeight {
 impl Sample {
     /// Gives the rows their weights, 0 for the test's, and the model's classes by `numbers`, which [`Sample::model_classes`] gave.
     /// With `benign`, the benign rows then weigh that many times what all others do together.
-    pub fn weigh(&mut self, class_weight: ClassWeight, benign: Option<f64>, numbers: &[Option<u16>]) {
+    pub fn weigh(&mut self, flow_weight: FlowWeight, class_weight: ClassWeight, benign: Option<f64>, numbers: &[Option<u16>]) {
         let rows = self.flow.iter().zip(&mut self.table.classes).zip(&mut self.table.weights);
         for ((&flow, class), weight) in rows {
             let flow = &self.flows[flow as usize];
@@ -26,7 +37,7 @@ impl Sample {
             *weight = match self.take {
                 _ if flow.is_test => 0.0,
                 Take::FlowLast => 1.0,
-                Take::Packet => reciprocal(flow.rows_count),
+                Take::Packet => flow_weight.of_row(flow.rows_count),
             };
         }
         match class_weight {
@@ -42,20 +53,23 @@ impl Sample {
 
     /// Scales the weights so that all groups of flows have the same, and the total stays.
     fn even(&mut self, group: impl Fn(&Flow) -> usize) {
-        let groups_count = self.flows.iter().map(|flow| group(flow) + 1).max().unwrap_or(0);
-        let mut flows_counts = vec![0_u32; groups_count];
-        let trained = self.flows.iter().filter(|flow| !flow.is_test);
-        trained.for_each(|flow| flows_counts[group(flow)] += 1);
-        let mean = f64::from(flows_counts.iter().sum::<u32>()) / flows_counts.iter().map(|&count| f64::from(count > 0)).sum::<f64>();
-        self.scale(|flow| mean / f64::from(flows_counts[group(flow)]));
+        let sums = self.sums(&group);
+        let mean = sums.iter().sum::<f64>() / sums.iter().map(|&sum| f64::from(sum > 0.0)).sum::<f64>();
+        self.scale(|flow| mean / sums[group(flow)]);
     }
 
     fn weigh_benign(&mut self, times: f64) {
-        let mut sums = [0.0; 2];
-        for (&flow, &weight) in self.flow.iter().zip(&self.table.weights) {
-            sums[usize::from(self.flows[flow as usize].class > 0)] += f64::from(weight);
-        }
+        let sums = self.sums(|flow| usize::from(flow.class > 0));
         self.scale(|flow| if flow.class == 0 { times * sums[1] / sums[0] } else { 1.0 });
+    }
+
+    /// The weight of each group of flows.
+    fn sums(&self, group: impl Fn(&Flow) -> usize) -> Vec<f64> {
+        let mut sums = vec![0.0; self.flows.iter().map(|flow| group(flow) + 1).max().unwrap_or(0)];
+        for (&flow, &weight) in self.flow.iter().zip(&self.table.weights) {
+            sums[group(&self.flows[flow as usize])] += f64::from(weight);
+        }
+        sums
     }
 
     /// Multiplies the weight of each row that is trained on by what `by` says of its flow.
@@ -71,7 +85,15 @@ impl Sample {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a weight is single precision")]
-fn reciprocal(count: u32) -> f32 {
-    (1.0 / f64::from(count)) as f32
+impl FlowWeight {
+    /// What one of `count` rows weighs.
+    #[expect(clippy::cast_possible_truncation, reason = "a weight is single precision")]
+    fn of_row(self, count: u32) -> f32 {
+        let share = 1.0 / f64::from(count);
+        (match self {
+            Self::Equal => share,
+            Self::Root => share.sqrt(),
+            Self::Packets => 1.0,
+        }) as f32
+    }
 }

@@ -10,7 +10,7 @@ use treeline_model::Model;
 use treeline_model::train::Grown;
 
 use super::source::Source;
-use super::{By, Kind, Samples, Train, Weight};
+use super::{By, FlowBy, Kind, Samples, Train, Weight};
 use crate::report::{number, plain, right};
 
 /// All that the record is made of.
@@ -73,7 +73,13 @@ impl Record<'_> {
         json!({
             "max_depth": options.max_depth,
             "max_leaf_nodes": options.max_leaf_nodes,
+            "min_samples_leaf": options.min_samples_leaf,
             "criterion": "gini",
+            "flow_weight": match options.flow_weight {
+                FlowBy::Equal => "equal",
+                FlowBy::Root => "root",
+                FlowBy::Packets => "packets",
+            },
             "class_weight": match options.class_weight {
                 Weight::None => "none",
                 Weight::Balanced => "balanced",

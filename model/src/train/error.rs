@@ -60,6 +60,9 @@ pub enum Error {
         /// The number of leaves asked for.
         found: usize,
     },
+    /// Leaves without rows.
+    #[error("0 rows a leaf, expected at least 1")]
+    LeafRows,
     /// The caller's `progress` said so.
     #[error("the training was cancelled")]
     Cancelled,

@@ -21,13 +21,15 @@ pub struct Settings {
     pub depth_max: usize,
     /// Leaves, at most.
     pub leaves_max: usize,
+    /// Rows of a leaf, at least; 1 or more.
+    pub leaf_rows_min: usize,
     /// Draws the order in which columns win ties; without it, the order of the features.
     pub seed: Option<u64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { depth_max: 10, leaves_max: 1000, seed: None }
+        Self { depth_max: 10, leaves_max: 1000, leaf_rows_min: 1, seed: None }
     }
 }
 
@@ -51,6 +53,9 @@ pub fn grow(table: &Table, settings: &Settings, mut progress: impl FnMut(Progres
     }
     if !(1..=NODES_MAX / 2).contains(&settings.leaves_max) {
         return Err(Error::Leaves { found: settings.leaves_max });
+    }
+    if settings.leaf_rows_min == 0 {
+        return Err(Error::LeafRows);
     }
     let mut report = |progress_now| match progress(progress_now) {
         ControlFlow::Continue(()) => Ok(()),
@@ -93,7 +98,7 @@ struct Open {
     depth: usize,
     /// The places of its rows.
     places: Range<usize>,
-    /// Bit i: the column of `features[i]` has more than one value here.
+    /// Bit i: the column of `features[i]` can be cut here; where it cannot, it cannot further down.
     varied: u16,
     /// The best split: the index into `features`, and where.
     column: usize,
@@ -198,7 +203,7 @@ impl<'a> Growth<'a> {
 
     /// Sorts every column into a node's children, and finds each child's best split by each column.
     fn search(&mut self, places: &Range<usize>, middle: usize, varied: u16, children: [Option<usize>; 2]) -> Vec<[Option<Cut>; 2]> {
-        let Self { orders, rows, target, details, .. } = self;
+        let Self { orders, rows, target, details, settings, .. } = self;
         // Few rows are faster searched than shared out.
         let columns_min = if places.len() < 2048 { FEATURES } else { 1 };
         let columns = orders.par_iter_mut().with_min_len(columns_min).enumerate();
@@ -211,7 +216,7 @@ impl<'a> Growth<'a> {
                 order::partition(entries, target, middle, spare);
             }
             let (left, right) = entries.split_at(middle - places.start);
-            let best = |child: Option<usize>, entries| split::best(entries, rows, &details[child?].weights);
+            let best = |child: Option<usize>, entries| split::best(entries, rows, &details[child?].weights, settings.leaf_rows_min);
             [best(children[0], left), best(children[1], right)]
         });
         cuts.collect()

@@ -1,6 +1,6 @@
 //! rows -> tree: exact best-first growth of one decision tree, on the classifier's own integers.
 //!
-//! The splits are those of scikit-learn 1.9 (`DecisionTreeClassifier`, Gini, `max_depth`, `max_leaf_nodes`): every boundary between two
+//! The splits are those of scikit-learn 1.9 (`DecisionTreeClassifier`, Gini, `max_depth`, `max_leaf_nodes`, `min_samples_leaf`): every boundary between two
 //! values that a node's rows have is a candidate, the one that lowers the weighted impurity most is taken, and of all open nodes the one with the
 //! greatest gain is split next. `model/tests/scikit_learn.rs` compares the trees.
 //! Thresholds lie halfway between neighbouring values, rounded down to the grid. The trainer compares the same integers as the kernel, so a

@@ -75,7 +75,9 @@ mod slow {
         }
         let cuts =
             (0..FEATURES).flat_map(|feature| thresholds(table, &leaf.rows, feature).into_iter().map(move |threshold| (feature, threshold)));
-        cuts.map(|(feature, threshold)| gain(table, &leaf.rows, &sides(table, &leaf.rows, feature, threshold))).collect()
+        let sides = cuts.map(|(feature, threshold)| sides(table, &leaf.rows, feature, threshold));
+        let allowed = sides.filter(|sides| sides.iter().all(|rows| rows.len() >= settings.leaf_rows_min));
+        allowed.map(|sides| gain(table, &leaf.rows, &sides)).collect()
     }
 
     fn gain(table: &Table, rows: &[usize], [left, right]: &[Vec<usize>; 2]) -> Fraction {
@@ -123,7 +125,9 @@ fn table(rows_max: usize) -> impl Strategy<Value = Table> {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let seed = prop_oneof![Just(None), any::<u64>().prop_map(Some)];
-    (0_usize..6, 1_usize..24, seed).prop_map(|(depth_max, leaves_max, seed)| Settings { depth_max, leaves_max, seed })
+    let leaf_rows_min = prop_oneof![2 => Just(1), 1 => 1_usize..6];
+    let parts = (0_usize..6, 1_usize..24, leaf_rows_min, seed);
+    parts.prop_map(|(depth_max, leaves_max, leaf_rows_min, seed)| Settings { depth_max, leaves_max, leaf_rows_min, seed })
 }
 
 /// The leaf that a row reaches.
@@ -146,7 +150,10 @@ fn assert_sound(table: &Table, settings: &Settings, grown: &Grown) {
         assert!((0.0..=1.0).contains(&detail.impurity) && detail.decrease > -1e-12, "{detail:?}");
         if let Node::Leaf { class } = node {
             assert_eq!(count, detail.rows_count);
-            assert!(count > 0 && detail.weights.iter().all(|&sum| sum <= detail.weights[usize::from(*class)]));
+            assert!(
+                (count >= settings.leaf_rows_min || grown.nodes.len() == 1)
+                    && detail.weights.iter().all(|&sum| sum <= detail.weights[usize::from(*class)])
+            );
         }
     }
 }
@@ -170,6 +177,8 @@ proptest! {
 
     #[test]
     fn a_weight_of_two_is_the_row_twice(table in table(60), settings in settings()) {
+        // A row doubled is two rows of a leaf.
+        let settings = Settings { leaf_rows_min: 1, ..settings };
         let (mut weighed, mut doubled) = (Table::default(), Table::default());
         for row in 0..table.len() {
             let twice = table.weights[row] >= 1.0;
@@ -274,7 +283,7 @@ fn weights_of_any_size_give_a_tree() {
 #[test]
 fn progress_reaches_its_end_and_never_goes_back() {
     let mut seen = Vec::new();
-    let settings = Settings { leaves_max: 4096, depth_max: 32, seed: None };
+    let settings = Settings { leaves_max: 4096, depth_max: 32, ..Settings::default() };
     let keep = |progress| {
         seen.push(progress);
         ControlFlow::Continue(())
@@ -317,6 +326,7 @@ fn what_gives_no_tree_is_refused_by_name() {
     check(|table, _| table.weights.fill(0.0), "all 3 rows have weight 0; give at least one row a weight");
     check(|_, settings| settings.depth_max = 33, "depth of 33, expected at most 32");
     check(|_, settings| settings.leaves_max = 0, "0 leaves, expected 1 to 4096");
+    check(|_, settings| settings.leaf_rows_min = 0, "0 rows a leaf, expected at least 1");
     check(|_, settings| settings.leaves_max = 4097, "4097 leaves, expected 1 to 4096");
 }
 

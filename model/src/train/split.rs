@@ -43,11 +43,12 @@ pub(super) fn gain(total: f64, node: Side, [left, right]: [Side; 2]) -> f64 {
     (node.weight / total) * (node.impurity - remains(right) - remains(left))
 }
 
-/// The best split of the rows that `entries` lists in the order of a column's values; none where all values are equal. `sums` are the rows' weights by class.
-pub(super) fn best(entries: &[u32], rows: &[Row], sums: &[f64]) -> Option<Cut> {
+/// The best split of the rows that `entries` lists in the order of a column's values; none where all values are equal or no cut leaves
+/// `rows_min` rows on both sides. `sums` are the rows' weights by class.
+pub(super) fn best(entries: &[u32], rows: &[Row], sums: &[f64], rows_min: usize) -> Option<Cut> {
     match *sums {
-        [first, second] => search(entries, rows, Two { total: [first, second], left: [0.0; 2] }),
-        _ => search(entries, rows, Many { right: sums.to_vec(), left: vec![0.0; sums.len()] }),
+        [first, second] => search(entries, rows, Two { total: [first, second], left: [0.0; 2] }, rows_min),
+        _ => search(entries, rows, Many { right: sums.to_vec(), left: vec![0.0; sums.len()] }, rows_min),
     }
 }
 
@@ -61,7 +62,8 @@ trait Tally {
     fn sums(&self) -> [(f64, f64); 2];
 }
 
-fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T) -> Option<Cut> {
+fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T, rows_min: usize) -> Option<Cut> {
+    let allowed = rows_min..=entries.len().saturating_sub(rows_min);
     // Rows are fetched a block ahead: in a loop that does nothing else, the processor has many fetches under way at once.
     const BLOCK: usize = 128;
     let mut fetched = [Row::default(); BLOCK];
@@ -76,7 +78,7 @@ fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T) -> Option<Cut> 
             continue;
         }
         for (&entry, &row) in entries.iter().zip(&fetched) {
-            if entry & START != 0 && left_count > 0 {
+            if entry & START != 0 && allowed.contains(&left_count) {
                 let candidate = Candidate::new(left_count, tally.sums());
                 if candidate.may_beat(&best) && candidate.beats(&best) {
                     best = candidate;

@@ -1,6 +1,6 @@
 """Fits scikit-learn's tree to the table in a folder, once for each line of standard input, and answers with the tree as one line of JSON.
 
-A line is JSON: {"depth_max": .., "leaves_max": .. or null, "seed": ..}. The folder has x.i64 (column after column), y.u16, w.f32 and, held out,
+A line is JSON: {"depth_max": .., "leaves_max": .. or null, "leaf_rows_min": .., "seed": ..}. The folder has x.i64 (column after column), y.u16, w.f32 and, held out,
 test.i64; the answer's predictions for the latter go to predictions.u16. Features are divided by argument 2 before scikit-learn makes them float32.
 """
 
@@ -28,7 +28,8 @@ weights = np.fromfile(f"{folder}/w.f32", dtype="<f4").astype(np.float64)
 for line in sys.stdin:
     settings = json.loads(line)
     classifier = DecisionTreeClassifier(
-        max_depth=settings["depth_max"], max_leaf_nodes=settings["leaves_max"], random_state=settings["seed"]
+        max_depth=settings["depth_max"], max_leaf_nodes=settings["leaves_max"], random_state=settings["seed"],
+        min_samples_leaf=settings["leaf_rows_min"]
     )
     start = time.process_time()
     classifier.fit(x, y, weights)

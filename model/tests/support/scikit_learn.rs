@@ -72,7 +72,7 @@ impl ScikitLearn {
 
     /// Fits a tree; `None` leaves leave their number open.
     pub fn fit(&mut self, settings: &Settings, leaves_max: Option<usize>) -> Result<Fitted, Failure> {
-        let settings = serde_json::json!({"depth_max": settings.depth_max, "leaves_max": leaves_max, "seed": settings.seed.unwrap_or(0)});
+        let settings = serde_json::json!({"depth_max": settings.depth_max, "leaves_max": leaves_max, "leaf_rows_min": settings.leaf_rows_min, "seed": settings.seed.unwrap_or(0)});
         writeln!(self.process.stdin.as_mut().ok_or("no pipe")?, "{settings}")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
