@@ -79,6 +79,21 @@ fn any_row() -> impl Strategy<Value = Row> {
     )
 }
 
+/// What other programs write where they are not told how: pyarrow and pandas compress with Snappy.
+#[test]
+fn tables_of_other_programs_are_read_whatever_their_codec() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tables");
+    let read = |codec: &str| {
+        let reader = Reader::open(&folder.join(format!("pyarrow-{codec}.parquet"))).expect("a table");
+        rows_of(&reader.chunks(&Column::all()).collect::<Result<Vec<_>, _>>().expect("rows"))
+    };
+    let expected = read("none");
+    assert_eq!(expected.len(), 40);
+    for codec in ["snappy", "gzip", "lz4", "zstd"] {
+        assert_eq!(read(codec), expected, "{codec}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
