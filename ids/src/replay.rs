@@ -20,7 +20,7 @@ use crate::arguments::{self, Format, Mode, Tree};
 use crate::{EXIT_BAD_INPUT, report};
 
 /// The model that is built in.
-const MODEL: &str = include_str!("../../testdata/models/hand.json");
+const MODEL: &str = include_str!("../../testdata/models/default.json");
 
 /// Replays each capture; the exit code is the worst of all of them.
 pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {

@@ -19,11 +19,21 @@ import time
 
 LIMIT_S = 20
 HTTP = 8000
+# Services of which only the ports matter here: mail, files, databases, desktops, games, consoles and consumers' boxes.
+APPLICATIONS = (110, 111, 113, 119, 135, 139, 143, 179, 389, 445, 465, 515, 548, 554, 587, 631, 636, 853, 873, 990, 993, 995, 1080, 1194, 1433,
+                1521, 1723, 1935, 2049, 2082, 2083, 2222, 2375, 3000, 3128, 3306, 3389, 3478, 4000, 4433, 5000, 5060, 5228, 5432, 5672, 5900,
+                5985, 6379, 6443, 6667, 6881, 7000, 7680, 8008, 8009, 8080, 8086, 8123, 8200, 8333, 8443, 8883, 8888, 9000, 9090, 9092,
+                9200, 9418, 10000, 11211, 15672, 20000, 25565, 27017, 30303, 32400, 37777, 44818, 49152, 49200, 50000, 55443, 62078)
+DATAGRAMS = (67, 68, 69, 88, 111, 137, 138, 389, 427, 464, 500, 514, 520, 623, 1194, 1434, 1701, 1812, 1813, 3074, 3283, 3389, 3478, 3702, 4500,
+             5004, 5060, 5061, 5349, 5355, 6881, 7000, 8801, 9000, 10000, 10001, 16384, 17500, 19302, 22000, 30000, 34567, 37810, 41641, 51820)
 
 
-def datagrams(address, port):
+def datagrams(address, port, own_port=0):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     link = socket.socket(family, socket.SOCK_DGRAM)
+    if own_port:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        link.bind(("", own_port))
     link.settimeout(0.5)
     link.connect((address, port))
     return link
@@ -111,6 +121,57 @@ def http(path):
     return client
 
 
+def application(address, rng):
+    """A connection to one of many services: who talks first and most differs from one to the next."""
+    with socket.create_connection((address, rng.choice(APPLICATIONS)), timeout=LIMIT_S) as link:
+        greeted, largest = rng.random() < 0.4, rng.choice((40, 200, 600, 3000))
+        if greeted:
+            link.sendall(b"?")
+            link.recv(65_536)
+        for _ in range(rng.choice((1, 1, 2, 3, 6, 15, 40))):
+            link.sendall(os.urandom(rng.randint(2, largest)))
+            link.recv(65_536)
+            if rng.random() < 0.6:
+                time.sleep(rng.expovariate(1 / rng.choice((0.01, 0.1, 0.6))))
+
+
+def question(address, rng):
+    """Datagrams to one of many services, with answers of any size; now and then the same port on both sides."""
+    port = rng.choice(DATAGRAMS)
+    link = datagrams(address, port, port if rng.random() < 0.2 else 0)
+    largest = rng.choice((60, 200, 600, 1350))
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8, 20))):
+        exchange(link, rng.randint(4, largest))
+        if rng.random() < 0.5:
+            time.sleep(rng.expovariate(1 / rng.choice((0.02, 0.3))))
+
+
+def beat(address, rng):
+    """Keep-alives: a few bytes, now and then none, so that a translator does not forget."""
+    link = datagrams(address, rng.choice(DATAGRAMS))
+    exchange(link, rng.randint(20, 400))
+    for _ in range(rng.randint(1, 5)):
+        time.sleep(rng.uniform(0.5, 3))
+        exchange(link, rng.choice((0, 1, 1, 2, 4, 8, 20)))
+
+
+def quic(address, rng):
+    """A page over QUIC: two full datagrams of a size that differs with the browser, then bursts."""
+    link = datagrams(address, 443)
+    for _ in range(rng.choice((1, 1, 2))):
+        exchange(link, rng.choice((1200, 1232, 1250, 1252, 1292, 1350, 1357)))
+    for _ in range(rng.randint(1, 4)):
+        link.send(b"get" + rng.randint(1, 40).to_bytes(2, "big") + os.urandom(rng.randint(28, 400)))
+        try:
+            while True:
+                link.recv(65_536)
+                if rng.random() < 0.3:
+                    link.send(os.urandom(rng.randint(25, 45)))
+        except OSError:
+            pass
+        time.sleep(rng.uniform(0, 0.8))
+
+
 def knock(address, rng):
     """A service that is not there: refused, or silent."""
     for _ in range(rng.randint(1, 2)):
@@ -188,6 +249,10 @@ CLIENTS = {
     "poll": http(b"/poll"),
     "stream": http(b"/stream"),
     "knock": knock,
+    "application": application,
+    "question": question,
+    "beat": beat,
+    "quic": quic,
 }
 
 
@@ -243,6 +308,8 @@ async def serve():
         123: lambda data: [48], 161: lambda data: [random.randint(80, 220)], 5683: lambda data: [random.randint(8, 90)],
         27015: lambda data: [random.randint(80, 320)], 5004: lambda data: [len(data)], 514: lambda data: [], 443: object_of,
     }
+    for port in DATAGRAMS:
+        replies.setdefault(port, lambda data: [random.randint(4, random.choice((60, 200, 600, 1350)))] if len(data) > 8 else [])
     for host in ("0.0.0.0", "::"):
         family = socket.AF_INET6 if host == "::" else socket.AF_INET
         for port, reply in replies.items():
@@ -251,7 +318,7 @@ async def serve():
                 link.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             link.bind((host, port))
             await loop.create_datagram_endpoint(lambda reply=reply, port=port: Answer(reply, 0.001 if port == 443 else 0), sock=link)
-        for port in (25, 1883, 5222, 9100):
+        for port in (25, 1883, 5222, 9100, *APPLICATIONS):
             await asyncio.start_server(say, host, port)
         await asyncio.start_server(serve_http, host, HTTP)
     await asyncio.Event().wait()

@@ -157,6 +157,15 @@ def build():
             _neighbour(ATTACKER, host)
 
 
+def set_options(host, timestamps, sack, window_scaling, mtu_bytes, ports):
+    """What `host` offers in its next SYNs, and from which ports."""
+    _inside(host.namespace, "sysctl", "-qw", f"net.ipv4.tcp_timestamps={timestamps}", f"net.ipv4.tcp_sack={sack}",
+            f"net.ipv4.tcp_window_scaling={window_scaling}", f"net.ipv4.ip_local_port_range={ports[0]} {ports[1]}")
+    # Routes beside the connected ones, which name an interface too: lower metric, smaller packets.
+    _ip("-n", host.namespace, "route", "replace", "198.18.0.0/15", "dev", "lan0", "src", host.v4, "mtu", str(mtu_bytes))
+    _ip("-n", host.namespace, "-6", "route", "replace", "2001:db8::/32", "dev", "lan0", "metric", "128", "mtu", str(mtu_bytes))
+
+
 def destroy():
     """End what runs in the lab's namespaces and remove them: by their names, so
     that the leftovers of a killed run go too. Safe to call at any time."""
