@@ -16,6 +16,8 @@ mod import;
 
 mod link;
 
+mod live;
+
 mod page;
 
 mod replay;
