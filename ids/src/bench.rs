@@ -102,10 +102,10 @@ impl OneFlow {
 /// Inserts the flow that the floor program looks up: its key is all zero but the protocol, TCP.
 fn insert_floor_flow(ebpf: &mut Ebpf) -> Result<(), String> {
     let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
-    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
+    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 128]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
     let mut key = [0; 40];
     key[36] = 6;
-    flows.insert(key, [0; 120], 0).map_err(|error| explain(&error))
+    flows.insert(key, [0; 128], 0).map_err(|error| explain(&error))
 }
 
 fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use treeline_ebpf::replay::Cell;
-use treeline_ebpf::{Config, Counters, Flow, Key, Tree, platform};
+use treeline_ebpf::{Config, Counters, Flow, Key, Tree};
 
 /// Flows by key. A loader may change the size.
 #[btf_map(name = "FLOWS")]
@@ -24,14 +24,13 @@ pub static REPLAY: Array<Cell, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// Settings, written by the loader before load and constant from then on.
 #[unsafe(no_mangle)]
-static CONFIG: Config =
-    Config { idle_timeout_ns: platform::IDLE_TIMEOUT_NS, active_timeout_ns: platform::ACTIVE_TIMEOUT_NS, enforce: 0, replay: 0 };
+static CONFIG: Config = Config::DEFAULT;
 
 /// 1: the tree is in the object's code; 0: it is in [`MODEL`]. Written by `treeline link` into the object file.
 #[unsafe(no_mangle)]
 static COMPILED: u32 = 0;
 
-/// A new entry of the flow table. It gets its key under its lock: 160 bytes of key and flow would not fit on the stack.
+/// A new entry of the flow table. It gets its key under its lock: 168 bytes of key and flow would not fit on the stack.
 pub static EMPTY: Flow = Flow::EMPTY;
 
 /// The loaded settings.

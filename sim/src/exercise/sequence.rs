@@ -117,7 +117,7 @@ fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, u32, u64)> {
     let mut timeout_ns = || bytes.arbitrary::<u64>().map(|number| 1 + number % TIMEOUT_NS_MAX);
     let (idle_timeout_ns, active_timeout_ns) = (timeout_ns()?, timeout_ns()?);
     let choice: u8 = bytes.arbitrary()?;
-    let config = Config { idle_timeout_ns, active_timeout_ns, enforce: u32::from(choice >> 7), replay: 0 };
+    let config = Config { idle_timeout_ns, active_timeout_ns, enforce: u32::from(choice >> 7), ..Config::default() };
     let packets_min = if choice & 0x60 == 0x60 { 3 } else { 1 };
     Ok((config, Hook::ALL[usize::from(choice) % 3], packets_min, bytes.arbitrary()?))
 }
