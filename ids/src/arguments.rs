@@ -29,6 +29,11 @@ pub enum Command {
     Features(crate::features::Features),
     Train(crate::train::Train),
     Import(crate::import::Import),
+    Run(crate::live::Run),
+    Status(crate::live::Status),
+    Flows(crate::live::Flows),
+    Swap(crate::live::Swap),
+    Detach(crate::live::Detach),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.
@@ -109,7 +114,7 @@ impl FlowTable {
 }
 
 /// The value of an option in seconds.
-fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
+pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
@@ -188,6 +193,16 @@ pub enum Hook {
     Tc,
     /// A raw socket's filter.
     Socket,
+}
+
+impl From<Hook> for treeline_sim::engine::Hook {
+    fn from(hook: Hook) -> Self {
+        match hook {
+            Hook::Xdp => Self::Xdp,
+            Hook::Tc => Self::Tc,
+            Hook::Socket => Self::Socket,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -64,11 +64,7 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
 }
 
 fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, String> {
-    let hook = match options.hook {
-        arguments::Hook::Xdp => Hook::Xdp,
-        arguments::Hook::Tc => Hook::Tc,
-        arguments::Hook::Socket => Hook::Socket,
-    };
+    let hook = Hook::from(options.hook);
     if options.mode == Mode::Enforce && hook == Hook::Socket {
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
     }

@@ -8,8 +8,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use treeline_sim::engine::Hook;
+
+use super::model::{Named, written};
+use super::setup::Setup;
 
 /// Where instances are registered unless another folder is given.
 pub const FOLDER: &str = "/run/treeline";
@@ -21,7 +24,7 @@ pub fn namespace() -> Result<u64, String> {
 }
 
 /// What an instance says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
     /// The process.
     pub pid: u32,
@@ -33,40 +36,24 @@ pub struct Card {
     pub control: PathBuf,
     /// Where its links and maps are pinned, if they are.
     pub pin: Option<PathBuf>,
-    /// Names of the model's classes.
-    pub classes: Vec<String>,
     /// The model's id.
     pub model: String,
-    /// Idle timeout of its flows.
-    pub idle_timeout_ns: u64,
+    /// Names of the model's classes.
+    pub classes: Vec<String>,
+    /// What another process needs to act in its place.
+    pub setup: Setup,
 }
 
 impl Card {
-    fn to_json(&self) -> Value {
-        json!({
-            "pid": self.pid,
-            "interfaces": self.interfaces,
-            "hook": self.hook,
-            "control": self.control,
-            "pin": self.pin,
-            "classes": self.classes,
-            "model": self.model,
-            "idle_timeout_ns": self.idle_timeout_ns,
-        })
+    /// Tells of another model.
+    pub fn show(&mut self, model: &Named) {
+        self.model = written(model.id);
+        self.classes = model.model.classes().to_vec();
     }
 
-    fn from_json(value: &Value) -> Option<Self> {
-        let names = |field: &str| value[field].as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
-        Some(Self {
-            pid: u32::try_from(value["pid"].as_u64()?).ok()?,
-            interfaces: names("interfaces")?,
-            hook: value["hook"].as_str()?.to_owned(),
-            control: value["control"].as_str()?.into(),
-            pin: value["pin"].as_str().map(Into::into),
-            classes: names("classes")?,
-            model: value["model"].as_str()?.to_owned(),
-            idle_timeout_ns: value["idle_timeout_ns"].as_u64()?,
-        })
+    /// The hook, if it is one.
+    pub fn hook(&self) -> Result<Hook, String> {
+        Hook::ALL.into_iter().find(|hook| hook.name() == self.hook).ok_or_else(|| format!("{} is no hook", self.hook))
     }
 }
 
@@ -108,9 +95,15 @@ impl Locks {
         Ok(locks)
     }
 
+    /// A pinned instance on one of the interfaces whose process is gone.
+    pub fn former(&mut self) -> Option<Card> {
+        let cards = self.files.iter_mut().filter_map(|(_, file)| card(file));
+        cards.into_iter().find(|card| card.pin.as_ref().is_some_and(|pin| pin.exists()))
+    }
+
     /// Writes the card into each file.
     pub fn write(&mut self, card: &Card) -> Result<(), String> {
-        let text = card.to_json().to_string();
+        let text = serde_json::to_string(card).map_err(|error| format!("no text of the card: {error}"))?;
         for (path, file) in &mut self.files {
             let mut write = || {
                 file.set_len(0)?;
@@ -146,6 +139,17 @@ fn lock(path: &Path) -> io::Result<Result<File, File>> {
     }
 }
 
+impl Drop for Locks {
+    /// A file in which nothing was ever written tells nobody anything.
+    fn drop(&mut self) {
+        for (path, file) in &self.files {
+            if file.metadata().is_ok_and(|file| file.len() == 0) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
 fn make(folder: &Path) -> Result<(), String> {
     DirBuilder::new()
         .recursive(true)
@@ -158,7 +162,14 @@ fn card(file: &mut File) -> Option<Card> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
     file.read_to_string(&mut text).ok()?;
-    Card::from_json(&serde_json::from_str(&text).ok()?)
+    serde_json::from_str(&text).ok()
+}
+
+/// Tells of the model that a dead instance's pinned programs have now. What is rewritten is locked meanwhile, so that nobody starts over it.
+pub fn rewrite(folder: &Path, namespace: u64, card: &Card, model: &Named) -> Result<(), String> {
+    let mut card = card.clone();
+    card.show(model);
+    Locks::take(folder, namespace, &card.interfaces, card.hook()?)?.write(&card)
 }
 
 /// The instances of this network namespace, each once, those whose process is gone only if they are pinned.
@@ -226,7 +237,7 @@ mod tests {
             pin: None,
             classes: vec!["benign".to_owned(), "scan".to_owned()],
             model: "00".to_owned(),
-            idle_timeout_ns: 5,
+            setup: Setup::sample(),
         }
     }
 
