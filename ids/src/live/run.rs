@@ -143,10 +143,16 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
     if end == End::Deserted {
         eprintln!("treeline: no interface is left");
     }
-    match options.format {
-        BenchFormat::Json => say(&format!("{}\n", farewell_json(&server.state, &numbers, &server.flagged))),
-        BenchFormat::Text if options.target() == Some(Target::Stdout) => eprint!("{}", farewell(&server.state, &numbers)),
-        BenchFormat::Text => say(&farewell(&server.state, &numbers)),
+    // Where alerts do not get through, neither would a summary.
+    let aside = options.target() == Some(Target::Stdout) && (!closed || options.format == BenchFormat::Text);
+    let summary = match options.format {
+        BenchFormat::Json => format!("{}\n", farewell_json(&server.state, &numbers, &server.flagged)),
+        BenchFormat::Text => farewell(&server.state, &numbers),
+    };
+    if aside {
+        eprint!("{summary}");
+    } else {
+        say(&summary);
     }
     match &card.pin {
         Some(pin) if end == End::Deserted => {

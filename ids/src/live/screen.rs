@@ -260,7 +260,12 @@ fn short_count(count: u64) -> String {
 pub fn farewell_json(state: &State, numbers: &Numbers, flagged: &Flagged) -> Value {
     let mut summary = state.to_json(numbers);
     summary["flows"]["flagged"] = json!(flagged.total);
-    summary
+    // So that it can be told from alerts in one stream.
+    let mut named = json!({ "event_type": "summary" });
+    if let (Some(named), Value::Object(fields)) = (named.as_object_mut(), summary) {
+        named.extend(fields);
+    }
+    named
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub fn reader(lab: &Lab) -> Result {
 /// Alerts go to a pipe that is full.
 pub fn output(lab: &Lab) -> Result {
     let model = lab.model()?;
-    let instance = Instance::start(lab.command(&["run", "--iface", IN, "--model", text(&model), "--hook", "xdp"]))?;
+    let instance = Instance::start(lab.command(&["run", "--iface", IN, "--model", text(&model), "--hook", "xdp", "--format", "json"]))?;
     let send = raw(lab, c"v0")?;
     for index in 0..2_000 {
         send(&probe(index, BAD))?;
