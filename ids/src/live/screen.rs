@@ -7,66 +7,45 @@ use std::time::Instant;
 use console::Term;
 use serde_json::{Value, json};
 use treeline_ebpf::alert::Alert;
-use treeline_ebpf::flow::ORIGINATOR_LOW;
-use treeline_ebpf::{Counter, Flow, Skip};
-use treeline_sim::conversation::Conversation;
+use treeline_ebpf::{Counter, Skip};
 
 use super::eve::flow_id;
+use super::listing::Row;
 use super::state::State;
 use super::tap::{ENDED, Numbers};
 use crate::figure::plain;
 use crate::report::{endpoint, listed, number, protocol_name};
 
-/// Flagged flows that are remembered for the table. Beyond it new ones are not listed; they are counted and alerted all the same.
-const FLAGGED_MAX: usize = 4096;
+/// Flagged flows whose class is remembered. Beyond it the table shows none; they are counted and alerted all the same.
+const FLAGGED_MAX: usize = 65_536;
 /// Flagged flows that the table shows.
-const SHOWN: usize = 8;
+pub const SHOWN: usize = 8;
 /// Columns of a terminal that does not say.
 const COLUMNS: usize = 80;
 
-/// Flows that raised alerts.
+/// Flows that raised alerts: their classes, and how many they are.
 #[derive(Debug, Default)]
 pub struct Flagged {
-    flows: HashMap<u64, Entry>,
+    classes: HashMap<u64, String>,
     total: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    conversation: Conversation,
-    class: String,
-    packets: u64,
-    alerts: u64,
-}
-
 impl Flagged {
-    /// Remembers an alert's flow; true if it is a new one.
+    /// Remembers an alert's flow.
     pub fn see(&mut self, alert: &Alert, class: &str) {
         let id = flow_id(&alert.key, alert.first_ns);
-        if !self.flows.contains_key(&id) {
-            self.total += 1;
-            if self.flows.len() >= FLAGGED_MAX {
-                return;
-            }
+        if let Some(known) = self.classes.get_mut(&id) {
+            class.clone_into(known);
+            return;
         }
-        let flags = if alert.originator_low == 0 { 0 } else { ORIGINATOR_LOW };
-        let entry = self.flows.entry(id).or_insert_with(|| Entry {
-            conversation: Conversation::of(&Flow { flags, ..Flow::new(&alert.key) }),
-            class: class.to_owned(),
-            packets: 0,
-            alerts: 0,
-        });
-        entry.packets = alert.packet;
-        entry.alerts += 1;
-        class.clone_into(&mut entry.class);
+        self.total += 1;
+        if self.classes.len() < FLAGGED_MAX {
+            self.classes.insert(id, class.to_owned());
+        }
     }
 
-    /// The flows with the most packets at their latest alert.
-    fn top(&self) -> Vec<&Entry> {
-        let mut flows: Vec<_> = self.flows.values().collect();
-        flows.sort_by_key(|entry| (std::cmp::Reverse((entry.packets, entry.alerts)), entry.conversation.originator));
-        flows.truncate(SHOWN);
-        flows
+    fn class(&self, row: &Row) -> String {
+        self.classes.get(&row.flow_id).map_or_else(|| "-".to_owned(), |class| plain(class))
     }
 }
 
@@ -85,8 +64,8 @@ impl Screen {
         Self { terminal: (free && terminal.is_term()).then_some(terminal), lines: 0, before: None }
     }
 
-    /// Shows the numbers.
-    pub fn draw(&mut self, state: &State, numbers: &Numbers, flagged: &Flagged) {
+    /// Shows the numbers, and the flagged flows `top`, which stand in the flow table.
+    pub fn draw(&mut self, state: &State, numbers: &Numbers, flagged: &Flagged, top: &[Row]) {
         let (packets, bytes) = (numbers.packets(), numbers.live.bytes);
         let rate = self.before.map_or([0.0; 2], |(then, packets_then, bytes_then)| {
             let seconds = then.elapsed().as_secs_f64().max(1e-3);
@@ -99,7 +78,8 @@ impl Screen {
             return;
         };
         let columns = terminal.size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns)).max(40);
-        let text = table(state, numbers, flagged, rate, columns);
+        let mut text = table(state, numbers, rate, columns);
+        flagged_rows(&mut text, flagged, top, columns);
         // A terminal that does not take it is no reason to stop.
         let _ = terminal.clear_last_lines(self.lines);
         let _ = terminal.write_str(&text);
@@ -124,7 +104,7 @@ fn line(state: &State, numbers: &Numbers, rate: f64) -> String {
 }
 
 /// The table, no line wider than `columns`.
-pub fn table(state: &State, numbers: &Numbers, flagged: &Flagged, [packets, bytes]: [f64; 2], columns: usize) -> String {
+pub fn table(state: &State, numbers: &Numbers, [packets, bytes]: [f64; 2], columns: usize) -> String {
     let mut text = String::new();
     let mut row = |label: &str, value: &str| {
         let _ = writeln!(text, "{}", cut(&format!(" {label:<10}{value}"), columns));
@@ -143,7 +123,6 @@ pub fn table(state: &State, numbers: &Numbers, flagged: &Flagged, [packets, byte
     row("flows", &if ended.is_empty() { flows } else { format!("{flows}, {ended}") });
     row("alerts", &alerts(state, numbers));
     let _ = writeln!(text);
-    flagged_rows(&mut text, flagged, columns);
     text
 }
 
@@ -175,25 +154,16 @@ fn alerts(state: &State, numbers: &Numbers) -> String {
 }
 
 /// Flagged flows, their endpoints as wide as the terminal leaves room for.
-fn flagged_rows(text: &mut String, flagged: &Flagged, columns: usize) {
-    let top = flagged.top();
+fn flagged_rows(text: &mut String, flagged: &Flagged, top: &[Row], columns: usize) {
     if top.is_empty() {
-        let _ = writeln!(text, " no flow has raised an alert");
+        let _ = writeln!(text, " no flow in the table has raised an alert");
         return;
     }
-    let rows: Vec<_> = top
-        .iter()
-        .map(|entry| {
-            let Conversation { originator, responder, protocol } = entry.conversation;
-            [
-                endpoint(originator, protocol),
-                endpoint(responder, protocol),
-                protocol_name(protocol),
-                number(entry.packets),
-                plain(&entry.class),
-            ]
-        })
-        .collect();
+    let cells = |row: &Row| {
+        let [one, other] = [(row.originator, row.originator_port), (row.responder, row.responder_port)];
+        [endpoint(one, row.protocol), endpoint(other, row.protocol), protocol_name(row.protocol), number(row.packets), flagged.class(row)]
+    };
+    let rows: Vec<_> = top.iter().map(cells).collect();
     // Protocol, packets and class with the spaces between take 34 columns.
     let most = (columns.saturating_sub(34) / 2).max(12);
     let widths = [0, 1].map(|side| rows.iter().map(|row| row[side].chars().count()).max().unwrap_or(0).clamp(10, most));

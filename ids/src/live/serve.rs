@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
 
 use super::control::refusal;
@@ -20,7 +21,7 @@ use super::screen::{Flagged, Screen};
 use super::sink::Sink;
 use super::state::State;
 use super::tap::{Numbers, Tap};
-use super::{listing, metric};
+use super::{listing, metric, screen};
 
 /// A signal is seen this much later at the latest.
 const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -142,13 +143,20 @@ impl Server {
     }
 
     fn draw(&mut self) {
-        match self.numbers() {
-            Ok(numbers) => {
-                if let Some((screen, _)) = &mut self.screen {
-                    screen.draw(&self.state, &numbers, &self.flagged);
-                }
-            }
-            Err(error) => eprintln!("treeline: {error}"),
+        let drawn = self.numbers().and_then(|numbers| {
+            let flagged = |each: &mut dyn FnMut(&Flow)| {
+                self.tap.flows(&mut |flow| {
+                    if flow.alerted_ns != 0 {
+                        each(flow);
+                    }
+                })
+            };
+            Ok((numbers, listing::top(flagged, screen::SHOWN)?))
+        });
+        match (drawn, &mut self.screen) {
+            (Ok((numbers, top)), Some((screen, _))) => screen.draw(&self.state, &numbers, &self.flagged, &top),
+            (Ok(_), None) => {}
+            (Err(error), _) => eprintln!("treeline: {error}"),
         }
     }
 
