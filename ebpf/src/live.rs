@@ -30,12 +30,18 @@ impl Live {
     pub const ZERO: Self =
         Self { bytes: 0, flows_inserted: 0, flows_removed: 0, alerts_sent: 0, alerts_lost: 0, alerts_held: 0, classes: [0; CLASSES] };
 
-    /// Counts a verdict.
+    /// The slot of a class.
+    #[must_use]
     #[inline(always)]
-    #[expect(clippy::indexing_slicing, reason = "the index is below the number of slots")]
-    pub fn judged(&mut self, class: u16) {
-        let slot = if (class as usize) < CLASSES { class as usize } else { CLASSES - 1 };
-        self.classes[slot] += 1;
+    pub const fn slot(class: u16) -> u64 {
+        if (class as usize) < CLASSES { class as u64 } else { CLASSES as u64 - 1 }
+    }
+
+    /// Counts a verdict in slot `slot` modulo [`CLASSES`].
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the mask keeps the index inside")]
+    pub const fn judged(&mut self, slot: u64) {
+        self.classes[slot as usize & (CLASSES - 1)] += 1;
     }
 
     /// Adds another CPU's numbers.

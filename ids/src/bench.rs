@@ -49,7 +49,7 @@ struct OneFlow {
 }
 
 fn one_flow(options: &arguments::Bench) -> Result<OneFlow, String> {
-    let settings = Settings { hook: Hook::Xdp, config: Config::default(), tree: full_tree()?, flows_max: FLOWS_MAX, linked: None };
+    let settings = Settings::new(Hook::Xdp, Config::default(), full_tree()?, FLOWS_MAX);
     let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
     insert_floor_flow(&mut ebpf)?;
     for name in [object::FLOOR, Hook::Xdp.program()] {

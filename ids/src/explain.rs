@@ -79,7 +79,7 @@ pub fn run(options: &Explain) -> Result<ExitCode, String> {
 
 /// Runs both engines up to the packet.
 fn find<'a>(options: &'a Explain, model: &'a Model, config: Config) -> Result<Explanation<'a>, String> {
-    let mut native = Native::new(&Settings { hook: Hook::Tc, config, tree: model.to_tree(), flows_max: options.table.flows, linked: None });
+    let mut native = Native::new(&Settings::new(Hook::Tc, config, model.to_tree(), options.table.flows));
     let mut reference = Some(Reference::of(config, model));
     let mut capture = Capture::open(&options.capture).map_err(|error| explain(&error))?;
     let mut frame = Frame::default();

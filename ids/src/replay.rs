@@ -69,7 +69,7 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
     }
     let config = Config { enforce: u32::from(options.mode == Mode::Enforce), ..options.table.config()? };
-    let settings = |tree| Settings { hook, config, tree, flows_max: options.table.flows, linked: None };
+    let settings = |tree| Settings::new(hook, config, tree, options.table.flows);
     match (model, options.tree) {
         (Document::Tree(model), Tree::Walk) => Ok(settings(model.to_tree())),
         (Document::Tree(model), Tree::Compiled) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),

@@ -324,7 +324,7 @@ fn dropping(hook: Hook) -> Result {
 }
 
 fn unloaded(hook: Hook) -> Result {
-    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX, linked: None };
+    let settings = Settings::new(hook, support::enforced(), support::unloaded(), support::FLOWS_MAX);
     let mut engine = kernel::Kernel::new(&settings)?;
     let mut native = Native::new(&settings);
     let mut undecided = 0;

@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
-use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
+use treeline_ebpf::{Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
 use treeline_model::Ensemble;
 
 use super::{Engine, EngineError, Hook, Observation, Settings};
-use crate::Frame;
+use crate::{Frame, allow};
 
 /// The native engine. Its flow table evicts the least recently used flow when full.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Native {
     config: Config,
     model: Decider,
     flows: LruCache<Key, Flow>,
+    allow: Arc<allow::List>,
 }
 
 /// What gives a class for features.
@@ -42,9 +43,10 @@ impl Native {
     fn of(settings: &Settings, model: Decider) -> Self {
         Self {
             hook: settings.hook,
-            config: settings.config,
+            config: settings.loaded(),
             model,
             flows: LruCache::new(NonZeroUsize::new(settings.flows_max as usize).unwrap_or(NonZeroUsize::MIN)),
+            allow: settings.allow.clone(),
         }
     }
 
@@ -66,6 +68,12 @@ impl Engine for Native {
         let outcome = treeline_ebpf::classify(&mut world);
         let World { counted, features, flow, .. } = world;
         Ok(Observation { outcome, returned: self.hook.returned(outcome.drops(&self.config)), features, flow, counted })
+    }
+
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
+        self.config = settings.loaded();
+        self.model = Decider::Tree(settings.tree.clone());
+        Ok(())
     }
 }
 
@@ -113,6 +121,10 @@ impl Platform for World<'_> {
             Decider::Tree(tree) => tree::descend(tree, features),
             Decider::Ensemble(ensemble) => Ok(ensemble.decide(&features.values())),
         }
+    }
+
+    fn allowed(&self, address: [u64; 2]) -> Option<&Allowed> {
+        self.engine.allow.find(address)
     }
 
     fn count(&mut self, counter: Counter) {

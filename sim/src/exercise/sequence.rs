@@ -107,7 +107,7 @@ impl Case {
             let model = Model::from_nodes("drawn", classes, nodes).expect("growing a leaf keeps a tree a tree");
             let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
-            Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }, model, frames })
+            Ok(Self { settings: Settings::new(hook, config, model.to_tree(), FLOWS_MAX), model, frames })
         };
         draw().expect("numbers and as many bytes as there are can always be drawn")
     }
