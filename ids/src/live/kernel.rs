@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::{MapData, MapInfo, RingBuf};
@@ -13,6 +14,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, SocketFilter, Xdp};
 use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
+use treeline_sim::allow::List;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::program;
 use treeline_sim::engine::{Hook, Settings};
@@ -21,7 +23,7 @@ use treeline_sim::object;
 use super::attachment::{self, Attached, Hold, Loaded, Wish};
 use super::folder::{self, Folder};
 use super::instance::Card;
-use super::load::Loader;
+use super::load::{self, Loader};
 use super::map::Maps;
 use super::model::Named;
 use super::probe;
@@ -59,7 +61,9 @@ impl Kernel {
     /// Loads the object with `model`, over what is pinned in `folder` if there is something, and tests it.
     pub fn load(setup: &Setup, allow: Option<&Path>, hook: Hook, model: &Named, folder: Folder) -> Result<Self, String> {
         let compiled = setup.compiled;
-        let settings = with_model(&setup.settings(hook, allow, model)?, model, compiled)?;
+        let list = allow.map(List::read).transpose().map_err(|error| format!("--allow {}", explain(&error)))?;
+        let settings = setup.settings(hook, list.map(Arc::new).unwrap_or_default(), model);
+        let settings = with_model(&settings, model, compiled)?;
         let mut unshared = Loader::new(&Folder::None(String::new()));
         probe::check(&mut unshared, &settings)?;
         let mut fresh = false;
@@ -69,6 +73,9 @@ impl Kernel {
         }
         let mut shared = Loader::new(&folder);
         let mut ebpf = shared.load(&settings, setup.ring_bytes)?;
+        if allow.is_some() {
+            load::allow(&mut ebpf, &settings.allow)?;
+        }
         let maps = Maps::take(|name| ebpf.take_map(name).ok_or_else(|| format!("the object has no map {name}")))?;
         let alerts = ebpf.take_map(object::ALERTS).ok_or("the object has no map ALERTS")?;
         let alerts = RingBuf::try_from(alerts).map_err(|error| explain(&error))?;

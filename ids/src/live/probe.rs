@@ -5,6 +5,7 @@
 //! kernel's, so each packet is the first of its flow: then no feature depends on time.
 
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
@@ -24,7 +25,8 @@ use super::map::CountersPod;
 /// Runs it with what `loader` loads, which shares no maps; an error says which packet differs in what.
 pub fn check(loader: &mut Loader, settings: &Settings) -> Result<(), String> {
     // A table of the live size takes the kernel longer to make than all the rest.
-    let settings = &Settings { flows_max: FLOWS_MAX, ..settings.clone() };
+    // And an allow-list may hold the known packets, which would then show nothing.
+    let settings = &Settings { flows_max: FLOWS_MAX, allow: Arc::default(), ..settings.clone() };
     let mut ebpf = loader.load(settings, RING_BYTES)?;
     load_program(&mut ebpf, settings.hook)?;
     let mut native = Native::new(settings);

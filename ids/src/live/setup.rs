@@ -1,10 +1,11 @@
 //! How an instance classifies: what its programs are loaded with, beside the model. It is kept with a pinned instance, so that another process can
 //! load a program like it.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use treeline_ebpf::Config;
+use treeline_sim::allow::List;
 use treeline_sim::engine::{Hook, Settings};
 
 use super::attachment::{Direction, Wish};
@@ -54,18 +55,18 @@ impl Setup {
         Wish { direction, clsact }
     }
 
-    /// What a program is loaded with.
-    pub fn settings(&self, hook: Hook, _allow: Option<&Path>, model: &Named) -> Result<Settings, String> {
+    /// What a program is loaded with, walking the tree.
+    pub fn settings(&self, hook: Hook, allow: Arc<List>, model: &Named) -> Settings {
         let config = Config {
             idle_timeout_ns: self.idle_timeout_ns,
             active_timeout_ns: self.active_timeout_ns,
-            enforce: u32::from(self.enforce),
             alert_interval_ns: self.alert_interval_ns,
             model: model.id,
+            enforce: u32::from(self.enforce),
             allow: u32::from(self.allow),
             ..Config::default()
         };
-        Ok(Settings { hook, config, tree: model.model.to_tree(), flows_max: self.flows_max, linked: None })
+        Settings { allow, ..Settings::new(hook, config, model.model.to_tree(), self.flows_max) }
     }
 
     #[cfg(test)]
