@@ -267,7 +267,7 @@ impl Reading {
         let flows_max = NonZeroUsize::new(options.flows_max as usize).unwrap_or(NonZeroUsize::MIN);
         let benign = Model::from_nodes("no model", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]);
         let tree = benign.unwrap_or_else(|error| unreachable!("a lone leaf is a model: {error}")).to_tree();
-        let settings = Settings { hook: Hook::Tc, config: options.config, tree, flows_max: options.flows_max, linked: None };
+        let settings = Settings::new(Hook::Tc, options.config, tree, options.flows_max);
         let capture = Capture::open(path)?;
         Ok(Self { capture, frame: Frame::default(), engine: Native::new(&settings), flows: LruCache::new(flows_max) })
     }

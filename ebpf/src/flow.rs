@@ -100,9 +100,11 @@ pub struct Flow {
     pub gap_deviation_sum: u64,
     /// Sum of |direction - mean direction at that packet|, 16 fractional bits.
     pub direction_deviation_sum: u64,
+    /// Time of the flow's last alert, nanoseconds; 0: none yet. Only a live kernel shell sets it.
+    pub alerted_ns: u64,
 }
 
-const _: () = assert!(size_of::<Flow>() == 120);
+const _: () = assert!(size_of::<Flow>() == 128);
 
 impl Flow {
     /// No packets, and no key either: version 0 belongs to nobody.
@@ -118,6 +120,7 @@ impl Flow {
         length_deviation_sum: 0,
         gap_deviation_sum: 0,
         direction_deviation_sum: 0,
+        alerted_ns: 0,
     };
 
     /// A flow without packets.
@@ -236,6 +239,7 @@ fn open(flow: &mut Flow, packet: &Packet, now_ns: u64) {
     flow.length_deviation_sum = 0;
     flow.gap_deviation_sum = 0;
     flow.direction_deviation_sum = 0;
+    flow.alerted_ns = 0;
 }
 
 /// The flow flags that a packet's TCP flags set.

@@ -19,6 +19,8 @@ pub mod platform;
 
 pub mod packet;
 
+pub mod allow;
+
 pub mod flow;
 
 pub mod feature;
@@ -27,10 +29,17 @@ pub mod tree;
 
 pub mod verdict;
 
+pub mod alert;
+
+pub mod live;
+
 pub mod replay;
 
+pub use alert::{Alarm, Alert};
+pub use allow::Allowed;
 pub use feature::{FEATURES, Features};
 pub use flow::{Flow, Key};
+pub use live::Live;
 pub use packet::Packet;
 pub use platform::{Config, Platform};
 pub use tree::{Node, Tree};
@@ -56,11 +65,18 @@ fn judge<P: Platform>(platform: &mut P) -> Result<u16, Skip> {
         Err(Skip::Truncated) if platform.pull() => packet::parse(platform)?,
         parsed => parsed?,
     };
-    let now_ns = platform.now_ns();
     let config = platform.config();
+    if config.allow != 0 && allow::passes(platform, &packet.key) {
+        return Err(Skip::Allowed);
+    }
+    let now_ns = platform.now_ns();
     let mut features = Features::default();
     let change = platform.with_flow(&packet.key, |flow| flow::observe(flow, &packet, now_ns, &config, &mut features))?;
     change.count(platform);
     platform.trace(&features);
-    platform.decide(&features)
+    let class = platform.decide(&features)?;
+    if class != 0 {
+        platform.alarm(&Alarm { key: &packet.key, from_low: packet.from_low, now_ns, features: &features, class });
+    }
+    Ok(class)
 }

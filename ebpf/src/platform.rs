@@ -1,7 +1,7 @@
 //! What the classifier needs from the world around it. The kernel shell implements it over maps and contexts,
 //! the simulator over a byte slice and a hash table, a test over whatever it wants to show.
 
-use crate::{Counter, Features, Flow, Key, Skip};
+use crate::{Alarm, Allowed, Counter, Features, Flow, Key, Skip};
 
 /// Default idle timeout, as in the paper's training data: 300 s.
 pub const IDLE_TIMEOUT_NS: u64 = 300_000_000_000;
@@ -18,34 +18,53 @@ pub struct Config {
     pub idle_timeout_ns: u64,
     /// A flow older than this ends, nanoseconds, at most [`TIMEOUT_NS_MAX`].
     pub active_timeout_ns: u64,
+    /// A flow's next alert comes no sooner than this after its last, nanoseconds; 0: no alerts at all.
+    pub alert_interval_ns: u64,
+    /// The model's id, which goes into alerts.
+    pub model: u64,
     /// 1: malicious packets are dropped where the hook can drop; 0: every packet passes.
     pub enforce: u32,
     /// 1: the clock comes from the replay cell and each packet leaves a record there; 0: the kernel's clock, no record.
     pub replay: u32,
+    /// 1: the allow-list is consulted before a packet's flow; 0: nothing is on it.
+    pub allow: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 24);
+const _: () = assert!(size_of::<Config>() == 48);
 
 impl Default for Config {
     fn default() -> Self {
-        Self { idle_timeout_ns: IDLE_TIMEOUT_NS, active_timeout_ns: ACTIVE_TIMEOUT_NS, enforce: 0, replay: 0 }
+        Self::DEFAULT
     }
 }
 
 impl Config {
+    /// The paper's timeouts; detection without alerts, on the kernel's clock.
+    pub const DEFAULT: Self = Self {
+        idle_timeout_ns: IDLE_TIMEOUT_NS,
+        active_timeout_ns: ACTIVE_TIMEOUT_NS,
+        alert_interval_ns: 0,
+        model: 0,
+        enforce: 0,
+        replay: 0,
+        allow: 0,
+        reserved: 0,
+    };
+
     /// The bytes as a loader writes them over the object's constant.
     #[must_use]
-    pub const fn to_bytes(&self) -> [u8; 24] {
-        let [a, b] = [self.idle_timeout_ns.to_ne_bytes(), self.active_timeout_ns.to_ne_bytes()];
-        let [c, d] = [self.enforce.to_ne_bytes(), self.replay.to_ne_bytes()];
-        let mut bytes = [0; 24];
-        let (first, rest) = bytes.split_at_mut(8);
-        first.copy_from_slice(&a);
-        let (second, rest) = rest.split_at_mut(8);
-        second.copy_from_slice(&b);
-        let (third, fourth) = rest.split_at_mut(4);
-        third.copy_from_slice(&c);
-        fourth.copy_from_slice(&d);
+    pub fn to_bytes(&self) -> [u8; 48] {
+        let Self { idle_timeout_ns, active_timeout_ns, alert_interval_ns, model, enforce, replay, allow, reserved } = *self;
+        let mut bytes = [0; 48];
+        let (longs, words) = bytes.split_at_mut(32);
+        for (place, value) in longs.chunks_exact_mut(8).zip([idle_timeout_ns, active_timeout_ns, alert_interval_ns, model]) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
+        for (place, value) in words.chunks_exact_mut(4).zip([enforce, replay, allow, reserved]) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
         bytes
     }
 
@@ -88,6 +107,15 @@ pub trait Platform {
 
     /// Asks the model for the features' class: [`crate::tree::descend`], or the same tree as instructions. [`Skip::Undecided`] without a model.
     fn decide(&mut self, features: &Features) -> Result<u16, Skip>;
+
+    /// What the allow-list says of an address ([`crate::allow::mapped`]): the entry of the longest prefix that holds it. Only asked if
+    /// [`Config::allow`] is set.
+    fn allowed(&self, _address: [u64; 2]) -> Option<&Allowed> {
+        None
+    }
+
+    /// Hears of a packet judged malicious; only a live system tells it further.
+    fn alarm(&mut self, _alarm: &Alarm<'_>) {}
 
     /// Adds one to a counter.
     fn count(&mut self, counter: Counter);

@@ -30,5 +30,5 @@ pub struct Record {
     pub flow: Flow,
 }
 
-const _: () = assert!(size_of::<Record>() == 24 + 96 + 120);
-const _: () = assert!(size_of::<Cell>() == size_of::<Record>() + 144);
+const _: () = assert!(size_of::<Record>() == 24 + 96 + 128);
+const _: () = assert!(size_of::<Cell>() == size_of::<Record>() + 152);

@@ -32,7 +32,7 @@ macro_rules! counters {
 }
 
 /// How many counters there are.
-pub const COUNTERS: usize = 18;
+pub const COUNTERS: usize = 19;
 
 counters! {
     /// Judged benign.
@@ -49,6 +49,8 @@ counters! {
     LaterFragment = "later-fragment",
     /// Passed: [`Skip::HeaderChain`].
     HeaderChain = "header-chain",
+    /// Passed: [`Skip::Allowed`].
+    Allowed = "allowed",
     /// Passed: [`Skip::TableFull`].
     TableFull = "table-full",
     /// Passed: [`Skip::Contended`].
@@ -89,6 +91,8 @@ pub enum Skip {
     LaterFragment,
     /// More extension headers than are walked, or too long.
     HeaderChain,
+    /// An endpoint is on the allow-list.
+    Allowed,
     /// The flow table took no new entry.
     TableFull,
     /// The flow stayed locked by other CPUs.
@@ -99,12 +103,13 @@ pub enum Skip {
 
 impl Skip {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotIp,
         Self::Truncated,
         Self::Malformed,
         Self::LaterFragment,
         Self::HeaderChain,
+        Self::Allowed,
         Self::TableFull,
         Self::Contended,
         Self::Undecided,
@@ -120,6 +125,7 @@ impl Skip {
             Self::Malformed => Counter::Malformed,
             Self::LaterFragment => Counter::LaterFragment,
             Self::HeaderChain => Counter::HeaderChain,
+            Self::Allowed => Counter::Allowed,
             Self::TableFull => Counter::TableFull,
             Self::Contended => Counter::Contended,
             Self::Undecided => Counter::Undecided,

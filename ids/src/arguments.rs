@@ -31,6 +31,11 @@ pub enum Command {
     Features(crate::features::Features),
     Train(crate::train::Train),
     Import(crate::import::Import),
+    Run(crate::live::Run),
+    Status(crate::live::Status),
+    Flows(crate::live::Flows),
+    Swap(crate::live::Swap),
+    Detach(crate::live::Detach),
 }
 
 /// Replay captures through the classifier's engines and compare them packet by packet.
@@ -122,7 +127,7 @@ pub fn distinct<'a>(captures: impl IntoIterator<Item = &'a PathBuf>) -> Result<(
 }
 
 /// The value of an option in seconds.
-fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
+pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
@@ -201,6 +206,16 @@ pub enum Hook {
     Tc,
     /// A raw socket's filter.
     Socket,
+}
+
+impl From<Hook> for treeline_sim::engine::Hook {
+    fn from(hook: Hook) -> Self {
+        match hook {
+            Hook::Xdp => Self::Xdp,
+            Hook::Tc => Self::Tc,
+            Hook::Socket => Self::Socket,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

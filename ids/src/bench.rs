@@ -49,7 +49,7 @@ struct OneFlow {
 }
 
 fn one_flow(options: &arguments::Bench) -> Result<OneFlow, String> {
-    let settings = Settings { hook: Hook::Xdp, config: Config::default(), tree: full_tree()?, flows_max: FLOWS_MAX, linked: None };
+    let settings = Settings::new(Hook::Xdp, Config::default(), full_tree()?, FLOWS_MAX);
     let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
     insert_floor_flow(&mut ebpf)?;
     for name in [object::FLOOR, Hook::Xdp.program()] {
@@ -102,10 +102,10 @@ impl OneFlow {
 /// Inserts the flow that the floor program looks up: its key is all zero but the protocol, TCP.
 fn insert_floor_flow(ebpf: &mut Ebpf) -> Result<(), String> {
     let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
-    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 120]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
+    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 128]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
     let mut key = [0; 40];
     key[36] = 6;
-    flows.insert(key, [0; 120], 0).map_err(|error| explain(&error))
+    flows.insert(key, [0; 128], 0).map_err(|error| explain(&error))
 }
 
 fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {

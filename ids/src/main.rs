@@ -16,6 +16,8 @@ mod import;
 
 mod link;
 
+mod live;
+
 mod page;
 
 mod replay;
@@ -44,6 +46,11 @@ fn main() -> ExitCode {
         Command::Features(options) => features::run(options),
         Command::Train(options) => train::run(options),
         Command::Import(options) => import::run(options),
+        Command::Run(options) => live::run(options),
+        Command::Status(options) => live::status(options),
+        Command::Flows(options) => live::flows(options),
+        Command::Swap(options) => live::swap(options),
+        Command::Detach(options) => live::detach(options),
     };
     match result {
         Ok(code) => code,

@@ -63,16 +63,12 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
 }
 
 fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, String> {
-    let hook = match options.hook {
-        arguments::Hook::Xdp => Hook::Xdp,
-        arguments::Hook::Tc => Hook::Tc,
-        arguments::Hook::Socket => Hook::Socket,
-    };
+    let hook = Hook::from(options.hook);
     if options.mode == Mode::Enforce && hook == Hook::Socket {
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
     }
     let config = Config { enforce: u32::from(options.mode == Mode::Enforce), ..options.table.config()? };
-    let settings = |tree| Settings { hook, config, tree, flows_max: options.table.flows, linked: None };
+    let settings = |tree| Settings::new(hook, config, tree, options.table.flows);
     match (model, options.tree) {
         (Document::Tree(model), Tree::Walk) => Ok(settings(model.to_tree())),
         (Document::Tree(model), Tree::Compiled) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
@@ -116,7 +112,7 @@ fn voting(options: &arguments::Replay, settings: &Settings, model: &Document) ->
     if options.engine.iter().any(|engine| *engine != arguments::Engine::Native) {
         return Err("the model is an ensemble: the kernel, the vm and the reference run one tree; use --engine native".to_owned());
     }
-    let native = Native::of(settings.hook, settings.config, settings.flows_max, Decider::of(model));
+    let native = Native::of(settings.hook, settings.loaded(), settings.flows_max, Decider::of(model)).allowing(settings.allow.clone());
     let note = "the model is an ensemble: vm, kernel and reference do not run one".to_owned();
     Ok((Replay::new(vec![Box::new(native)], None, settings.flows_max), vec![note]))
 }

@@ -15,7 +15,7 @@ use treeline_ebpf::{Config, Counters, FEATURES, Flow, Outcome, Tree};
 use treeline_model::Model;
 use treeline_model::link::{LinkError, link};
 
-use crate::{Frame, object};
+use crate::{Frame, allow, object};
 
 pub mod kernel;
 pub mod native;
@@ -73,7 +73,7 @@ impl Hook {
 pub struct Settings {
     /// The hook whose program runs.
     pub hook: Hook,
-    /// Load-time settings of the classifier. Engines set [`Config::replay`] themselves.
+    /// Load-time settings of the classifier. Engines set [`Config::replay`] themselves, and [`Config::allow`] with a list.
     pub config: Config,
     /// The tree.
     pub tree: Box<Tree>,
@@ -81,9 +81,23 @@ pub struct Settings {
     pub flows_max: u32,
     /// An object with the tree compiled into it, for vm and kernel to load; without one they walk `tree` in [`object::OBJECT`].
     pub linked: Option<Arc<[u8]>>,
+    /// Whose packets pass unjudged.
+    pub allow: Arc<allow::List>,
 }
 
 impl Settings {
+    /// Settings that walk `tree`, without an allow-list.
+    #[must_use]
+    pub fn new(hook: Hook, config: Config, tree: Box<Tree>, flows_max: u32) -> Self {
+        Self { hook, config, tree, flows_max, linked: None, allow: Arc::default() }
+    }
+
+    /// The configuration as it is loaded: with [`Config::allow`] set if there is an allow-list.
+    #[must_use]
+    pub fn loaded(&self) -> Config {
+        Config { allow: u32::from(self.config.allow != 0 || !self.allow.is_empty()), ..self.config }
+    }
+
     /// The same with `model`, whose tree these settings have, as instructions of the programs.
     pub fn compiled(self, model: &Model) -> Result<Self, LinkError> {
         let linked = link(object::OBJECT, model)?.object;
@@ -151,6 +165,10 @@ pub trait Engine {
 
     /// Runs one frame.
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError>;
+
+    /// Goes on with the configuration and the tree of `settings`, walked or compiled; flow table, counters and allow-list stay. On an error
+    /// everything is as before.
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError>;
 }
 
 /// Bytes of a frame that the vm and the kernel are given. No header is read beyond

@@ -8,6 +8,8 @@ pub mod capture;
 
 pub mod object;
 
+pub mod allow;
+
 pub mod vm;
 
 pub mod engine;

@@ -11,6 +11,12 @@ pub const FLOWS: &str = "FLOWS";
 pub const MODEL: &str = "MODEL";
 /// Each CPU's counters.
 pub const COUNTERS: &str = "COUNTERS";
+/// Each CPU's [`treeline_ebpf::Live`].
+pub const LIVE: &str = "LIVE";
+/// The ring buffer of [`treeline_ebpf::Alert`].
+pub const ALERTS: &str = "ALERTS";
+/// The allow-list: [`treeline_ebpf::allow::Network`] to [`treeline_ebpf::Allowed`].
+pub const ALLOW: &str = "ALLOW";
 /// The replay cell.
 pub const REPLAY: &str = "REPLAY";
 /// The program that costs what any flow tracker does.

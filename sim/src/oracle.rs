@@ -105,6 +105,7 @@ fn flow(differences: &mut Differences, first: &Flow, second: &Flow) {
     differences.check("flow.length_deviation_sum", &first.length_deviation_sum, &second.length_deviation_sum);
     differences.check("flow.gap_deviation_sum", &first.gap_deviation_sum, &second.gap_deviation_sum);
     differences.check("flow.direction_deviation_sum", &first.direction_deviation_sum, &second.direction_deviation_sum);
+    differences.check("flow.alerted_ns", &first.alerted_ns, &second.alerted_ns);
 }
 
 /// All differences between an exact engine and the reference; empty if they agree within the bounds.

@@ -7,6 +7,8 @@
 //!
 //! Not here: the comparison itself (the oracle), a full table, contention, a missing model: an engine without limits has none of them.
 
+mod allow;
+
 mod feature;
 
 mod flow;
@@ -28,6 +30,8 @@ pub use packet::Endpoint;
 pub use tree::{FloatNode, FloatTree, TreeError};
 
 use crate::Frame;
+use crate::allow::List;
+use allow::Allow;
 use packet::{Key, Packet};
 
 /// The engine: every flow it has seen, and a tree.
@@ -38,6 +42,7 @@ pub struct Reference {
     config: Config,
     tree: FloatTree,
     packets_min: u32,
+    allow: Allow,
     flows: HashMap<Key, Flow>,
 }
 
@@ -87,13 +92,20 @@ impl Reference {
     #[must_use]
     pub fn new(config: Config, tree: FloatTree) -> Self {
         assert!(config.is_valid(), "timeouts out of range: {config:?}");
-        Self { config, tree, packets_min: 1, flows: HashMap::new() }
+        Self { config, tree, packets_min: 1, allow: Allow::default(), flows: HashMap::new() }
     }
 
     /// The engine with a first verdict at packet `packets_min` of a flow (rule 11).
     #[must_use]
     pub fn with_packets_min(mut self, packets_min: u32) -> Self {
         self.packets_min = packets_min;
+        self
+    }
+
+    /// The engine with an allow-list (rule 13).
+    #[must_use]
+    pub fn with_allow(mut self, list: &List) -> Self {
+        self.allow = Allow::of(list);
         self
     }
 
@@ -106,6 +118,7 @@ impl Reference {
     /// Judges the next frame.
     pub fn judge(&mut self, frame: &Frame) -> Judgement {
         match Packet::parse(&frame.bytes) {
+            Ok(packet) if self.passes(&packet) => Judgement::skipped(Skip::Allowed),
             Ok(packet) => self.observe(&packet, frame.time_ns),
             Err(skip) => Judgement::skipped(skip),
         }
@@ -115,6 +128,11 @@ impl Reference {
     #[must_use]
     pub fn flows_count(&self) -> usize {
         self.flows.len()
+    }
+
+    /// Rule 13.
+    fn passes(&self, packet: &Packet) -> bool {
+        [packet.source, packet.destination].iter().any(|endpoint| self.allow.admits(packet.protocol, endpoint))
     }
 
     /// Rules 8 and 11: the packet joins its flow or opens the next one of its key, then walks the tree.

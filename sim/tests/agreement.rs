@@ -11,7 +11,7 @@ use treeline_ebpf::{Config, Counter, Outcome, Skip};
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
-use treeline_sim::engine::{Engine, EngineError, Hook, Observation};
+use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings};
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::Summary;
 
@@ -75,6 +75,10 @@ impl Engine for Canary {
             (self.lie)(&mut observation);
         }
         Ok(observation)
+    }
+
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
+        self.engine.swap(settings)
     }
 }
 

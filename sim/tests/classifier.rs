@@ -418,18 +418,27 @@ fn an_outcome_survives_its_code_and_no_other_number_is_one() {
     for outcome in outcomes {
         assert_eq!(Outcome::from_code(outcome.code()), Some(outcome));
     }
-    for code in [0x1_0000, 0x7fff_ffff, 0x8000_0008, u32::MAX] {
+    for code in [0x1_0000, 0x7fff_ffff, 0x8000_0009, u32::MAX] {
         assert_eq!(Outcome::from_code(code), None, "{code:#x}");
     }
 }
 
 #[test]
 fn a_configuration_is_laid_out_as_its_fields_say() {
-    let config = Config { idle_timeout_ns: 0x0102_0304_0506_0708, active_timeout_ns: 2, enforce: 3, replay: 4 };
-    let expect = [config.idle_timeout_ns.to_ne_bytes(), 2_u64.to_ne_bytes()].concat();
-    let rest = [3_u32.to_ne_bytes(), 4_u32.to_ne_bytes()].concat();
-    assert_eq!(config.to_bytes().to_vec(), [expect, rest].concat());
-    assert_eq!(std::mem::offset_of!(Config, replay), 20);
+    let config = Config {
+        idle_timeout_ns: 0x0102_0304_0506_0708,
+        active_timeout_ns: 2,
+        alert_interval_ns: 3,
+        model: 4,
+        enforce: 5,
+        replay: 6,
+        allow: 7,
+        reserved: 8,
+    };
+    let longs = [config.idle_timeout_ns, 2, 3, 4].map(u64::to_ne_bytes).concat();
+    let words = [5_u32, 6, 7, 8].map(u32::to_ne_bytes).concat();
+    assert_eq!(config.to_bytes().to_vec(), [longs, words].concat());
+    assert_eq!(std::mem::offset_of!(Config, replay), 36);
 }
 
 #[test]

@@ -133,9 +133,9 @@ impl Live {
     }
 
     fn flows(&self) -> std::result::Result<Vec<Flow>, Failed> {
-        let map: HashMap<_, [u8; 40], [u8; 120]> = self.ebpf.map(object::FLOWS).ok_or("no flow table")?.try_into()?;
+        let map: HashMap<_, [u8; 40], [u8; 128]> = self.ebpf.map(object::FLOWS).ok_or("no flow table")?.try_into()?;
         let entries = map.iter().collect::<std::result::Result<Vec<_>, _>>()?;
-        // SAFETY: `Flow` is `repr(C)`, 120 bytes of integers without padding: any bytes are one.
+        // SAFETY: `Flow` is `repr(C)`, 128 bytes of integers without padding: any bytes are one.
         Ok(entries.into_iter().map(|(_, bytes)| unsafe { bytes.as_ptr().cast::<Flow>().read_unaligned() }).collect())
     }
 }
@@ -324,7 +324,7 @@ fn dropping(hook: Hook) -> Result {
 }
 
 fn unloaded(hook: Hook) -> Result {
-    let settings = Settings { hook, config: support::enforced(), tree: support::unloaded(), flows_max: support::FLOWS_MAX, linked: None };
+    let settings = Settings::new(hook, support::enforced(), support::unloaded(), support::FLOWS_MAX);
     let mut engine = kernel::Kernel::new(&settings)?;
     let mut native = Native::new(&settings);
     let mut undecided = 0;

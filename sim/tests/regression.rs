@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use treeline_ebpf::{Counter, Outcome};
 use treeline_sim::Frame;
 use treeline_sim::engine::native::Native;
-use treeline_sim::engine::{Engine, EngineError, Observation};
+use treeline_sim::engine::{Engine, EngineError, Observation, Settings};
 use treeline_sim::exercise::capture::capture;
 use treeline_sim::exercise::import::import;
 use treeline_sim::exercise::model::model;
@@ -116,6 +116,10 @@ impl Engine for Liar {
             (self.lie)(&mut observation);
         }
         Ok(observation)
+    }
+
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
+        self.honest.swap(settings)
     }
 }
 

@@ -11,6 +11,8 @@
 
 mod map;
 
+mod alert;
+
 mod reach;
 
 mod tree;

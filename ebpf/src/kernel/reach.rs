@@ -17,6 +17,12 @@ pub trait Reach {
     fn pull(&mut self) -> bool {
         false
     }
+
+    /// The frame's length in bytes, with its Ethernet header.
+    fn length(&self) -> u32;
+
+    /// Index of the interface.
+    fn interface(&self) -> u32;
 }
 
 /// XDP: direct packet access.
@@ -58,10 +64,37 @@ macro_rules! direct {
 
 impl Reach for Direct {
     direct!();
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        (self.0.data_end() - self.0.data()) as u32
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: the context is the hook's own.
+        unsafe { (*self.0.ctx).ingress_ifindex }
+    }
+}
+
+macro_rules! buffer {
+    () => {
+        #[inline(always)]
+        fn length(&self) -> u32 {
+            self.0.len()
+        }
+
+        #[inline(always)]
+        fn interface(&self) -> u32 {
+            // SAFETY: the context is the hook's own.
+            unsafe { (*self.0.skb.skb).ifindex }
+        }
+    };
 }
 
 impl Reach for Linear {
     direct!();
+    buffer!();
 
     /// The headers may lie in fragments behind the linear part.
     #[inline(always)]
@@ -74,6 +107,8 @@ impl Reach for Linear {
 }
 
 impl Reach for Loaded {
+    buffer!();
+
     #[inline(always)]
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         let mut words = [0; N];

@@ -13,8 +13,9 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use treeline_ebpf::replay::{Cell, Record};
-use treeline_ebpf::{Config, Counter, Counters, Features, Flow, Key, Platform, Skip};
+use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, Features, Flow, Key, Live, Outcome, Platform, Skip};
 
+use crate::alert::{self, Fate};
 use crate::reach::Reach;
 use crate::{map, tree};
 
@@ -24,6 +25,8 @@ const TRIES_MAX: u32 = 128;
 struct World<R> {
     reach: R,
     counters: &'static mut Counters,
+    /// Absent in a replay.
+    live: Option<&'static mut Live>,
     /// Present in a replay.
     record: Option<&'static mut Record>,
 }
@@ -32,17 +35,27 @@ struct World<R> {
 #[inline(always)]
 pub fn classify<R: Reach>(reach: R) -> bool {
     // SAFETY: this CPU's own value and nothing else on this CPU runs meanwhile (the module's text); a replay runs one packet at a time.
-    let (counters, record) = if map::config().replay == 0 {
+    let (counters, live, record) = if map::config().replay == 0 {
         let Some(counters) = map::COUNTERS.get_ptr_mut(0) else { return false };
-        (unsafe { &mut *counters }, None)
+        let Some(live) = map::LIVE.get_ptr_mut(0) else { return false };
+        unsafe { (&mut *counters, Some(&mut *live), None) }
     } else {
         let Some(cell) = map::REPLAY.get_ptr_mut(0) else { return false };
         let Cell { counters, record } = unsafe { &mut *cell };
         record.reached_flow = 0;
-        (counters, Some(record))
+        (counters, None, Some(record))
     };
-    let mut world = World { reach, counters, record };
+    let mut world = World { reach, counters, live, record };
     let outcome = treeline_ebpf::classify(&mut world);
+    if let Some(live) = world.live {
+        live.bytes += u64::from(world.reach.length());
+        if let Outcome::Judged(class) = outcome {
+            let mut slot = Live::slot(class);
+            // SAFETY: keeps a register as it is, so that the compiler, which knows the bound, leaves the mask that the verifier wants.
+            unsafe { asm!("{0} = {0}", inout(reg) slot, options(pure, nomem, nostack, preserves_flags)) };
+            live.judged(slot);
+        }
+    }
     if let Some(record) = world.record {
         record.packets += 1;
         record.outcome = outcome.code();
@@ -87,7 +100,7 @@ impl<R: Reach> Platform for World<R> {
 
     #[inline(always)]
     fn with_flow<T>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> T) -> Result<T, Skip> {
-        let flow = find_or_insert(key)?;
+        let flow = self.find_or_insert(key)?;
         lock(flow)?;
         // SAFETY: the pointer is a live map value, and the lock keeps every other writer of this flow out.
         let flow = unsafe { &mut *flow };
@@ -97,7 +110,7 @@ impl<R: Reach> Platform for World<R> {
             // Evicted between look-up and lock, and given to another flow. If that was done to us by a CPU that came
             // first to a fresh entry of ours, the entry is wrong for good: remove it, so that the next packet makes a new one.
             unlock(flow);
-            let _ = map::FLOWS.remove(key);
+            self.remove(key);
             return Err(Skip::TableFull);
         }
         let result = apply(flow);
@@ -119,6 +132,25 @@ impl<R: Reach> Platform for World<R> {
     }
 
     #[inline(always)]
+    fn allowed(&self, address: [u64; 2]) -> Option<&Allowed> {
+        map::allowed(address)
+    }
+
+    #[inline(always)]
+    fn alarm(&mut self, alarm: &Alarm<'_>) {
+        let Config { alert_interval_ns, model, .. } = *map::config();
+        let Some(live) = &mut self.live else { return };
+        if alert_interval_ns == 0 {
+            return;
+        }
+        match alert::send(alarm, alert_interval_ns, model, self.reach.interface()) {
+            Fate::Sent => live.alerts_sent += 1,
+            Fate::Lost => live.alerts_lost += 1,
+            Fate::Held => live.alerts_held += 1,
+        }
+    }
+
+    #[inline(always)]
     fn count(&mut self, counter: Counter) {
         self.counters[counter as usize] += 1;
     }
@@ -135,19 +167,32 @@ impl<R: Reach> Platform for World<R> {
     }
 }
 
-#[inline(always)]
-fn find_or_insert(key: &Key) -> Result<*mut Flow, Skip> {
-    if let Some(flow) = map::FLOWS.get_ptr_mut(key) {
-        return Ok(flow);
+impl<R> World<R> {
+    #[inline(always)]
+    fn find_or_insert(&mut self, key: &Key) -> Result<*mut Flow, Skip> {
+        if let Some(flow) = map::FLOWS.get_ptr_mut(key) {
+            return Ok(flow);
+        }
+        // Another CPU may insert the same key first, or the table may be full: the look-up that follows tells.
+        let inserted = map::FLOWS.insert(key, &map::EMPTY, u64::from(BPF_NOEXIST)).is_ok();
+        if let Some(live) = &mut self.live {
+            live.flows_inserted += u64::from(inserted);
+        }
+        map::FLOWS.get_ptr_mut(key).ok_or(Skip::TableFull)
     }
-    // Another CPU may insert the same key first, or the table may be full: the look-up that follows tells.
-    let _ = map::FLOWS.insert(key, &map::EMPTY, u64::from(BPF_NOEXIST));
-    map::FLOWS.get_ptr_mut(key).ok_or(Skip::TableFull)
+
+    #[inline(always)]
+    fn remove(&mut self, key: &Key) {
+        let removed = map::FLOWS.remove(key).is_ok();
+        if let Some(live) = &mut self.live {
+            live.flows_removed += u64::from(removed);
+        }
+    }
 }
 
 /// Whether a flow's key is another one, in words of 64 bits: field by field it takes three times the instructions.
 #[inline(always)]
-fn differ(flow: &Flow, key: &Key) -> bool {
+pub fn differ(flow: &Flow, key: &Key) -> bool {
     const { assert!(size_of::<Key>() == 5 * size_of::<u64>() && align_of::<Key>() == align_of::<u64>()) };
     let (flow, key) = (core::ptr::from_ref(&flow.key).cast::<u64>(), core::ptr::from_ref(key).cast::<u64>());
     let mut difference = 0;

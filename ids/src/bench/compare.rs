@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<Input, String> {
 }
 
 fn settings(model: &Model) -> Settings {
-    Settings { hook: Hook::Xdp, config: Config::default(), tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }
+    Settings::new(Hook::Xdp, Config::default(), model.to_tree(), FLOWS_MAX)
 }
 
 fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {

@@ -6,19 +6,22 @@
 //! Not here: attaching to interfaces.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, Map, MapData};
 use aya::programs::{SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use treeline_ebpf::replay::Cell;
 use treeline_ebpf::{Config, Counters};
 
 use super::{Engine, EngineError, Hook, Observation, Settings, clipped, observation};
 use crate::cause::explain;
-use crate::{Frame, object};
+use crate::{Frame, allow, object};
 
 /// The engine's name.
 pub const NAME: &str = "kernel";
@@ -32,6 +35,8 @@ const TEST_RUN_SKB_BYTES_MIN: usize = 14 + 40;
 pub struct Kernel {
     hook: Hook,
     ebpf: Ebpf,
+    /// Where the maps are found by name once a tree has been swapped.
+    folder: Option<Folder>,
     cell: Mapped,
     counters: Counters,
     socket: Option<Sockets>,
@@ -46,24 +51,17 @@ struct Sockets {
 impl Kernel {
     /// Loads the object. [`EngineError::Unavailable`] where the rights or the system are missing.
     pub fn new(settings: &Settings) -> Result<Self, EngineError> {
-        let config = Config { replay: 1, ..settings.config };
-        let mut ebpf = load(&Settings { config, ..settings.clone() })?;
+        let mut ebpf = load(&replayed(settings))?;
         let mut socket = None;
-        match settings.hook {
-            Hook::Xdp => program::<Xdp>(&mut ebpf, settings.hook.program())?.load().map_err(unavailable)?,
-            Hook::Tc => program::<SchedClassifier>(&mut ebpf, settings.hook.program())?.load().map_err(unavailable)?,
-            Hook::Socket => {
-                let filter = program::<SocketFilter>(&mut ebpf, settings.hook.program())?;
-                filter.load().map_err(unavailable)?;
-                let (sender, receiver) = UnixDatagram::pair().map_err(unavailable)?;
-                receiver.set_nonblocking(true).map_err(unavailable)?;
-                filter.attach(&receiver).map_err(unavailable)?;
-                socket = Some(Sockets { sender, receiver });
-            }
+        if settings.hook == Hook::Socket {
+            let (sender, receiver) = UnixDatagram::pair().map_err(unavailable)?;
+            receiver.set_nonblocking(true).map_err(unavailable)?;
+            socket = Some(Sockets { sender, receiver });
         }
+        start(&mut ebpf, settings.hook, socket.as_ref())?;
         let Some(Map::Array(replay)) = ebpf.map(object::REPLAY) else { return Err(missing(object::REPLAY)) };
         let cell = Mapped::new(replay.fd().as_fd())?;
-        Ok(Self { hook: settings.hook, ebpf, cell, counters: Counters::default(), socket })
+        Ok(Self { hook: settings.hook, ebpf, folder: None, cell, counters: Counters::default(), socket })
     }
 
     fn run(&mut self, bytes: &[u8]) -> Result<u32, String> {
@@ -115,13 +113,93 @@ impl Engine for Kernel {
         self.counters = cell.counters;
         Ok(observation)
     }
+
+    /// The programs of a second object load over the first one's maps. Wants a kernel of 5.2 and, for the folder, `CAP_SYS_ADMIN`.
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
+        let folder = match &self.folder {
+            Some(folder) => folder,
+            None => self.folder.insert(Folder::of(&self.ebpf)?),
+        };
+        let settings = Settings { hook: self.hook, ..replayed(settings) };
+        let config = settings.loaded().to_bytes();
+        let mut loader = EbpfLoader::new();
+        // Nothing in the object depends on the kernel's types, and they take longer to read than all the rest.
+        loader.btf(None);
+        for name in SHARED {
+            loader.map_pin_path(name, folder.path(name));
+        }
+        let mut ebpf = fill(&mut loader, &config, &settings)?;
+        start(&mut ebpf, self.hook, self.socket.as_ref())?;
+        self.ebpf = ebpf;
+        Ok(())
+    }
 }
 
-/// Loads the object's maps with the configuration and the tree of `settings`; its programs are still to be loaded.
+/// The settings of a replay: no alerts, so the smallest ring buffer.
+fn replayed(settings: &Settings) -> Settings {
+    let config = Config { replay: 1, ..settings.loaded() };
+    Settings { config, ..settings.clone() }
+}
+
+/// Loads the hook's program, and puts it on the socket in the place of the one before.
+fn start(ebpf: &mut Ebpf, hook: Hook, socket: Option<&Sockets>) -> Result<(), EngineError> {
+    match hook {
+        Hook::Xdp => program::<Xdp>(ebpf, hook.program())?.load().map_err(unavailable),
+        Hook::Tc => program::<SchedClassifier>(ebpf, hook.program())?.load().map_err(unavailable),
+        Hook::Socket => {
+            let filter = program::<SocketFilter>(ebpf, hook.program())?;
+            filter.load().map_err(unavailable)?;
+            if let Some(Sockets { receiver, .. }) = socket {
+                filter.attach(receiver).map_err(unavailable)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The maps that stay when a tree is swapped.
+pub const SHARED: [&str; 6] = [object::FLOWS, object::COUNTERS, object::LIVE, object::ALERTS, object::ALLOW, object::REPLAY];
+
+/// A BPF file system of this engine's own, mounted nowhere: aya lets two loads share a map by its name on one.
+#[derive(Debug)]
+struct Folder(OwnedFd);
+
+impl Folder {
+    /// One that has the shared maps of `ebpf`.
+    fn of(ebpf: &Ebpf) -> Result<Self, EngineError> {
+        let mount = fsopen("bpf", FsOpenFlags::FSOPEN_CLOEXEC).and_then(|context| {
+            fsconfig_create(&context)?;
+            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        });
+        let folder = Self(mount.map_err(unavailable)?);
+        for name in SHARED {
+            ebpf.map(name).ok_or_else(|| missing(name))?.pin(folder.path(name)).map_err(unavailable)?;
+        }
+        Ok(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()).into()
+    }
+}
+
+/// Loads the object's maps with the configuration, the tree and the allow-list of `settings`; its programs are still to be loaded.
 pub fn load(settings: &Settings) -> Result<Ebpf, EngineError> {
-    let config = settings.config.to_bytes();
-    let mut ebpf = EbpfLoader::new()
-        .override_global(object::CONFIG, config.as_slice(), true)
+    let config = settings.loaded().to_bytes();
+    let mut ebpf = fill(&mut EbpfLoader::new(), &config, settings)?;
+    let map = ebpf.map_mut(object::ALLOW).ok_or_else(|| missing(object::ALLOW))?;
+    let mut list: LpmTrie<&mut MapData, [u8; 16], [u8; 36]> = map.try_into().map_err(unavailable)?;
+    for entry in settings.allow.entries() {
+        let (_, value) = allow::to_bytes(entry);
+        list.insert(&Key::new(entry.0.prefix_bits, entry.0.address), value, 0).map_err(unavailable)?;
+    }
+    Ok(ebpf)
+}
+
+/// Loads the object's maps with the configuration and the tree.
+fn fill<'a>(loader: &mut EbpfLoader<'a>, config: &'a [u8], settings: &Settings) -> Result<Ebpf, EngineError> {
+    let mut ebpf = loader
+        .override_global(object::CONFIG, config, true)
         .map_max_entries(object::FLOWS, settings.flows_max)
         .load(settings.object())
         .map_err(unavailable)?;

@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
-use treeline_ebpf::{Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
+use treeline_ebpf::{Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
 use treeline_model::{Document, Ensemble};
 
 use super::{Engine, EngineError, Hook, Observation, Settings};
-use crate::Frame;
+use crate::{Frame, allow};
 
 /// The native engine. Its flow table evicts the least recently used flow when full.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Native {
     config: Config,
     model: Decider,
     flows: LruCache<Key, Flow>,
+    allow: Arc<allow::List>,
 }
 
 /// What gives a class for features: the kernel's own walk over a tree, or an ensemble, which no other engine runs.
@@ -51,14 +52,21 @@ impl Native {
     /// An engine with an empty flow table.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self::of(settings.hook, settings.config, settings.flows_max, Decider::Tree(settings.tree.clone()))
+        let tree = Decider::Tree(settings.tree.clone());
+        Self::of(settings.hook, settings.loaded(), settings.flows_max, tree).allowing(settings.allow.clone())
     }
 
     /// An engine with an empty table of `flows_max` flows that runs any model.
     #[must_use]
     pub fn of(hook: Hook, config: Config, flows_max: u32, model: Decider) -> Self {
         let flows = LruCache::new(NonZeroUsize::new(flows_max as usize).unwrap_or(NonZeroUsize::MIN));
-        Self { hook, config, model, flows }
+        Self { hook, config, model, flows, allow: Arc::default() }
+    }
+
+    /// The same with an allow-list.
+    #[must_use]
+    pub fn allowing(self, allow: Arc<allow::List>) -> Self {
+        Self { allow, ..self }
     }
 
     /// Flows in the table, in no particular order.
@@ -79,6 +87,12 @@ impl Engine for Native {
         let outcome = treeline_ebpf::classify(&mut world);
         let World { counted, features, flow, .. } = world;
         Ok(Observation { outcome, returned: self.hook.returned(outcome.drops(&self.config)), features, flow, counted })
+    }
+
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
+        self.config = settings.loaded();
+        self.model = Decider::Tree(settings.tree.clone());
+        Ok(())
     }
 }
 
@@ -123,6 +137,10 @@ impl Platform for World<'_> {
 
     fn decide(&mut self, features: &Features) -> Result<u16, Skip> {
         self.engine.model.decide(features)
+    }
+
+    fn allowed(&self, address: [u64; 2]) -> Option<&Allowed> {
+        self.engine.allow.find(address)
     }
 
     fn count(&mut self, counter: Counter) {

@@ -4,7 +4,7 @@ use treeline_ebpf::replay::Cell;
 use treeline_ebpf::{Config, Counters};
 
 use super::{Engine, EngineError, FRAME_BYTES_MAX, Observation, Settings, clipped, observation};
-use crate::{Frame, object, vm};
+use crate::{Frame, allow, object, vm};
 
 /// The engine's name.
 pub const NAME: &str = "vm";
@@ -19,24 +19,11 @@ pub struct Vm {
 impl Vm {
     /// Loads the object: [`EngineError::Unavailable`] with the VM's own words if it refuses.
     pub fn new(settings: &Settings) -> Result<Self, EngineError> {
-        let config = Config { replay: 1, ..settings.config };
-        let options = vm::Options {
-            globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
-            map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
-            packet_length_max: FRAME_BYTES_MAX,
-            ..vm::Options::default()
-        };
-        let object = vm::Object::parse(settings.object(), &options).map_err(unavailable)?;
-        let mut machine = vm::Vm::load(&object, settings.hook.program()).map_err(unavailable)?;
-        if settings.linked.is_none() {
-            let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
-            for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
-                bytes[..8].copy_from_slice(&node.threshold.to_ne_bytes());
-                bytes[8..].copy_from_slice(&node.link.to_ne_bytes());
-            }
-        }
-        if machine.map(object::REPLAY).and_then(|map| map.entry(0)).is_none_or(|cell| cell.len() != size_of::<Cell>()) {
-            return Err(missing(object::REPLAY));
+        let mut machine = load(settings)?;
+        let list = machine.map_mut(object::ALLOW).ok_or_else(|| missing(object::ALLOW))?;
+        for entry in settings.allow.entries() {
+            let (key, value) = allow::to_bytes(entry);
+            list.update(&key, &value, vm::ANY).map_err(unavailable)?;
         }
         Ok(Self { machine, packets: 0, counters: Counters::default() })
     }
@@ -44,6 +31,30 @@ impl Vm {
     fn cell(&mut self) -> &mut [u8] {
         self.machine.map_mut(object::REPLAY).and_then(|map| map.entry_mut(0)).expect("checked when loaded")
     }
+}
+
+/// The object with its settings and its tree.
+fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
+    let config = Config { replay: 1, ..settings.loaded() };
+    let options = vm::Options {
+        globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
+        map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
+        packet_length_max: FRAME_BYTES_MAX,
+        ..vm::Options::default()
+    };
+    let object = vm::Object::parse(settings.object(), &options).map_err(unavailable)?;
+    let mut machine = vm::Vm::load(&object, settings.hook.program()).map_err(unavailable)?;
+    if settings.linked.is_none() {
+        let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
+        for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
+            bytes[..8].copy_from_slice(&node.threshold.to_ne_bytes());
+            bytes[8..].copy_from_slice(&node.link.to_ne_bytes());
+        }
+    }
+    if machine.map(object::REPLAY).and_then(|map| map.entry(0)).is_none_or(|cell| cell.len() != size_of::<Cell>()) {
+        return Err(missing(object::REPLAY));
+    }
+    Ok(machine)
 }
 
 impl Engine for Vm {
@@ -66,6 +77,16 @@ impl Engine for Vm {
             observation(&cell, &self.counters, returned as u32).ok_or_else(|| failed(format!("outcome {:#x}", cell.record.outcome)))?;
         self.counters = cell.counters;
         Ok(observation)
+    }
+
+    fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
+        let mut machine = load(settings)?;
+        for name in [object::FLOWS, object::COUNTERS, object::LIVE, object::ALLOW, object::REPLAY] {
+            let old = self.machine.map_mut(name).ok_or_else(|| missing(name))?;
+            machine.map_mut(name).ok_or_else(|| missing(name))?.exchange(old).map_err(unavailable)?;
+        }
+        self.machine = machine;
+        Ok(())
     }
 }
 

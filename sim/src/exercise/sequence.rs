@@ -5,6 +5,7 @@
 //! | part | fields |
 //! |---|---|
 //! | settings | idle and active timeout, ns (u64 each, modulo the longest), hook and mode (u8: number modulo 3, bit 7 enforces), first time, ns (u64) |
+//! | allow-list, if the mode's bits 3 and 4 are set | number of entries (u8, at most 7), then each: whom (u8), prefix (u8, modulo 129) |
 //! | tree | number of splits (u8, at most 63), then each: feature, leaf to split, classes of both halves (u8 each), threshold (i64, fixed point) |
 //! | frame, at most 256 | form (u8), step in time, then what the form asks for |
 //!
@@ -12,19 +13,26 @@
 //! hosts and ports (u8, two bits each), TCP flags (u8) and a payload length (u16). Further bits: 4 replaces a byte (offset u8, value u8), 8 cuts
 //! the frame (length u8), 16 tags it.
 //!
+//! An entry's bits: 3 the host, 4 IPv6, 8 only one service, its port in 48, UDP in 64.
+//!
 //! A step is a byte and what it asks for: below 90 a power of two times a byte, forward or back; 240 to 245 the idle or active timeout less one,
 //! exactly, or more by one; 255 an absolute time (u64); any other none.
 //!
 //! A threshold that no f64 holds is rounded to one that does, for the reference's tree is one of real numbers.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use arbitrary::{Result as Drawn, Unstructured};
+use treeline_ebpf::allow::{Network, Service};
 use treeline_ebpf::platform::TIMEOUT_NS_MAX;
 use treeline_ebpf::tree::DEPTH_MAX;
-use treeline_ebpf::{Config, Counters, FEATURES};
+use treeline_ebpf::{Allowed, Config, Counters, FEATURES, packet};
 use treeline_model::{BENIGN, Model, Node};
 
 use super::Finding;
 use crate::Frame;
+use crate::allow::List;
 use crate::engine::native::Native;
 use crate::engine::vm::Vm;
 use crate::engine::{Engine, EngineError, Hook, Settings};
@@ -69,7 +77,7 @@ pub fn exact_engines(settings: &Settings) -> Result<Vec<Box<dyn Engine>>, Engine
 
 /// Runs every frame through `engines` (at least one) and a new reference, and compares after each.
 pub fn lockstep(case: &Case, engines: &mut [Box<dyn Engine>]) -> Result<Counters, Finding> {
-    let mut reference = Reference::of(case.settings.config, &case.model);
+    let mut reference = Reference::of(case.settings.config, &case.model).with_allow(&case.settings.allow);
     let mut counters = Counters::default();
     let (first, others) = engines.split_first_mut().expect("at least one engine");
     for frame in &case.frames {
@@ -101,25 +109,47 @@ impl Case {
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = Unstructured::new(bytes);
         let mut draw = || -> Drawn<Self> {
-            let (config, hook, packets_min, start_ns) = settings(&mut bytes)?;
+            let (config, hook, packets_min, start_ns, allow) = settings(&mut bytes)?;
             let nodes = tree(&mut bytes)?;
             let classes = CLASSES.map(str::to_owned).to_vec();
             let model = Model::from_nodes("drawn", classes, nodes).expect("growing a leaf keeps a tree a tree");
             let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
-            Ok(Self { settings: Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }, model, frames })
+            let settings = Settings { allow: Arc::new(allow), ..Settings::new(hook, config, model.to_tree(), FLOWS_MAX) };
+            Ok(Self { settings, model, frames })
         };
         draw().expect("numbers and as many bytes as there are can always be drawn")
     }
 }
 
-fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, u32, u64)> {
+fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, u32, u64, List)> {
     let mut timeout_ns = || bytes.arbitrary::<u64>().map(|number| 1 + number % TIMEOUT_NS_MAX);
     let (idle_timeout_ns, active_timeout_ns) = (timeout_ns()?, timeout_ns()?);
     let choice: u8 = bytes.arbitrary()?;
-    let config = Config { idle_timeout_ns, active_timeout_ns, enforce: u32::from(choice >> 7), replay: 0 };
+    let config = Config { idle_timeout_ns, active_timeout_ns, enforce: u32::from(choice >> 7), ..Config::default() };
     let packets_min = if choice & 0x60 == 0x60 { 3 } else { 1 };
-    Ok((config, Hook::ALL[usize::from(choice) % 3], packets_min, bytes.arbitrary()?))
+    let start_ns = bytes.arbitrary()?;
+    let allow = if choice & 0x18 == 0x18 { allow(bytes)? } else { List::default() };
+    Ok((config, Hook::ALL[usize::from(choice) % 3], packets_min, start_ns, allow))
+}
+
+/// An allow-list of the hosts that frames are built between, and of networks around them.
+fn allow(bytes: &mut Unstructured) -> Drawn<List> {
+    let mut entries = BTreeMap::new();
+    for _ in 0..bytes.arbitrary::<u8>()? & 7 {
+        let [whom, prefix]: [u8; 2] = bytes.arbitrary()?;
+        let prefix_bits = u32::from(prefix % 129);
+        let host = u128::from(whom & 3) | if whom & 4 == 0 { 0xffff_c612_0000 } else { 0x2001_0db8 << 96 };
+        let address = (host & u128::MAX.checked_shl(128 - prefix_bits).unwrap_or(0)).to_be_bytes();
+        let mut allowed = Allowed::default();
+        if whom & 8 != 0 {
+            let protocol = if whom & 64 == 0 { packet::TCP } else { packet::UDP };
+            allowed.services[0] = Service { protocol, reserved: 0, port: 0x1f00 | u16::from(whom >> 4 & 3) };
+            allowed.count = 1;
+        }
+        entries.insert((prefix_bits, address), allowed);
+    }
+    Ok(entries.into_iter().map(|((prefix_bits, address), allowed)| (Network { prefix_bits, address }, allowed)).collect())
 }
 
 /// Grows a tree from one leaf; a leaf at the greatest depth stays one.

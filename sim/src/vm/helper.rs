@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// The kernel's helpers that the VM has, by number.
-pub(super) const PROVIDED: [(i32, rbpf::ebpf::Helper); 10] = [
+pub(super) const PROVIDED: [(i32, rbpf::ebpf::Helper); 12] = [
     (1, map_lookup_elem),
     (2, map_update_elem),
     (3, map_delete_elem),
@@ -22,6 +22,8 @@ pub(super) const PROVIDED: [(i32, rbpf::ebpf::Helper); 10] = [
     (26, skb_load_bytes),
     (39, skb_pull_data),
     (125, ktime_get_ns), // ktime_get_boot_ns
+    (131, ringbuf_reserve),
+    (132, ringbuf_submit),
     (160, ktime_get_ns), // ktime_get_coarse_ns
     (208, ktime_get_ns), // ktime_get_tai_ns
 ];
@@ -201,6 +203,17 @@ fn map_delete_elem(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
         session.key = key;
         result(done)
     })
+}
+
+/// As `bpf_ringbuf_reserve` of a ring buffer that is full: null.
+fn ringbuf_reserve(map: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
+    with(|session| session.map_number(map, site));
+    0
+}
+
+/// Of `bpf_ringbuf_submit` there is no right call, since nothing was reserved.
+fn ringbuf_submit(record: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
+    stop(site, Fault::Pointer { argument: 1, address: record, size: 0 })
 }
 
 fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {

@@ -43,7 +43,7 @@ impl Pair {
             Err(class) => FloatNode::Leaf { class },
         });
         let nodes = nodes.collect();
-        let native = Native::new(&Settings { hook: Hook::Xdp, config, tree: model.to_tree(), flows_max: 1 << 16, linked: None });
+        let native = Native::new(&Settings::new(Hook::Xdp, config, model.to_tree(), 1 << 16));
         let reference = Reference::new(config, FloatTree::new(nodes).expect("a tree"));
         Self { native, reference, counters: [0; COUNTERS], ambiguous_count: 0 }
     }

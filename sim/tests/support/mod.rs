@@ -47,7 +47,7 @@ pub fn unloaded() -> Box<Tree> {
 
 /// What an engine is built from.
 pub fn settings(hook: Hook, config: Config, model: &Model) -> Settings {
-    Settings { hook, config, tree: model.to_tree(), flows_max: FLOWS_MAX, linked: None }
+    Settings::new(hook, config, model.to_tree(), FLOWS_MAX)
 }
 
 /// The settings with enforce mode.

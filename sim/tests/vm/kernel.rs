@@ -51,6 +51,8 @@ fn number(kind: MapKind) -> u32 {
         MapKind::PerCpuArray => 6,
         MapKind::LruHash => 9,
         MapKind::LruPerCpuHash => 10,
+        MapKind::LpmTrie => 11,
+        MapKind::RingBuf => 27,
     }
 }
 

@@ -59,6 +59,19 @@ impl Array {
         }
     }
 
+    /// Exchanges the entries with those of an array of the same shape; addresses stay.
+    pub(super) fn exchange(&mut self, other: &mut Self) {
+        match (self, other) {
+            (Self::Placed(one), Self::Placed(two)) => {
+                for (one, two) in one.iter_mut().zip(two) {
+                    one.bytes_mut().swap_with_slice(two.bytes_mut());
+                }
+            }
+            (Self::Windowed { values: one, .. }, Self::Windowed { values: two, .. }) => std::mem::swap(one, two),
+            _ => unreachable!("arrays of one shape lie alike"),
+        }
+    }
+
     /// The address of an entry for the program.
     pub(super) fn open(&mut self, shape: &Shape, index: u32) -> Result<u64, Miss> {
         match self {

@@ -37,6 +37,12 @@ impl Hash {
         Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place }
     }
 
+    /// Exchanges all entries, in their order of use, with those of a map of the same shape; windows stay where they are.
+    pub(super) fn exchange(&mut self, other: &mut Self) {
+        std::mem::swap(self, other);
+        std::mem::swap(&mut self.windows, &mut other.windows);
+    }
+
     /// Entries in the map.
     pub(super) fn len(&self) -> usize {
         self.index.len()

@@ -1,16 +1,19 @@
 //! The program's maps, as the program and as the host see them.
 //!
-//! Arrays, per-CPU arrays (one CPU), hashes, LRU hashes and their per-CPU kinds, with the kernel's error numbers. Small arrays
+//! Arrays, per-CPU arrays (one CPU), hashes, LRU hashes and their per-CPU kinds, longest-prefix tries, with the kernel's error numbers.
+//! A ring buffer is there in name only: nobody reads it, so it is always full. Small arrays
 //! and the sections `.rodata`, `.data`, `.bss` have fixed addresses; everything else is seen through `window`s.
 
 mod array;
 mod hash;
+mod trie;
 mod window;
 
 use super::VmError;
 use super::memory::{Arena, Piece};
 use array::Array;
 use hash::Hash;
+use trie::Trie;
 
 /// Create or overwrite.
 pub const ANY: u64 = 0;
@@ -39,6 +42,10 @@ pub enum MapKind {
     LruHash,
     /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`, with one CPU
     LruPerCpuHash,
+    /// `BPF_MAP_TYPE_LPM_TRIE`
+    LpmTrie,
+    /// `BPF_MAP_TYPE_RINGBUF`: no entries, and no room for any
+    RingBuf,
 }
 
 impl MapKind {
@@ -50,6 +57,8 @@ impl MapKind {
             6 => Self::PerCpuArray,
             9 => Self::LruHash,
             10 => Self::LruPerCpuHash,
+            11 => Self::LpmTrie,
+            27 => Self::RingBuf,
             _ => return None,
         })
     }
@@ -81,11 +90,18 @@ impl Shape {
     pub(super) fn new(name: &str, number: u32, key_size: u32, value_size: u32, max_entries: u32) -> Result<Self, VmError> {
         let wrong = |reason: String| VmError::MapShape { map: name.to_owned(), reason };
         let kind = MapKind::from_number(number).ok_or_else(|| wrong(format!("the VM has no maps of type {number}")))?;
-        if value_size == 0 || key_size == 0 || max_entries == 0 {
+        if kind == MapKind::RingBuf {
+            if (key_size, value_size) != (0, 0) {
+                return Err(wrong(format!("a ring buffer has neither keys nor values, not {key_size} and {value_size} bytes")));
+            }
+        } else if value_size == 0 || key_size == 0 || max_entries == 0 {
             return Err(wrong(format!("key of {key_size} bytes, value of {value_size}, {max_entries} entries: none may be 0")));
         }
         if kind.is_array() && key_size != 4 {
             return Err(wrong(format!("an array's key has 4 bytes, not {key_size}")));
+        }
+        if kind == MapKind::LpmTrie && !(5..=260).contains(&key_size) {
+            return Err(wrong(format!("a trie's key has 4 bytes for the prefix length and 1 to 256 more, not {key_size}")));
         }
         let (key_size, value_size) = (key_size as usize, value_size as usize);
         Ok(Self { name: name.to_owned(), kind, key_size, value_size, max_entries })
@@ -105,6 +121,8 @@ pub(super) enum Miss {
 enum Body {
     Array(Array),
     Hash(Hash),
+    Trie(Trie),
+    Ring,
 }
 
 /// One map of a loaded program.
@@ -119,7 +137,11 @@ pub struct Map {
 impl Map {
     /// Bytes of arena a map of this shape takes.
     pub(super) fn room(shape: &Shape, windows_count: usize) -> usize {
-        if shape.kind.is_array() { Array::room(shape, windows_count) } else { Arena::room(shape.value_size) * windows_count }
+        match shape.kind {
+            MapKind::Array | MapKind::PerCpuArray => Array::room(shape, windows_count),
+            MapKind::RingBuf => 0,
+            _ => Arena::room(shape.value_size) * windows_count,
+        }
     }
 
     /// An empty map, or an array of zeroes.
@@ -130,6 +152,8 @@ impl Map {
             MapKind::PerCpuHash => Body::Hash(Hash::new(shape, arena, windows_count, false, true)),
             MapKind::LruHash => Body::Hash(Hash::new(shape, arena, windows_count, true, false)),
             MapKind::LruPerCpuHash => Body::Hash(Hash::new(shape, arena, windows_count, true, true)),
+            MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, windows_count)),
+            MapKind::RingBuf => Body::Ring,
         };
         Ok(Self { shape: shape.clone(), body })
     }
@@ -145,7 +169,8 @@ impl Map {
     pub fn len(&self) -> usize {
         match &self.body {
             Body::Array(_) => self.shape.max_entries as usize,
-            Body::Hash(hash) => hash.len(),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.len(),
+            Body::Ring => 0,
         }
     }
 
@@ -155,12 +180,14 @@ impl Map {
         self.len() == 0
     }
 
-    /// The value under a key; a key of the wrong length has none. Not a use in the sense of LRU.
+    /// The value under a key, in a trie under the longest prefix that holds it; a key of the wrong length has none. Not a use in the sense of LRU.
     #[must_use]
     pub fn lookup(&self, key: &[u8]) -> Option<&[u8]> {
         match &self.body {
             Body::Array(array) => array.value(&self.shape, index(key)?),
             Body::Hash(hash) => Some(hash.value(&self.shape, hash.find(&self.shape, key)?)),
+            Body::Trie(trie) => Some(trie.hash.value(&self.shape, trie.find(&self.shape, key)?)),
+            Body::Ring => None,
         }
     }
 
@@ -172,15 +199,20 @@ impl Map {
                 let slot = hash.find(&self.shape, key)?;
                 Some(hash.value_mut(&self.shape, slot))
             }
+            Body::Trie(trie) => {
+                let slot = trie.find(&self.shape, key)?;
+                Some(trie.hash.value_mut(&self.shape, slot))
+            }
+            Body::Ring => None,
         }
     }
 
-    /// An array's entry by its index; `None` beyond its end and for hashes.
+    /// An array's entry by its index; `None` beyond its end and for other kinds.
     #[must_use]
     pub fn entry(&self, index: u32) -> Option<&[u8]> {
         match &self.body {
             Body::Array(array) => array.value(&self.shape, index),
-            Body::Hash(_) => None,
+            Body::Hash(_) | Body::Trie(_) | Body::Ring => None,
         }
     }
 
@@ -188,7 +220,7 @@ impl Map {
     pub fn entry_mut(&mut self, index: u32) -> Option<&mut [u8]> {
         match &mut self.body {
             Body::Array(array) => array.value_mut(&self.shape, index),
-            Body::Hash(_) => None,
+            Body::Hash(_) | Body::Trie(_) | Body::Ring => None,
         }
     }
 
@@ -208,6 +240,22 @@ impl Map {
         self.remove(key).map_err(|errno| VmError::MapOperation { map: self.shape.name.clone(), errno })
     }
 
+    /// Exchanges all entries with a map of the same kind and sizes, between runs: how a program goes on with another's. EINVAL if they differ.
+    pub fn exchange(&mut self, other: &mut Self) -> Result<(), VmError> {
+        let wrong = |shape: &Shape| VmError::MapOperation { map: shape.name.clone(), errno: EINVAL };
+        if self.shape != other.shape {
+            return Err(wrong(&self.shape));
+        }
+        match (&mut self.body, &mut other.body) {
+            (Body::Array(one), Body::Array(two)) => one.exchange(two),
+            (Body::Hash(one), Body::Hash(two)) => one.exchange(two),
+            (Body::Trie(one), Body::Trie(two)) => one.exchange(two),
+            (Body::Ring, Body::Ring) => {}
+            _ => return Err(wrong(&self.shape)),
+        }
+        Ok(())
+    }
+
     /// All entries, key and value: an array by index, a hash in an order that depends only on what was done to it.
     #[must_use]
     pub fn entries(&self) -> Box<dyn Iterator<Item = (Vec<u8>, &[u8])> + '_> {
@@ -215,7 +263,10 @@ impl Map {
             Body::Array(array) => Box::new(
                 (0..self.shape.max_entries).filter_map(|index| Some((index.to_le_bytes().to_vec(), array.value(&self.shape, index)?))),
             ),
-            Body::Hash(hash) => Box::new(hash.slots().map(|slot| (hash.key(&self.shape, slot).to_vec(), hash.value(&self.shape, slot)))),
+            Body::Ring => Box::new(std::iter::empty()),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => {
+                Box::new(hash.slots().map(|slot| (hash.key(&self.shape, slot).to_vec(), hash.value(&self.shape, slot))))
+            }
         }
     }
 
@@ -224,6 +275,8 @@ impl Map {
         match &mut self.body {
             Body::Array(array) => array.open(&self.shape, index(key).ok_or(Miss::Absent)?),
             Body::Hash(hash) => hash.open(&self.shape, key),
+            Body::Trie(trie) => trie.open(&self.shape, key),
+            Body::Ring => Err(Miss::Absent),
         }
     }
 
@@ -232,14 +285,17 @@ impl Map {
         match &mut self.body {
             Body::Array(array) => array.update(&self.shape, index(key).ok_or(EINVAL)?, value, flags),
             Body::Hash(hash) => hash.update(&self.shape, key, value, flags),
+            Body::Trie(trie) => trie.update(&self.shape, key, value, flags),
+            Body::Ring => Err(EINVAL),
         }
     }
 
     /// A deletion with Linux's error number.
     pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), i32> {
         match &mut self.body {
-            Body::Array(_) => Err(EINVAL),
+            Body::Array(_) | Body::Ring => Err(EINVAL),
             Body::Hash(hash) => hash.delete(&self.shape, key),
+            Body::Trie(trie) => trie.delete(&self.shape, key),
         }
     }
 
@@ -247,7 +303,8 @@ impl Map {
     pub(super) fn close(&mut self) {
         match &mut self.body {
             Body::Array(array) => array.close(&self.shape),
-            Body::Hash(hash) => hash.close(&self.shape),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.close(&self.shape),
+            Body::Ring => {}
         }
     }
 
@@ -255,7 +312,8 @@ impl Map {
     pub(super) fn holds(&self, address: u64, length: usize) -> bool {
         match &self.body {
             Body::Array(array) => array.holds(address, length),
-            Body::Hash(hash) => hash.holds(address, length),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.holds(address, length),
+            Body::Ring => false,
         }
     }
 
@@ -263,7 +321,8 @@ impl Map {
     pub(super) fn first(&self) -> Option<Piece> {
         match &self.body {
             Body::Array(array) => array.first(),
-            Body::Hash(hash) => hash.first(),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.first(),
+            Body::Ring => None,
         }
     }
 
@@ -271,7 +330,8 @@ impl Map {
     pub(super) fn ranges(&self) -> Vec<std::ops::Range<u64>> {
         match &self.body {
             Body::Array(array) => array.ranges(),
-            Body::Hash(hash) => hash.ranges(),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.ranges(),
+            Body::Ring => Vec::new(),
         }
     }
 }

@@ -1,0 +1,63 @@
+//! The live system: programs on interfaces, alerts, metrics, and the commands that ask a running instance.
+//!
+//! ```text
+//! interface -> tap (programs, maps) -> alerts -> eve -> sink
+//!                                   -> numbers -> screen, metric -> exporter
+//! commands -> control -> desk -> serve (the run loop) -> tap
+//! ```
+
+mod ask;
+
+mod attachment;
+
+mod capability;
+
+mod community;
+
+mod control;
+
+mod desk;
+
+mod eve;
+
+mod exporter;
+
+mod folder;
+
+mod instance;
+
+mod kernel;
+
+mod listing;
+
+mod load;
+
+mod map;
+
+mod metric;
+
+mod model;
+
+mod options;
+
+mod probe;
+
+mod run;
+
+mod screen;
+
+mod serve;
+
+mod setup;
+
+mod sink;
+
+mod state;
+
+mod table;
+
+mod tap;
+
+pub use ask::{Detach, Flows, Status, Swap, detach, flows, status, swap};
+pub use options::Run;
+pub use run::run;

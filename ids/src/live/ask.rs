@@ -1,0 +1,215 @@
+//! `treeline status`, `flows`, `swap`, `detach`: the commands that ask a running instance, or act on the pins of a dead one.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+use treeline_sim::engine::Hook;
+
+use super::instance::{self, Found, namespace};
+use super::kernel::Kernel;
+use super::listing::{self, Row};
+use super::map::Pins;
+use super::model::{Named, written};
+use super::{control, folder};
+use crate::arguments::{self, BenchFormat};
+
+/// Which instance.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// One of its interfaces; needed where several instances run.
+    #[arg(short, long, value_name = "NAME")]
+    pub iface: Option<String>,
+
+    /// Its hook; likewise.
+    #[arg(long, value_enum)]
+    pub hook: Option<arguments::Hook>,
+
+    /// The folder of lock files and control sockets.
+    #[arg(long, value_name = "DIR", default_value = instance::FOLDER, hide_short_help = true)]
+    pub state: PathBuf,
+}
+
+impl Which {
+    fn find(&self) -> Result<Found, String> {
+        instance::find(&self.state, namespace()?, self.iface.as_deref(), self.hook.map(Hook::from))
+    }
+}
+
+/// Show the numbers of a running instance, or of a pinned one whose process is gone.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  treeline status\n  treeline status --iface eth0 --format json | jq .packets")]
+pub struct Status {
+    #[command(flatten)]
+    pub which: Which,
+
+    /// text for people, json for machines.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub format: BenchFormat,
+}
+
+/// List the flow table of a running instance, or of a pinned one: the flows with the most packets first.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  treeline flows --top 10\n  treeline flows --format json | jq '.[] | select(.alerted)'")]
+pub struct Flows {
+    #[command(flatten)]
+    pub which: Which,
+
+    /// How many flows, at most 65536.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub top: usize,
+
+    /// text for people, json for machines.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub format: BenchFormat,
+}
+
+/// Give a running instance another model: each packet is judged by the old or the new one, whole, and flows go on.
+///
+/// The model is checked, loaded beside the old one and tested before it takes over; if anything is wrong, the old one goes on. A pinned instance whose
+/// process is gone gets its new model too.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  treeline swap better.json\n  treeline swap better.json --iface eth0 --hook xdp")]
+pub struct Swap {
+    /// The model, a JSON file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// End an instance, and remove what it pinned.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  treeline detach\n  treeline detach --iface eth0 --hook xdp")]
+pub struct Detach {
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `treeline status`.
+pub fn status(options: &Status) -> Result<ExitCode, String> {
+    let found = options.which.find()?;
+    let status = if found.alive {
+        control::ask(&found.card.control, &json!({ "do": "status" }))?["status"].take()
+    } else {
+        let pins = Pins::open(pins(&found)?)?;
+        let mut status = json!({
+            "pid": null,
+            "interfaces": found.card.interfaces.iter().map(|name| json!({ "name": name, "attached": "pinned" })).collect::<Vec<_>>(),
+            "hook": found.card.hook,
+            "mode": found.card.setup.mode(),
+            "tree": found.card.setup.tree(),
+            "model": { "id": found.card.model },
+        });
+        let numbers = pins.numbers(found.card.setup.idle_timeout_ns)?.to_json(&found.card.classes);
+        if let (Some(status), Value::Object(numbers)) = (status.as_object_mut(), numbers) {
+            status.extend(numbers);
+        }
+        status
+    };
+    match options.format {
+        BenchFormat::Json => say(&format!("{status}\n")),
+        BenchFormat::Text => say(&described(&status)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The status for people: a line a field, those of an object side by side.
+fn described(status: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in status.as_object().into_iter().flatten() {
+        let _ = writeln!(text, "  {name:<15}{}", brief(value));
+    }
+    text
+}
+
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => crate::figure::plain(text),
+        Value::Number(number) => number.as_u64().map_or_else(|| format!("{:.1}", number.as_f64().unwrap_or(0.0)), crate::report::number),
+        Value::Array(values) => values.iter().map(brief).collect::<Vec<_>>().join("; "),
+        Value::Object(fields) => {
+            let shown = |value: &Value| !matches!(value, Value::Null);
+            fields
+                .iter()
+                .filter(|(_, value)| shown(value))
+                .map(|(name, value)| format!("{name} {}", brief(value)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        Value::Bool(yes) => yes.to_string(),
+    }
+}
+
+/// `treeline flows`.
+pub fn flows(options: &Flows) -> Result<ExitCode, String> {
+    let found = options.which.find()?;
+    let rows: Vec<Row> = if found.alive {
+        let mut answer = control::ask(&found.card.control, &json!({ "do": "flows", "top": options.top }))?;
+        serde_json::from_value(answer["flows"].take()).map_err(|error| format!("{}: {error}", found.card.control.display()))?
+    } else {
+        let pins = Pins::open(pins(&found)?)?;
+        listing::top(|each| pins.flows(each), options.top)?
+    };
+    match options.format {
+        BenchFormat::Json => say(&format!("{}\n", json!(rows))),
+        BenchFormat::Text => say(&listing::text(&rows)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `treeline swap`.
+pub fn swap(options: &Swap) -> Result<ExitCode, String> {
+    let found = options.which.find()?;
+    let start = Instant::now();
+    // Read here too, so that an error is about the file as the user sees it.
+    let model = Named::read(&options.model)?;
+    if found.alive {
+        let request = json!({ "do": "swap", "model": model.model.to_json(), "source": model.source });
+        let answer = control::ask(&found.card.control, &request)?;
+        let ms = answer["ms"].as_f64().unwrap_or(0.0);
+        say(&format!("model {} is in place on {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")));
+    } else {
+        Kernel::swap_pinned(&found.card, pins(&found)?, &model)?;
+        instance::rewrite(&options.which.state, namespace()?, &found.card, &model)?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        say(&format!("model {} is in place on the pinned {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `treeline detach`.
+pub fn detach(options: &Detach) -> Result<ExitCode, String> {
+    let found = options.which.find()?;
+    let named = found.card.interfaces.join(", ");
+    if found.alive {
+        control::ask(&found.card.control, &json!({ "do": "detach" }))?;
+        say(&format!("process {} detaches from {named} and ends\n", found.card.pid));
+    } else {
+        folder::remove(pins(&found)?)?;
+        let namespace = namespace()?;
+        let hook = Hook::ALL.into_iter().find(|hook| hook.name() == found.card.hook);
+        for interface in &found.card.interfaces {
+            let _ = hook.map(|hook| fs::remove_file(instance::path(&options.which.state, namespace, interface, hook, "lock")));
+        }
+        say(&format!("detached from {named}\n"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pins(found: &Found) -> Result<&std::path::Path, String> {
+    found.card.pin.as_deref().ok_or_else(|| "the instance is gone and was not pinned".to_owned())
+}
+
+/// Prints; a reader that is gone is no error.
+fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

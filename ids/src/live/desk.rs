@@ -1,0 +1,114 @@
+//! Questions from other threads to the run loop, and its answers.
+//!
+//! The loop owns maps and programs and does not wait for anybody: sockets are served by threads that put a question here and wait for its
+//! answer themselves.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The loop's answer comes within this time, or the question is given up.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
+
+/// What the loop is asked.
+#[derive(Debug)]
+pub enum Ask {
+    /// The metrics as text.
+    Metrics,
+    /// A request of the control socket.
+    Control(Value),
+}
+
+/// A question with the way back.
+#[derive(Debug)]
+pub struct Question {
+    /// What.
+    pub ask: Ask,
+    /// Takes the answer.
+    pub reply: SyncSender<String>,
+}
+
+/// The loop's end.
+#[derive(Debug)]
+pub struct Desk {
+    questions: Receiver<Question>,
+    bell: UnixStream,
+}
+
+/// The askers' end.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    questions: Sender<Question>,
+    bell: Arc<UnixStream>,
+}
+
+/// Both ends.
+pub fn open() -> Result<(Desk, Counter), String> {
+    let (questions, asked) = channel();
+    let bells = UnixStream::pair().and_then(|(one, other)| {
+        one.set_nonblocking(true)?;
+        other.set_nonblocking(true)?;
+        Ok((one, other))
+    });
+    let (bell, ring) = bells.map_err(|error| format!("no socket pair: {error}"))?;
+    Ok((Desk { questions: asked, bell }, Counter { questions, bell: Arc::new(ring) }))
+}
+
+impl Desk {
+    /// Readable when a question waits.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// The next question.
+    pub fn next(&mut self) -> Option<Question> {
+        while matches!(self.bell.read(&mut [0; 64]), Ok(1..)) {}
+        self.questions.try_recv().ok()
+    }
+}
+
+impl Counter {
+    /// Asks and waits; `None` if the loop has ended or takes too long.
+    pub fn ask(&self, ask: Ask) -> Option<String> {
+        let (reply, answer) = sync_channel(1);
+        self.questions.send(Question { ask, reply }).ok()?;
+        // Full means that it rings already.
+        let _ = (&*self.bell).write(&[1]);
+        answer.recv_timeout(ANSWER_MAX).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_question_rings_and_gets_its_answer() {
+        let (mut desk, counter) = open().expect("a desk");
+        assert!(desk.next().is_none());
+        let asker = thread::spawn(move || counter.ask(Ask::Metrics));
+        let mut polled = [rustix::event::PollFd::new(&desk.bell, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut polled, None).expect("rings");
+        let question = loop {
+            if let Some(question) = desk.next() {
+                break question;
+            }
+        };
+        question.reply.send("answer".to_owned()).expect("waits");
+        assert_eq!(asker.join().expect("no panic"), Some("answer".to_owned()));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_loop_that_ended() {
+        let (desk, counter) = open().expect("a desk");
+        drop(desk);
+        assert_eq!(counter.ask(Ask::Metrics), None);
+    }
+}

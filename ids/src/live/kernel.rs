@@ -1,0 +1,257 @@
+//! The tap in the kernel: the object's program on interfaces, its maps read from here.
+//!
+//! A swap loads the object once more, with the other model, over the same maps, and puts its program into each attachment in one step.
+//! Not here: how a program is attached ([`super::attachment`]), where maps are shared ([`super::folder`]).
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use aya::Ebpf;
+use aya::maps::{MapData, MapInfo, RingBuf};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::{SchedClassifier, SocketFilter, Xdp};
+use treeline_ebpf::Flow;
+use treeline_ebpf::alert::Alert;
+use treeline_sim::allow::List;
+use treeline_sim::cause::explain;
+use treeline_sim::engine::kernel::program;
+use treeline_sim::engine::{Hook, Settings};
+use treeline_sim::object;
+
+use super::attachment::{self, Attached, Hold, Loaded, Wish};
+use super::folder::{self, Folder};
+use super::instance::Card;
+use super::load::{self, Loader};
+use super::map::Maps;
+use super::model::Named;
+use super::probe;
+use super::setup::Setup;
+use super::tap::{Cost, Numbers, Place, Tap};
+
+/// The tap.
+pub struct Kernel {
+    settings: Settings,
+    compiled: bool,
+    ring_bytes: u32,
+    folder: Folder,
+    /// Nothing was pinned there before.
+    fresh: bool,
+    /// Loads over the folder's maps.
+    shared: Loader,
+    /// Loads with maps of its own, for the self-test.
+    unshared: Loader,
+    ebpf: Ebpf,
+    placed: Vec<Placed>,
+    maps: Maps,
+    alerts: RingBuf<MapData>,
+    /// Of programs that were replaced.
+    cost_before: Cost,
+    evictions: u64,
+}
+
+/// An interface with what holds the program there.
+struct Placed {
+    place: Place,
+    holds: Vec<(String, Hold)>,
+}
+
+impl Kernel {
+    /// Loads the object with `model`, over what is pinned in `folder` if there is something, and tests it.
+    pub fn load(setup: &Setup, allow: Option<&Path>, hook: Hook, model: &Named, folder: Folder) -> Result<Self, String> {
+        let compiled = setup.compiled;
+        let list = allow.map(List::read).transpose().map_err(|error| format!("--allow {}", explain(&error)))?;
+        let settings = setup.settings(hook, list.map(Arc::new).unwrap_or_default(), model);
+        let settings = with_model(&settings, model, compiled)?;
+        let mut unshared = Loader::new(&Folder::None(String::new()));
+        probe::check(&mut unshared, &settings)?;
+        let mut fresh = false;
+        if let Folder::Pinned(path) = &folder {
+            fresh = !path.join(object::FLOWS).exists();
+            check_size(path, &settings)?;
+        }
+        let mut shared = Loader::new(&folder);
+        let mut ebpf = shared.load(&settings, setup.ring_bytes)?;
+        if allow.is_some() {
+            load::allow(&mut ebpf, &settings.allow)?;
+        }
+        let maps = Maps::take(|name| ebpf.take_map(name).ok_or_else(|| format!("the object has no map {name}")))?;
+        let alerts = ebpf.take_map(object::ALERTS).ok_or("the object has no map ALERTS")?;
+        let alerts = RingBuf::try_from(alerts).map_err(|error| explain(&error))?;
+        load_program(&mut ebpf, settings.hook)?;
+        let (placed, cost_before, ring_bytes) = (vec![], Cost::default(), setup.ring_bytes);
+        Ok(Self { settings, compiled, ring_bytes, folder, fresh, shared, unshared, ebpf, placed, maps, alerts, cost_before, evictions: 0 })
+    }
+
+    /// Gives the pinned programs of an instance whose process is gone another model.
+    pub fn swap_pinned(card: &Card, pins: &Path, model: &Named) -> Result<(), String> {
+        let mut kernel = Self::load(&card.setup, None, card.hook()?, model, Folder::pinned(pins)?)?;
+        for interface in &card.interfaces {
+            kernel.attach(interface, card.setup.wish(false))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what this process pinned, after it could not attach everywhere.
+    pub fn give_up(self) {
+        let Self { folder, fresh, placed, .. } = self;
+        if let (Folder::Pinned(path), true) = (&folder, fresh) {
+            let _ = folder::remove(path);
+        }
+        drop(placed);
+    }
+
+    /// Attaches to `interface`; a notice comes back where something is worth telling.
+    pub fn attach(&mut self, interface: &str, wish: Wish) -> Result<Option<String>, String> {
+        let index = attachment::index(interface)?;
+        let Self { folder, ebpf, settings, .. } = self;
+        let adopt = |name: &str| -> Option<FdLink> {
+            let path = folder.is_pinned().then(|| folder.path(&format!("link-{name}")).ok())??;
+            PinnedLink::from_pin(path).ok().map(FdLink::from)
+        };
+        let Attached { holds, how, notice } = attachment::attach(&mut loaded(ebpf, settings.hook)?, interface, wish, adopt)?;
+        let mut kept = vec![];
+        for (name, hold, adopted) in holds {
+            let hold = if folder.is_pinned() && !adopted { hold.pin(&folder.path(&format!("link-{name}"))?)? } else { hold };
+            kept.push((name, hold));
+        }
+        self.placed.push(Placed { place: Place { index, name: interface.to_owned(), how }, holds: kept });
+        Ok(notice)
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        let fd = self.ebpf.program(self.settings.hook.program())?.fd().ok()?.as_fd().as_raw_fd();
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let (run_ns, runs): (u64, u64) = (field("run_time_ns:")?, field("run_cnt:")?);
+        Some(Cost { run_ns: self.cost_before.run_ns + run_ns, runs: self.cost_before.runs + runs })
+    }
+}
+
+/// The settings with the model's tree.
+fn with_model(settings: &Settings, model: &Named, compiled: bool) -> Result<Settings, String> {
+    let mut settings = Settings { tree: model.model.to_tree(), linked: None, ..settings.clone() };
+    settings.config.model = model.id;
+    if compiled { settings.compiled(&model.model).map_err(|error| explain(&error)) } else { Ok(settings) }
+}
+
+/// A pinned flow table has the size it was made with.
+fn check_size(path: &Path, settings: &Settings) -> Result<(), String> {
+    let path = path.join(object::FLOWS);
+    if !path.exists() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::error::Error| format!("{}: {}", path.display(), explain(error));
+    let info = MapInfo::from_pin(&path).map_err(|error| failed(&error))?;
+    let (found, value) = (info.max_entries(), info.value_size());
+    if value as usize != size_of::<Flow>() {
+        return Err(format!("{}: pinned by another version of treeline; treeline detach removes it", path.display()));
+    }
+    if found != settings.flows_max {
+        let folder = path.parent().unwrap_or(&path).display();
+        return Err(format!("{folder}: the pinned flow table has room for {found} flows; give --flows {found}, or treeline detach first"));
+    }
+    Ok(())
+}
+
+/// Loads the program for the hook into the kernel.
+pub fn load_program(ebpf: &mut Ebpf, hook: Hook) -> Result<(), String> {
+    match loaded(ebpf, hook)? {
+        Loaded::Xdp(program) => program.load(),
+        Loaded::Tc(program) => program.load(),
+        Loaded::Socket(program) => program.load(),
+    }
+    .map_err(|error| format!("the kernel refuses the program: {}", explain(&error)))
+}
+
+/// The object's program for the hook.
+pub fn loaded(ebpf: &mut Ebpf, hook: Hook) -> Result<Loaded<'_>, String> {
+    let name = hook.program();
+    match hook {
+        Hook::Xdp => program::<Xdp>(ebpf, name).map(Loaded::Xdp),
+        Hook::Tc => program::<SchedClassifier>(ebpf, name).map(Loaded::Tc),
+        Hook::Socket => program::<SocketFilter>(ebpf, name).map(Loaded::Socket),
+    }
+    .map_err(|error| explain(&error))
+}
+
+impl Tap for Kernel {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.alerts.as_fd()
+    }
+
+    fn alerts(&mut self, count_max: usize, each: &mut dyn FnMut(&Alert)) -> usize {
+        for count in 0..count_max {
+            let Some(item) = self.alerts.next() else { return count };
+            if item.len() == size_of::<Alert>() {
+                // SAFETY: as many bytes as an `Alert` has, any of which are one (`repr(C)`, integers, no padding); alignment is not asked for.
+                each(&unsafe { item.as_ptr().cast::<Alert>().read_unaligned() });
+            }
+        }
+        count_max
+    }
+
+    fn numbers(&mut self) -> Result<Numbers, String> {
+        let numbers = self.maps.numbers(self.settings.config.idle_timeout_ns, self.settings.flows_max)?;
+        // Entries move while they are counted: the difference may step back, the number does not.
+        self.evictions = self.evictions.max(numbers.evictions);
+        Ok(Numbers { evictions: self.evictions, cost: self.cost(), ..numbers })
+    }
+
+    fn flows(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
+        self.maps.visit(each)
+    }
+
+    fn swap(&mut self, model: &Named) -> Result<(), String> {
+        if let Folder::None(reason) = &self.folder {
+            return Err(reason.clone());
+        }
+        let settings = with_model(&self.settings, model, self.compiled)?;
+        probe::check(&mut self.unshared, &settings)?;
+        let mut ebpf = self.shared.load(&settings, self.ring_bytes)?;
+        load_program(&mut ebpf, settings.hook)?;
+        let cost = self.cost();
+        let mut failures = vec![];
+        for placed in &mut self.placed {
+            for (name, hold) in std::mem::take(&mut placed.holds) {
+                match hold.replace(&mut loaded(&mut ebpf, settings.hook)?) {
+                    Ok(hold) => placed.holds.push((name, hold)),
+                    Err(error) => failures.push(format!("{}: {error}", placed.place.name)),
+                }
+            }
+        }
+        self.ebpf = ebpf;
+        self.settings = settings;
+        self.cost_before = cost.unwrap_or(self.cost_before);
+        if failures.is_empty() { Ok(()) } else { Err(format!("the new model is in place, but not on {}", failures.join(", "))) }
+    }
+
+    fn gone(&mut self) -> Vec<String> {
+        let (there, gone) = std::mem::take(&mut self.placed).into_iter().partition(|placed| attachment::exists(placed.place.index));
+        self.placed = there;
+        let remove = |placed: Placed| {
+            for (name, _) in &placed.holds {
+                if let (true, Ok(path)) = (self.folder.is_pinned(), self.folder.path(&format!("link-{name}"))) {
+                    let _ = fs::remove_file(path);
+                }
+            }
+            placed.place.name
+        };
+        let gone: Vec<Placed> = gone;
+        gone.into_iter().map(remove).collect()
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.placed.iter().map(|placed| placed.place.clone()).collect()
+    }
+
+    fn detach(&mut self, unpin: bool) -> Result<(), String> {
+        let removed = match &self.folder {
+            Folder::Pinned(path) if unpin => folder::remove(path),
+            _ => Ok(()),
+        };
+        self.placed.clear();
+        removed
+    }
+}

@@ -1,0 +1,85 @@
+//! Object and model -> maps and programs in the kernel, over maps that are there already where a folder has them.
+
+use std::collections::HashSet;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, MapData, MapError};
+use aya::{Ebpf, EbpfLoader, Pod};
+use treeline_sim::allow::{List, to_bytes};
+use treeline_sim::cause::explain;
+use treeline_sim::engine::Settings;
+use treeline_sim::object;
+
+use super::folder::Folder;
+use super::map::SHARED;
+
+/// What loads objects. Making one reads the kernel's types, whether or not they are wanted, which takes longer than all the rest: so it is kept.
+pub struct Loader {
+    loader: EbpfLoader<'static>,
+}
+
+impl Loader {
+    /// One whose maps are those in `folder`, where that has them, and are put there where it has not.
+    pub fn new(folder: &Folder) -> Self {
+        let mut loader = EbpfLoader::new();
+        // Nothing in the object depends on the kernel's types.
+        loader.btf(None);
+        for name in SHARED {
+            if let Ok(path) = folder.path(name) {
+                loader.map_pin_path(name, path);
+            }
+        }
+        Self { loader }
+    }
+
+    /// Loads the object's maps with the settings; its programs are still to be loaded. The settings' few bytes are never freed.
+    pub fn load(&mut self, settings: &Settings, ring_bytes: u32) -> Result<Ebpf, String> {
+        let config: &'static [u8] = Vec::from(settings.loaded().to_bytes()).leak();
+        self.loader
+            .override_global(object::CONFIG, config, true)
+            .map_max_entries(object::FLOWS, settings.flows_max)
+            .map_max_entries(object::ALERTS, ring_bytes);
+        let object = settings.linked.as_deref().unwrap_or(object::OBJECT);
+        let mut ebpf = self.loader.load(object).map_err(|error| format!("the kernel takes no maps: {}", explain(&error)))?;
+        fill(&mut ebpf, settings)?;
+        Ok(ebpf)
+    }
+}
+
+/// Puts the tree where the programs walk it.
+fn fill(ebpf: &mut Ebpf, settings: &Settings) -> Result<(), String> {
+    if settings.linked.is_none() {
+        let map = ebpf.map_mut(object::MODEL).ok_or("the object has no map MODEL")?;
+        let mut model: Array<&mut MapData, TreePod> = map.try_into().map_err(|error: MapError| explain(&error))?;
+        // SAFETY: `TreePod` is a transparent wrapper.
+        let tree = unsafe { &*std::ptr::from_ref(&*settings.tree).cast::<TreePod>() };
+        model.set(0, tree, 0).map_err(|error| explain(&error))?;
+    }
+    Ok(())
+}
+
+/// Makes the allow-list's map hold `list`, whatever it held: first what is on it, then nothing else.
+pub fn allow(ebpf: &mut Ebpf, list: &List) -> Result<(), String> {
+    let failed = |error: MapError| format!("the allow-list: {}", explain(&error));
+    let map = ebpf.map_mut(object::ALLOW).ok_or("the object has no map ALLOW")?;
+    let mut map: LpmTrie<&mut MapData, [u8; 16], [u8; 36]> = map.try_into().map_err(failed)?;
+    let mut listed = HashSet::new();
+    for entry in list.entries() {
+        let (_, value) = to_bytes(entry);
+        map.insert(&Key::new(entry.0.prefix_bits, entry.0.address), value, 0).map_err(failed)?;
+        listed.insert((entry.0.prefix_bits, entry.0.address));
+    }
+    let held: Vec<_> = map.keys().collect::<Result<_, _>>().map_err(failed)?;
+    for key in held.iter().filter(|key| !listed.contains(&(key.prefix_len(), key.data()))) {
+        map.remove(key).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The tree as a map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct TreePod([treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]);
+
+// SAFETY: `repr(transparent)` over an array of `repr(C)` structs of two 64-bit numbers: no padding, any bytes are valid.
+unsafe impl Pod for TreePod {}

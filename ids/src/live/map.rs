@@ -1,0 +1,110 @@
+//! The maps as they are read from here: counters, flows.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use aya::Pod;
+use aya::maps::{Map, MapData, MapError, PerCpuArray};
+use treeline_ebpf::live::Live;
+use treeline_ebpf::{Counters, Flow};
+use treeline_sim::cause::explain;
+use treeline_sim::object;
+
+use super::eve::now_ns;
+use super::table::{self, Census};
+use super::tap::Numbers;
+
+/// The maps that all programs of an instance share, and a restart of a pinned one.
+pub const SHARED: [&str; 5] = [object::FLOWS, object::COUNTERS, object::LIVE, object::ALERTS, object::ALLOW];
+
+/// The maps that are read.
+pub struct Maps {
+    /// The flow table.
+    pub flows: MapData,
+    counters: PerCpuArray<MapData, CountersPod>,
+    live: PerCpuArray<MapData, LivePod>,
+}
+
+/// The maps of an instance whose process is gone, to be read.
+pub struct Pins {
+    maps: Maps,
+    flows_max: u32,
+}
+
+impl Pins {
+    /// Opens what is pinned in `folder`.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        let failed = |name: &str, error: &MapError| format!("{}/{name}: {}", folder.display(), explain(error));
+        let maps = Maps::take(|name| {
+            let data = MapData::from_pin(folder.join(name)).map_err(|error| failed(name, &error))?;
+            Map::from_map_data(data).map_err(|error| failed(name, &error))
+        })?;
+        let flows_max = maps.flows.info().map_err(|error| failed(object::FLOWS, &error))?.max_entries();
+        Ok(Self { maps, flows_max })
+    }
+
+    /// The numbers.
+    pub fn numbers(&self, idle_timeout_ns: u64) -> Result<Numbers, String> {
+        self.maps.numbers(idle_timeout_ns, self.flows_max)
+    }
+
+    /// Calls `each` for every flow.
+    pub fn flows(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
+        self.maps.visit(each)
+    }
+}
+
+/// A map value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct CountersPod(pub Counters);
+
+// SAFETY: `repr(transparent)` over an array of integers.
+unsafe impl Pod for CountersPod {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct LivePod(Live);
+
+// SAFETY: `repr(transparent)` over a `repr(C)` struct of integers without padding.
+unsafe impl Pod for LivePod {}
+
+impl Maps {
+    /// Those that `take` gives by name.
+    pub fn take(mut take: impl FnMut(&str) -> Result<Map, String>) -> Result<Self, String> {
+        let text = |error: MapError| explain(&error);
+        let (Map::LruHashMap(flows) | Map::HashMap(flows)) = take(object::FLOWS)? else {
+            return Err(format!("{} is no hash table", object::FLOWS));
+        };
+        Ok(Self { flows, counters: take(object::COUNTERS)?.try_into().map_err(text)?, live: take(object::LIVE)?.try_into().map_err(text)? })
+    }
+
+    /// Calls `each` for every flow.
+    pub fn visit(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
+        table::visit(self.flows.fd().as_fd(), each).map_err(|error| format!("the flow table cannot be read: {error}"))
+    }
+
+    /// The numbers; evictions are what is missing from the table at this moment.
+    pub fn numbers(&self, idle_timeout_ns: u64, flows_max: u32) -> Result<Numbers, String> {
+        let (counters, live) = (self.counters()?, self.live()?);
+        let mut census = Census::default();
+        let now_ns = now_ns();
+        self.visit(&mut |flow| census.see(flow, now_ns, idle_timeout_ns))?;
+        let evictions = live.flows_inserted.saturating_sub(live.flows_removed + census.entries());
+        Ok(Numbers { counters, live, census, flows_max, evictions, cost: None })
+    }
+
+    fn counters(&self) -> Result<Counters, String> {
+        let values = self.counters.get(&0, 0).map_err(|error| explain(&error))?;
+        Ok(std::array::from_fn(|index| values.iter().map(|CountersPod(counters)| counters[index]).sum()))
+    }
+
+    fn live(&self) -> Result<Live, String> {
+        let values = self.live.get(&0, 0).map_err(|error| explain(&error))?;
+        let mut total = Live::ZERO;
+        for LivePod(live) in values.iter() {
+            total.add(live);
+        }
+        Ok(total)
+    }
+}

@@ -1,0 +1,106 @@
+//! How a run begins and ends.
+
+use std::fs;
+
+use crate::instance::Instance;
+use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, received, text};
+
+pub fn second(lab: &Lab, hook: &str) -> Result {
+    let instance = lab.run(&["--hook", hook])?;
+    let output = lab.treeline(&["run", "--iface", IN, "--hook", hook, "--model", text(&lab.model()?)])?;
+    equal("exit code", output.status.code(), Some(2))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let pid = instance.child.id();
+    holds("it names the process and the hook", said.contains(&format!("{IN} at hook {hook}: process {pid}")), &said)?;
+    equal("the first goes on", lab.status()?["pid"].as_u64(), Some(pid.into()))?;
+    equal("exit code of the first", instance.stop()?.code, Some(0))
+}
+
+pub fn sigterm(lab: &Lab, hook: &str) -> Result {
+    let instance = lab.run(&["--hook", hook])?;
+    let expected: &[&str] = match hook {
+        "tc" => &["tcx ingress", "tcx egress"],
+        "xdp" => &["xdp"],
+        _ => &[],
+    };
+    equal("attached while it runs", lab.attached()?, expected.iter().map(|&name| name.to_owned()).collect())?;
+    equal("exit code", instance.stop()?.code, Some(0))?;
+    equal("attached afterwards", lab.attached()?, vec![])?;
+    equal("files left", fs::read_dir(lab.path("state"))?.count(), 0)?;
+    lab.run(&["--hook", hook])?.stop().map(|_| ())
+}
+
+pub fn clsact(lab: &Lab) -> Result {
+    let instance = lab.run(&["--clsact"])?;
+    equal("attached while it runs", lab.attached()?, vec!["clsact ingress".to_owned(), "clsact egress".to_owned()])?;
+    let output = lab.treeline(&["swap", text(&lab.constant(0)?)])?;
+    holds("the swap succeeds", output.status.success(), &output)?;
+    equal("attached after a swap", lab.attached()?, vec!["clsact ingress".to_owned(), "clsact egress".to_owned()])?;
+    equal("exit code", instance.stop()?.code, Some(0))?;
+    equal("attached afterwards", lab.attached()?, vec![])
+}
+
+pub fn killed(lab: &Lab, hook: &str) -> Result {
+    lab.run(&["--hook", hook])?.kill()?;
+    eventually("nothing is attached", || Ok(lab.attached()?.is_empty()))?;
+    let output = lab.treeline(&["status"])?;
+    holds("nothing is left to ask", String::from_utf8_lossy(&output.stderr).contains("no instance"), &output)?;
+    equal("exit code of the next run", lab.run(&["--hook", hook])?.stop()?.code, Some(0))
+}
+
+/// The loopback device has no native XDP.
+pub fn generic(lab: &Lab) -> Result {
+    crate::lab::ip(&format!("-n {} link set lo up", lab.there))?;
+    let instance = lab.run(&["--iface", "lo", "--hook", "xdp"])?;
+    let said = instance.errors();
+    holds("it says so", said.contains("lo: no native XDP") && said.contains("lo (generic xdp)"), &said)?;
+    let receiver = Lab::udp(&lab.there, BAD)?;
+    Lab::udp(&lab.there, 0)?.send_to(b"x", ("127.0.0.1", BAD))?;
+    equal("what arrived", received(&receiver).len(), 1)?;
+    equal("malicious", instance.stop()?.summary["malicious"].as_u64(), Some(1))
+}
+
+pub fn duration(lab: &Lab) -> Result {
+    let ended = lab.run(&["--duration", "0.5"])?.wait()?;
+    equal("exit code", ended.code, Some(0))?;
+    equal("packets", ended.summary["packets"].as_u64(), Some(0))?;
+    equal("attached afterwards", lab.attached()?, vec![])
+}
+
+/// As root without capabilities.
+pub fn capabilities(lab: &Lab) -> Result {
+    for (hook, last) in [("tc", "CAP_NET_ADMIN"), ("xdp", "CAP_NET_ADMIN"), ("socket", "CAP_NET_RAW")] {
+        let mut command = lab.within("setpriv");
+        command.args(["--bounding-set", "-all", "--inh-caps", "-all", env!("CARGO_BIN_EXE_treeline")]);
+        command.args(["run", "--iface", IN, "--hook", hook, "--model", text(&lab.model()?)]);
+        let output = command.output()?;
+        equal("exit code", output.status.code(), Some(2))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        holds("each is named", ["CAP_BPF", "CAP_PERFMON", last].iter().all(|name| said.contains(name)), &said)?;
+    }
+    Ok(())
+}
+
+/// As nobody, with what the message names and no more.
+pub fn enough(lab: &Lab) -> Result {
+    let state = lab.path("state");
+    fs::create_dir(&state)?;
+    let folder = lab.folder.path();
+    for path in [folder, &state] {
+        std::os::unix::fs::chown(path, Some(65_534), Some(65_534))?;
+    }
+    let program = lab.path("treeline");
+    fs::copy(env!("CARGO_BIN_EXE_treeline"), &program)?;
+    for (hook, last) in [("tc", "net_admin"), ("xdp", "net_admin"), ("socket", "net_raw")] {
+        let set = format!("-all,+bpf,+perfmon,+{last}");
+        let mut command = lab.within("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        for option in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
+            command.args([option, &set]);
+        }
+        command.arg(&program).args(["run", "--iface", IN, "--hook", hook, "--model", text(&lab.model()?), "--format", "json"]);
+        command.arg("--state").arg(&state);
+        equal("exit code", Instance::start(command)?.stop()?.code, Some(0))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `treeline run` on interfaces, in network namespaces of the tests' own: alerts, dropping, swaps, pins, and the bad days of docs/live.md.
+//!
+//! Without root every trial is reported as ignored, by name, with the reason in one line; where the environment has `CI` that is a failure.
+
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths of system calls")]
+
+mod alert;
+
+mod bad_day;
+
+mod drop;
+
+mod end;
+
+mod instance;
+
+mod lab;
+
+mod pin;
+
+mod report;
+
+mod swap;
+
+use std::process::{Command, ExitCode};
+
+use lab::{Lab, Result};
+use libtest_mimic::{Arguments, Trial};
+
+/// The hooks.
+const HOOKS: [&str; 3] = ["tc", "xdp", "socket"];
+/// Those that can drop, and that links hold.
+const LINKED: [&str; 2] = ["tc", "xdp"];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two cores and the wall's clock: side by side the trials would disturb each other.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let missing = missing();
+    assert!(missing.is_none() || std::env::var_os("CI").is_none(), "the live system cannot be tested under CI: {missing:?}");
+    let trials: Vec<_> = trials().into_iter().map(|trial| if missing.is_some() { trial.with_ignored_flag(true) } else { trial }).collect();
+    if let Some(reason) = &missing {
+        println!("{} trials are ignored: {reason}", trials.len());
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// What these tests need and do not have.
+fn missing() -> Option<String> {
+    for tool in ["ip", "tc", "nsenter", "setpriv"] {
+        if Command::new(tool).arg("--help").output().is_err() {
+            return Some(format!("no {tool} (iproute2, util-linux)"));
+        }
+    }
+    Lab::new().err().map(|error| format!("no network namespaces: {}", error.message().unwrap_or("unknown")))
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = vec![];
+    let mut each = |hooks: &'static [&'static str], name: &str, run: fn(&Lab, &str) -> Result| {
+        for hook in hooks {
+            trials.push(Trial::test(format!("{hook}::{name}"), move || run(&Lab::new()?, hook)));
+        }
+    };
+    each(&HOOKS, "a_flow_alerts_once_with_what_is_known_of_it", alert::once);
+    each(&HOOKS, "detect_changes_nothing_that_arrives", drop::detect);
+    each(&LINKED, "enforce_drops_what_is_malicious_and_nothing_else", drop::enforce);
+    each(&LINKED, "the_allow_list_comes_first", drop::allow);
+    each(&HOOKS, "a_swap_under_load_judges_every_packet", swap::under_load);
+    each(&HOOKS, "a_second_instance_is_refused_and_told_whose_the_hook_is", end::second);
+    each(&HOOKS, "sigterm_detaches", end::sigterm);
+    each(&HOOKS, "a_killed_process_detaches", end::killed);
+    each(&LINKED, "pins_survive_a_kill_and_a_restart_adopts_them_with_their_flows", pin::restart);
+    each(&LINKED, "a_dead_instances_pins_are_asked_swapped_and_detached", pin::dead);
+    each(&HOOKS, "malformed_frames_are_each_counted", bad_day::malformed);
+    each(&LINKED, "damaged_frames_without_pause_are_each_counted", bad_day::damaged);
+    let mut one = |name: &str, run: fn(&Lab) -> Result| trials.push(Trial::test(name, move || run(&Lab::new()?)));
+    one("an_alert_comes_again_after_the_interval", alert::again);
+    one("two_interfaces_share_one_flow_table", alert::shared);
+    one("sighup_opens_the_file_of_alerts_anew", alert::rotation);
+    one("a_socket_cannot_enforce", drop::socket);
+    one("a_broken_model_is_refused_and_the_old_one_goes_on", swap::broken);
+    one("walk_swaps_too", swap::walk);
+    one("sigterm_detaches_clsact_too", end::clsact);
+    one("xdp_is_generic_with_a_notice_where_native_is_refused", end::generic);
+    one("a_run_ends_by_itself_after_its_duration", end::duration);
+    one("missing_capabilities_are_named", end::capabilities);
+    one("the_named_capabilities_are_enough", end::enough);
+    one("detach_ends_a_pinned_instance", pin::detach);
+    one("pins_need_a_file_system_for_them", pin::elsewhere);
+    one("metrics_are_prometheus_text", report::metrics);
+    one("flows_are_listed_with_the_most_packets_first", report::flows);
+    one("the_summary_is_readable_in_80_and_in_160_columns", report::screen);
+    one("an_interface_that_goes_leaves_the_others_and_the_last_one_ends_the_run", bad_day::interface);
+    one("a_full_flow_table_evicts_and_judges_every_packet", bad_day::table);
+    one("a_million_flows_in_a_minute_are_all_judged", bad_day::million);
+    one("a_stopped_reader_costs_alerts_and_no_packets", bad_day::reader);
+    one("an_output_that_nobody_reads_does_not_keep_it_from_ending", bad_day::output);
+    trials
+}

@@ -1,0 +1,78 @@
+//! Pins: what outlives the process, and who takes it over.
+
+use crate::lab::{BAD, Bpffs, GOOD, HERE, IN, Lab, Result, equal, eventually, holds, lines, text, there};
+
+pub fn restart(lab: &Lab, hook: &str) -> Result {
+    let bpffs = Bpffs::new(lab)?;
+    let pin = bpffs.pin();
+    let _receiver = Lab::udp(&lab.there, BAD)?;
+    let sender = Lab::udp(&lab.here, 0)?;
+    let instance = lab.run(&["--hook", hook, &pin])?;
+    sender.send_to(b"one", there(BAD))?;
+    let attached = lab.attached()?;
+    holds("it is attached", !attached.is_empty(), &attached)?;
+    instance.kill()?;
+    equal("attached after the kill", lab.attached()?, attached.clone())?;
+    sender.send_to(b"two", there(BAD))?;
+
+    let other = lab.treeline(&["run", "--iface", IN, "--hook", hook, "--model", text(&lab.model()?)])?;
+    holds("a run beside the pins is refused", String::from_utf8_lossy(&other.stderr).contains("treeline detach first"), &other)?;
+    let other = lab.treeline(&["run", "--iface", IN, "--hook", hook, &pin, "--flows", "5000", "--model", text(&lab.model()?)])?;
+    holds("another size is refused", String::from_utf8_lossy(&other.stderr).contains("give --flows 262144"), &other)?;
+    let instance = lab.run(&["--hook", hook, &pin])?;
+    equal("attached after the restart", lab.attached()?, attached.clone())?;
+    sender.send_to(b"three", there(BAD))?;
+    let flow = lab.json(&["flows"])?[0].clone();
+    equal("packets of the flow, before, between and after", flow["packets"].as_u64(), Some(3))?;
+    equal("judged in all", lab.status()?["judged"].as_u64(), Some(3))?;
+    eventually("the one alert of the flow is there", || Ok(lines(&lab.alerts())?.len() == 1))?;
+
+    equal("exit code", instance.stop()?.code, Some(0))?;
+    equal("attached after SIGTERM", lab.attached()?, attached)?;
+    let output = lab.treeline(&["detach"])?;
+    holds("detach succeeds", output.status.success(), &output)?;
+    equal("attached after detach", lab.attached()?, vec![])?;
+    equal("pins left", bpffs.0.join("treeline").exists(), false)
+}
+
+pub fn dead(lab: &Lab, hook: &str) -> Result {
+    let bpffs = Bpffs::new(lab)?;
+    let pin = bpffs.pin();
+    let _receiver = Lab::udp(&lab.there, GOOD)?;
+    let sender = Lab::udp(&lab.here, 0)?;
+    let instance = lab.run(&["--hook", hook, &pin, "--mode", "enforce"])?;
+    sender.send_to(b"one", there(GOOD))?;
+    instance.kill()?;
+    let status = lab.status()?;
+    equal("status of the pins", (status["pid"].is_null(), status["judged"].as_u64()), (true, Some(1)))?;
+    let model = lab.constant(1)?;
+    let output = lab.treeline(&["swap", text(&model)])?;
+    holds("swap succeeds", output.status.success(), &output)?;
+    sender.send_to(b"two", there(GOOD))?;
+    let status = lab.status()?;
+    equal("judged, malicious, dropped", [&status["judged"], &status["malicious"], &status["dropped"]], [&2.into(), &1.into(), &1.into()])?;
+    let flows = lab.json(&["flows"])?;
+    equal("the flow", (&flows[0]["originator"], flows[0]["packets"].as_u64()), (&HERE.to_string().into(), Some(2)))?;
+    let output = lab.treeline(&["detach"])?;
+    holds("detach succeeds", output.status.success(), &output)?;
+    equal("attached afterwards", lab.attached()?, vec![])
+}
+
+pub fn detach(lab: &Lab) -> Result {
+    let bpffs = Bpffs::new(lab)?;
+    let instance = lab.run(&[&bpffs.pin()])?;
+    let output = lab.treeline(&["detach"])?;
+    holds("detach succeeds", output.status.success(), &output)?;
+    equal("exit code of the instance", instance.wait()?.code, Some(0))?;
+    equal("attached afterwards", lab.attached()?, vec![])?;
+    equal("pins left", bpffs.0.join("treeline").exists(), false)?;
+    equal("files left", std::fs::read_dir(lab.path("state"))?.count(), 0)
+}
+
+pub fn elsewhere(lab: &Lab) -> Result {
+    let pin = format!("--pin={}", lab.path("pins").display());
+    let output = lab.treeline(&["run", "--iface", IN, "--model", text(&lab.model()?), &pin])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    holds("it says what to mount", output.status.code() == Some(2) && said.contains("mount -t bpf"), &said)?;
+    equal("a folder is left", lab.path("pins").exists(), false)
+}
