@@ -19,7 +19,7 @@ pub struct Live {
     pub alerts_lost: u64,
     /// Malicious packets without an alert: the flow's last one is not old enough.
     pub alerts_held: u64,
-    /// Verdicts by class; the last slot takes all classes from 255 on.
+    /// Malicious verdicts by class; the last slot takes all classes from 255 on, slot 0 stays 0 (benign ones are in the counters).
     pub classes: [u64; CLASSES],
 }
 
@@ -37,7 +37,7 @@ impl Live {
         if (class as usize) < CLASSES { class as u64 } else { CLASSES as u64 - 1 }
     }
 
-    /// Counts a verdict in slot `slot` modulo [`CLASSES`].
+    /// Counts a malicious verdict in slot `slot` modulo [`CLASSES`].
     #[inline(always)]
     #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the mask keeps the index inside")]
     pub const fn judged(&mut self, slot: u64) {

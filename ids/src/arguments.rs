@@ -84,6 +84,10 @@ pub struct Replay {
     /// What the programs do with malicious packets.
     #[arg(long, value_enum, default_value = "detect")]
     pub mode: Mode,
+
+    /// Whose packets pass unjudged: a file with an address or a network a line, and behind it its services, like `198.18.0.7 tcp/22`.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Option<PathBuf>,
 }
 
 /// The flow table's size, and what ends a flow.

@@ -3,10 +3,12 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
 use treeline_model::{Document, Model, Node};
+use treeline_sim::allow::List;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::Kernel;
@@ -68,7 +70,11 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
     }
     let config = Config { enforce: u32::from(options.mode == Mode::Enforce), ..options.table.config()? };
-    let settings = |tree| Settings::new(hook, config, tree, options.table.flows);
+    let allow: Arc<List> = match &options.allow {
+        Some(path) => List::read(path).map_err(|error| explain(&error))?.into(),
+        None => Arc::default(),
+    };
+    let settings = |tree| Settings { allow: allow.clone(), ..Settings::new(hook, config, tree, options.table.flows) };
     match (model, options.tree) {
         (Document::Tree(model), Tree::Walk) => Ok(settings(model.to_tree())),
         (Document::Tree(model), Tree::Compiled) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
@@ -103,7 +109,7 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Document) -> 
             Err(error) => return Err(error.to_string()),
         }
     }
-    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, tree));
+    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, tree).with_allow(&settings.allow));
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
 }
 

@@ -82,6 +82,7 @@ impl List {
     }
 
     /// The entries, in the file's order.
+    #[must_use]
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &(Network, Allowed)> {
         self.entries.iter()
     }

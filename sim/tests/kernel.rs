@@ -4,6 +4,10 @@
 //! Where programs may not be loaded every trial is reported as ignored, by name, with the reason in one line; where the environment has
 //! `CI` that is a failure. What a trial does not show: real interfaces, which are the live system's.
 
+#[path = "kernel/alert.rs"]
+mod alert;
+#[path = "kernel/change.rs"]
+mod change;
 mod support;
 
 use std::io::Write;
@@ -62,6 +66,13 @@ fn trials() -> Vec<Trial> {
         add("one_cpu_alone_never_finds_a_flow_locked", one_flow_one_cpu);
         add("cpus_that_open_the_same_flows_open_each_once", same_keys_many_cpus);
         add("cpus_that_overfill_the_table_account_for_every_packet", pressure_many_cpus);
+        add("cpus_that_meet_in_one_flow_alert_once", alert::one_flow_many_cpus);
+        add("cpus_that_open_the_same_flows_alert_once_for_each", alert::many_flows_many_cpus);
+        add("an_alert_says_what_the_tree_saw", alert::content);
+        add("a_flow_alerts_once_an_interval", alert::interval);
+        add("an_alert_without_room_is_counted_and_its_packet_passes", alert::full);
+        add("benign_packets_and_no_interval_give_no_alert", alert::none);
+        add("allowed_packets_reach_no_flow", change::allowed_live);
     }
     for hook in Hook::ALL {
         let mut add = |name: &str, run: fn(Hook) -> Result| trials.push(Trial::test(format!("{}::{name}", hook.name()), move || run(hook)));
@@ -69,6 +80,8 @@ fn trials() -> Vec<Trial> {
         add("a_full_table_judges_or_counts_every_packet", pressure);
         add("without_a_model_every_packet_passes_undecided", unloaded);
         add("the_verifier_accepts_compiled_trees_of_any_size", compiled);
+        add("trees_are_swapped_at_every_packet_as_in_native", change::swapped);
+        add("the_longest_prefix_of_an_allow_list_decides", change::allowed);
     }
     let bpftool = Command::new("bpftool").arg("version").output().is_ok();
     trials.push(Trial::test("bpftool_loads_the_committed_object", || bpftool_loads(object::OBJECT)).with_ignored_flag(!bpftool));
@@ -105,7 +118,11 @@ struct Live {
 
 impl Live {
     fn new(hook: Hook, model: &Model, flows_max: u32) -> std::result::Result<Self, Failed> {
-        let mut ebpf = kernel::load(&Settings { flows_max, ..support::settings(hook, Config::default(), model) })?;
+        Self::of(&Settings { flows_max, ..support::settings(hook, Config::default(), model) })
+    }
+
+    fn of(settings: &Settings) -> std::result::Result<Self, Failed> {
+        let (hook, mut ebpf) = (settings.hook, kernel::load(settings)?);
         match hook {
             Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program())?.load()?,
             _ => kernel::program::<Xdp>(&mut ebpf, hook.program())?.load()?,
@@ -128,6 +145,18 @@ impl Live {
         let mut sum = [0; COUNTERS];
         for counters in map.get(&0, 0)?.iter() {
             sum.iter_mut().zip(counters).for_each(|(sum, count)| *sum += count);
+        }
+        Ok(sum)
+    }
+
+    /// The live numbers of all CPUs together.
+    fn numbers(&self) -> std::result::Result<treeline_ebpf::Live, Failed> {
+        let map: PerCpuArray<_, [u8; size_of::<treeline_ebpf::Live>()]> =
+            self.ebpf.map(object::LIVE).ok_or("no live numbers")?.try_into()?;
+        let mut sum = treeline_ebpf::Live::ZERO;
+        for bytes in map.get(&0, 0)?.iter() {
+            // SAFETY: `Live` is `repr(C)`, integers without padding: any bytes are one.
+            sum.add(&unsafe { bytes.as_ptr().cast::<treeline_ebpf::Live>().read_unaligned() });
         }
         Ok(sum)
     }

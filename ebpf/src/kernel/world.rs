@@ -13,7 +13,7 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use treeline_ebpf::replay::{Cell, Record};
-use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, Features, Flow, Key, Live, Outcome, Platform, Skip};
+use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, Features, Flow, Key, Live, Platform, Skip};
 
 use crate::alert::{self, Fate};
 use crate::reach::Reach;
@@ -25,8 +25,6 @@ const TRIES_MAX: u32 = 128;
 struct World<R> {
     reach: R,
     counters: &'static mut Counters,
-    /// Absent in a replay.
-    live: Option<&'static mut Live>,
     /// Present in a replay.
     record: Option<&'static mut Record>,
 }
@@ -35,32 +33,35 @@ struct World<R> {
 #[inline(always)]
 pub fn classify<R: Reach>(reach: R) -> bool {
     // SAFETY: this CPU's own value and nothing else on this CPU runs meanwhile (the module's text); a replay runs one packet at a time.
-    let (counters, live, record) = if map::config().replay == 0 {
+    let (counters, record) = if map::config().replay == 0 {
         let Some(counters) = map::COUNTERS.get_ptr_mut(0) else { return false };
-        let Some(live) = map::LIVE.get_ptr_mut(0) else { return false };
-        unsafe { (&mut *counters, Some(&mut *live), None) }
+        (unsafe { &mut *counters }, None)
     } else {
         let Some(cell) = map::REPLAY.get_ptr_mut(0) else { return false };
         let Cell { counters, record } = unsafe { &mut *cell };
         record.reached_flow = 0;
-        (counters, None, Some(record))
+        (counters, Some(record))
     };
-    let mut world = World { reach, counters, live, record };
+    let mut world = World { reach, counters, record };
     let outcome = treeline_ebpf::classify(&mut world);
-    if let Some(live) = world.live {
+    if let Some(live) = live() {
         live.bytes += u64::from(world.reach.length());
-        if let Outcome::Judged(class) = outcome {
-            let mut slot = Live::slot(class);
-            // SAFETY: keeps a register as it is, so that the compiler, which knows the bound, leaves the mask that the verifier wants.
-            unsafe { asm!("{0} = {0}", inout(reg) slot, options(pure, nomem, nostack, preserves_flags)) };
-            live.judged(slot);
-        }
     }
     if let Some(record) = world.record {
         record.packets += 1;
         record.outcome = outcome.code();
     }
     outcome.drops(map::config())
+}
+
+/// This CPU's live numbers; none in a replay. Looked up where it is needed: most packets need it once, and a pointer kept would be in the way.
+#[inline(always)]
+fn live() -> Option<&'static mut Live> {
+    if map::config().replay != 0 {
+        return None;
+    }
+    // SAFETY: as in `classify`: nothing else writes this CPU's value meanwhile, and no caller keeps it.
+    map::LIVE.get_ptr_mut(0).map(|live| unsafe { &mut *live })
 }
 
 impl<R: Reach> Platform for World<R> {
@@ -139,7 +140,11 @@ impl<R: Reach> Platform for World<R> {
     #[inline(always)]
     fn alarm(&mut self, alarm: &Alarm<'_>) {
         let Config { alert_interval_ns, model, .. } = *map::config();
-        let Some(live) = &mut self.live else { return };
+        let Some(live) = live() else { return };
+        let mut slot = Live::slot(alarm.class);
+        // SAFETY: keeps a register as it is, so that the compiler, which knows the bound, leaves the mask that the verifier wants.
+        unsafe { asm!("{0} = {0}", inout(reg) slot, options(pure, nomem, nostack, preserves_flags)) };
+        live.judged(slot);
         if alert_interval_ns == 0 {
             return;
         }
@@ -175,7 +180,7 @@ impl<R> World<R> {
         }
         // Another CPU may insert the same key first, or the table may be full: the look-up that follows tells.
         let inserted = map::FLOWS.insert(key, &map::EMPTY, u64::from(BPF_NOEXIST)).is_ok();
-        if let Some(live) = &mut self.live {
+        if let Some(live) = live() {
             live.flows_inserted += u64::from(inserted);
         }
         map::FLOWS.get_ptr_mut(key).ok_or(Skip::TableFull)
@@ -184,7 +189,7 @@ impl<R> World<R> {
     #[inline(always)]
     fn remove(&mut self, key: &Key) {
         let removed = map::FLOWS.remove(key).is_ok();
-        if let Some(live) = &mut self.live {
+        if let Some(live) = live() {
             live.flows_removed += u64::from(removed);
         }
     }

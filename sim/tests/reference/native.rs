@@ -10,6 +10,7 @@ use proptest::test_runner::TestRunner;
 use treeline_ebpf::verdict::COUNTERS;
 use treeline_ebpf::{Config, Counter, Counters, FEATURES};
 use treeline_model::{Model, Node};
+use treeline_sim::allow::List;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 use treeline_sim::reference::{FloatNode, FloatTree, Judgement, Observation, Reference};
@@ -30,6 +31,11 @@ pub type Plan = Result<(u16, i64, u16, u16), u16>;
 
 impl Pair {
     pub fn new(config: Config, plan: &[Plan]) -> Self {
+        Self::with(config, plan, List::default())
+    }
+
+    /// A pair that lets the packets of a list pass unjudged.
+    fn with(config: Config, plan: &[Plan], allow: List) -> Self {
         let nodes = plan.iter().map(|step| match *step {
             Ok((feature, threshold, left, right)) => Node::Inner { feature, threshold, left, right },
             Err(class) => Node::Leaf { class },
@@ -43,8 +49,8 @@ impl Pair {
             Err(class) => FloatNode::Leaf { class },
         });
         let nodes = nodes.collect();
-        let native = Native::new(&Settings::new(Hook::Xdp, config, model.to_tree(), 1 << 16));
-        let reference = Reference::new(config, FloatTree::new(nodes).expect("a tree"));
+        let reference = Reference::new(config, FloatTree::new(nodes).expect("a tree")).with_allow(&allow);
+        let native = Native::new(&Settings { allow: allow.into(), ..Settings::new(Hook::Xdp, config, model.to_tree(), 1 << 16) });
         Self { native, reference, counters: [0; COUNTERS], ambiguous_count: 0 }
     }
 
@@ -207,9 +213,10 @@ fn the_generated_sequences_reach_every_reason_and_every_event() {
     let arrivals = prop::collection::vec((frames(), steps()), 60);
     let mut counts: Counters = [0; COUNTERS];
     let mut ambiguous_count = 0;
+    let list = List::parse("list", "10.0.0.1 tcp/2000 udp/2000\n10.0.0.0/8 udp/2000\nfd00::/16 tcp/2000").expect("a list");
     for _ in 0..300 {
         let plan = plans().new_tree(&mut runner).expect("a plan").current();
-        let mut pair = Pair::new(small_timeouts(), &plan);
+        let mut pair = Pair::with(small_timeouts(), &plan, list.clone());
         let mut time_ns = 10_000_000_u64;
         for ((bytes, step_ns), index) in arrivals.new_tree(&mut runner).expect("arrivals").current().into_iter().zip(0..) {
             time_ns = time_ns.saturating_add_signed(step_ns);

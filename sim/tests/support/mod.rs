@@ -19,8 +19,10 @@ use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
+pub mod allow;
 #[path = "../reference/recipe.rs"]
 pub mod recipe;
+pub mod swap;
 
 /// The model of the suites: small enough to check a verdict by eye.
 const MODEL: &str = include_str!("../../../testdata/models/hand.json");
@@ -127,6 +129,11 @@ pub fn captures() -> Vec<PathBuf> {
     captures.retain(|path| path.to_string_lossy().contains(".pcap"));
     assert!(!captures.is_empty(), "testdata/captures is empty");
     captures
+}
+
+/// The committed capture of that name.
+pub fn capture(wanted: &str) -> PathBuf {
+    captures().into_iter().find(|path| name(path) == wanted).unwrap_or_else(|| panic!("no capture {wanted}"))
 }
 
 /// The captures below `$TREELINE_CAPTURES` that can be opened, by name; none if it is unset.
