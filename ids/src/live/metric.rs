@@ -19,6 +19,11 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
     verdicts(&mut page, state, numbers);
     let skips = Skip::ALL.map(|skip| ([("reason", skip.name())], count(skip.counter())));
     page.counter("skipped_packets", "Packets passed without a verdict, by reason.", skips);
+    page.counter(
+        "uninspected_packets",
+        "Packets that passed unseen: a user-space engine's socket had no room.",
+        [([], numbers.uninspected)],
+    );
     page.counter("dropped_packets", "Packets dropped (enforce).", [([], count(Counter::Dropped))]);
     let census = [([("state", "active")], numbers.census.active), ([("state", "idle")], numbers.census.idle)];
     page.gauge("flows", "Flows in the table: with a packet within the idle timeout, or without.", census);
@@ -43,6 +48,7 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
         ("source", state.model.source.clone()),
         ("tree", state.tree.to_owned()),
         ("hook", state.hook.name().to_owned()),
+        ("engine", state.engine.to_owned()),
         ("mode", state.mode.to_owned()),
     ];
     page.gauge("model_info", "The model in use.", [(model.each_ref().map(|(name, value)| (*name, value.as_str())), 1)]);

@@ -70,6 +70,8 @@ pub struct Numbers {
     pub flows_max: u32,
     /// Flows that were put out of a full table.
     pub evictions: u64,
+    /// Packets that passed without having been looked at: in user space, those for which a socket had no room.
+    pub uninspected: u64,
     /// Where the kernel counts it.
     pub cost: Option<Cost>,
 }
@@ -99,6 +101,7 @@ impl Numbers {
             classes.iter().zip(self.live.classes).map(|(class, count)| (class.clone(), json!(count))).collect();
         json!({
             "packets": self.packets(),
+            "uninspected": self.uninspected,
             "bytes": self.live.bytes,
             "judged": self.judged(),
             "malicious": self.count(Counter::Malicious),
