@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 
+use treeline_ebpf::live::CLASSES;
 use treeline_ebpf::{Counter, Skip};
 
 use super::state::State;
@@ -59,10 +60,10 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
 }
 
 fn verdicts(page: &mut Page, state: &State, numbers: &Numbers) {
-    let ids: Vec<_> = (0..numbers.live.classes.len()).map(|id| id.to_string()).collect();
+    let ids: Vec<_> = (0..CLASSES).map(|id| id.to_string()).collect();
     let known = state.model.model.classes();
     let verdicts: Vec<_> = (0_u16..)
-        .zip(numbers.live.classes)
+        .zip(numbers.verdicts())
         .filter(|(class, count)| usize::from(*class) < known.len() || *count > 0)
         .map(|(class, count)| ([("class", state.model.class(class)), ("class_id", ids[usize::from(class)].as_str())], count))
         .collect();

@@ -136,7 +136,7 @@ fn swapped(state: &State) -> String {
 }
 
 fn verdicts(state: &State, numbers: &Numbers) -> String {
-    let counts = (0_u16..).zip(numbers.live.classes).filter(|(class, count)| *class == 0 || *count > 0);
+    let counts = (0_u16..).zip(numbers.verdicts()).filter(|(class, count)| *class == 0 || *count > 0);
     let mut parts: Vec<_> = counts.map(|(class, count)| format!("{} {}", plain(state.model.class(class)), number(count))).collect();
     let dropped = numbers.count(Counter::Dropped);
     if dropped > 0 {
