@@ -102,15 +102,14 @@ impl Worker {
         Ok(())
     }
 
-    /// The numbers. Counting flows is the run loop's work, with [`Self::flows`].
+    /// The numbers at this moment.
     pub fn numbers(&mut self) -> Numbers {
         let mut census = Census::default();
         let now_ns = now_ns();
         for flow in self.native.flows() {
             census.see(flow, now_ns, self.settings.config.idle_timeout_ns);
         }
-        // A socket whose interface is gone says nothing new.
-        let dropped: u64 = self.ports.iter_mut().map(|port| port.dropped().unwrap_or(0)).sum();
+        let dropped: u64 = self.ports.iter_mut().map(Port::dropped).sum();
         Numbers {
             counters: self.tally.counters,
             live: self.tally.live,
