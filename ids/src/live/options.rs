@@ -20,6 +20,7 @@ const METRICS: &str = "127.0.0.1:9464";
 ///
 /// Attaches a program to each interface (one flow table for all of them), runs until SIGINT or SIGTERM, detaches and prints a summary. SIGHUP opens
 /// the file of alerts anew. If the process dies, the kernel detaches the program, unless it is pinned; traffic goes on in any case.
+/// With --engine user-recv or user-ring nothing is attached: this process judges copies, to compare with, and cannot drop.
 /// docs/live.md says what is promised when things go wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -91,14 +91,19 @@ pub fn enough(lab: &Lab) -> Result {
     }
     let program = lab.path("treeline");
     fs::copy(env!("CARGO_BIN_EXE_treeline"), &program)?;
-    for (hook, last) in [("tc", "net_admin"), ("xdp", "net_admin"), ("socket", "net_raw")] {
-        let set = format!("-all,+bpf,+perfmon,+{last}");
+    for (option, named, set) in [
+        ("--hook", "tc", "-all,+bpf,+perfmon,+net_admin"),
+        ("--hook", "xdp", "-all,+bpf,+perfmon,+net_admin"),
+        ("--hook", "socket", "-all,+bpf,+perfmon,+net_raw"),
+        ("--engine", "user-recv", "-all,+net_raw"),
+        ("--engine", "user-ring", "-all,+net_raw"),
+    ] {
         let mut command = lab.within("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-        for option in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
-            command.args([option, &set]);
+        for kind in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
+            command.args([kind, set]);
         }
-        command.arg(&program).args(["run", "--iface", IN, "--hook", hook, "--model", text(&lab.model()?), "--format", "json"]);
+        command.arg(&program).args(["run", "--iface", IN, option, named, "--model", text(&lab.model()?), "--format", "json"]);
         command.arg("--state").arg(&state);
         equal("exit code", Instance::start(command)?.stop()?.code, Some(0))?;
     }
