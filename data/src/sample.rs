@@ -24,6 +24,9 @@ pub use weigh::{ClassWeight, FlowWeight};
 /// Packets of a flow that [`Take::FlowLast`] looks at, as the paper does.
 pub const FLOW_PACKETS_MAX: u64 = 100;
 
+/// No packet of a class is taken.
+pub const LEFT_OUT: u64 = u64::MAX;
+
 /// Which rows of a flow are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
@@ -68,10 +71,10 @@ pub struct Sample {
     pub classes: Vec<String>,
     /// Rows left out for want of a class.
     pub unlabelled_count: u64,
-    /// Rows of classes that are left out.
+    /// Rows left out because of their class: see [`Sample::beginning`].
     pub left_out_count: u64,
-    /// Which of `classes` are left out.
-    without: Vec<bool>,
+    /// For each of `classes`, the first packet of a flow that is taken.
+    first_packets: Vec<u64>,
     /// Draws ports anew.
     ports: Option<u64>,
     take: Take,
@@ -123,16 +126,29 @@ impl Sample {
             return Err(SampleError::TooManyClasses { found: classes.len() });
         }
         let (table, flow, flows, known) = Default::default();
-        let without = vec![false; classes.len()];
+        let first_packets = vec![0; classes.len()];
         let packets_min = packets_min.into();
-        Ok(Self { table, flow, flows, classes, unlabelled_count: 0, left_out_count: 0, without, ports: None, take, packets_min, known })
+        Ok(Self {
+            table,
+            flow,
+            flows,
+            classes,
+            unlabelled_count: 0,
+            left_out_count: 0,
+            first_packets,
+            ports: None,
+            take,
+            packets_min,
+            known,
+        })
     }
 
-    /// Leaves out the classes for which `without` is true: their rows are neither benign nor malicious here.
+    /// For each class, the number of the packet, counted from 1, at which the rows of its flows begin: what comes before tells nothing of the class yet, and
+    /// is neither benign nor malicious here. [`LEFT_OUT`] leaves the class out.
     #[must_use]
-    pub fn without(self, without: Vec<bool>) -> Self {
-        assert_eq!(without.len(), self.classes.len(), "one answer a class");
-        Self { without, ..self }
+    pub fn beginning(self, first_packets: Vec<u64>) -> Self {
+        assert_eq!(first_packets.len(), self.classes.len(), "one number a class");
+        Self { first_packets, ..self }
     }
 
     /// Draws the originator's port of each flow anew by a seed, where it is above 1023 and the responder's: the ports that one system or one tool picks
@@ -165,7 +181,7 @@ impl Sample {
             self.unlabelled_count += 1;
             return Ok(());
         };
-        if self.without[usize::from(class)] {
+        if packet < self.first_packets[usize::from(class)] {
             self.left_out_count += 1;
             return Ok(());
         }

@@ -73,6 +73,11 @@ pub struct Train {
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     pub without: Vec<String>,
 
+    /// The packet of a flow, counted from 1, from which a class of the labels can be told: CLASS=N. Earlier packets of its flows are learned neither as
+    /// benign nor as malicious. Separated by commas, or given again.
+    #[arg(long, value_name = "CLASS=N", value_delimiter = ',', value_parser = first_packet)]
+    pub first_packet: Vec<(String, u64)>,
+
     /// Draw each flow's originator port anew where it is above 1023 and the responder's: which ports a system or a tool picks tells nothing about another.
     #[arg(long)]
     pub redraw_ports: bool,
@@ -283,6 +288,11 @@ fn description(options: &Train) -> String {
         Kind::Attack => "benign and each attack",
     };
     format!("a decision tree for {classes}; how it was trained and what the test showed stands under `training`")
+}
+
+fn first_packet(text: &str) -> Result<(String, u64), String> {
+    let parts = text.rsplit_once('=').and_then(|(class, number)| Some((class.to_owned(), number.parse().ok()?)));
+    parts.filter(|(_, number)| *number > 0).ok_or_else(|| "expected CLASS=N with N of 1 or more, as in ssh-bruteforce=14".to_owned())
 }
 
 fn times(text: &str) -> Result<f64, String> {

@@ -75,13 +75,14 @@ fn benign_rows_weigh_what_was_asked_for() {
 }
 
 #[test]
-fn classes_left_out_give_no_rows() {
-    let mut sample =
-        Sample::new(vec!["benign".to_owned(), "slow".to_owned()], Take::Packet, 1).expect("two classes").without(vec![false, true]);
-    for class in [0, 1] {
-        sample.push(0, class, 1, [0; FEATURES], Some(u16::try_from(class).expect("small"))).expect("a row");
+fn classes_begin_where_they_are_told_to() {
+    let mut sample = Sample::new(["benign", "guess", "slow"].map(str::to_owned).to_vec(), Take::Packet, 1)
+        .expect("three classes")
+        .beginning(vec![0, 3, LEFT_OUT]);
+    for class in 0..3 {
+        (1..=4).for_each(|packet| sample.push(0, class.into(), packet, [0; FEATURES], Some(class)).expect("a row"));
     }
-    assert_eq!((sample.flows.len(), sample.left_out_count), (1, 1));
+    assert_eq!((sample.table.classes.as_slice(), sample.left_out_count), ([0, 0, 0, 0, 1, 1].as_slice(), 2 + 4));
 }
 
 #[test]

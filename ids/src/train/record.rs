@@ -88,6 +88,7 @@ impl Record<'_> {
             },
             "benign_weight": options.benign_weight,
             "without": options.without,
+            "first_packet": options.first_packet.iter().map(|(class, number)| (class.clone(), json!(number))).collect::<Map<_, _>>(),
             "redraw_ports": options.redraw_ports,
             "classes": match options.classes {
                 Kind::Binary => "binary",
@@ -161,7 +162,11 @@ impl Record<'_> {
             line("tested on", format!("{}, {}", flows(tested), self.kept()));
         }
         if self.sample.left_out_count > 0 {
-            line("left out", format!("{} rows of {}", number(self.sample.left_out_count), self.options.without.join(", ")));
+            line("left out", {
+                let later = self.options.first_packet.iter().map(|(class, number)| format!("{class} before packet {number}"));
+                let what: Vec<_> = self.options.without.iter().cloned().chain(later).collect();
+                format!("{} rows of {}", number(self.sample.left_out_count), what.join(", "))
+            });
         }
         if self.sample.unlabelled_count > 0 {
             line("left out", format!("{} rows without a label", number(self.sample.unlabelled_count)));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 use treeline_data::row::Options;
+use treeline_data::sample::LEFT_OUT;
 use treeline_data::table::{Column, Reader};
 use treeline_data::{Labels, Rows, Sample};
 use treeline_ebpf::FEATURES;
@@ -100,13 +101,16 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
 }
 
 fn sample(options: &Train, classes: Vec<String>) -> Result<Sample, String> {
-    let mut without = vec![false; classes.len()];
-    for name in &options.without {
+    let without = options.without.iter().map(|name| ("--without", name, LEFT_OUT));
+    let later = options.first_packet.iter().map(|(name, number)| ("--first-packet", name, *number));
+    let mut first_packets = vec![0; classes.len()];
+    for (option, name, number) in later.chain(without) {
         let class = classes.iter().position(|class| class == name);
-        without[class.ok_or_else(|| format!("--without {name}: the labels have no such class, only {}", classes.join(", ")))?] = true;
+        let class = class.ok_or_else(|| format!("{option} {name}: the labels have no such class, only {}", classes.join(", ")))?;
+        first_packets[class] = number;
     }
     let sample = Sample::new(classes, take(options), options.packets_min).map_err(|error| error.to_string())?;
-    Ok(sample.without(without).redraw_ports(options.redraw_ports.then_some(options.seed)))
+    Ok(sample.beginning(first_packets).redraw_ports(options.redraw_ports.then_some(options.seed)))
 }
 
 fn show(bar: &ProgressBar, rows: &Rows) {
