@@ -2,13 +2,29 @@
 //!
 //! `classifier` runs programs over packets by test-run; `table1` is the paper's experiment in network namespaces.
 
+mod alternative;
+
 mod classifier;
+
+mod flood;
+
+mod lab;
+
+mod machine;
 
 mod one_flow;
 
 mod paper;
 
+mod plot;
+
+mod row;
+
 mod size;
+
+mod table1;
+
+mod traffic;
 
 mod tree;
 
@@ -29,14 +45,14 @@ pub struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Classifier(classifier::Options),
-    //Table1(table1::Options),
+    Table1(table1::Options),
 }
 
 /// Measures and prints.
 pub fn run(options: &Bench) -> Result<ExitCode, String> {
     match &options.what {
         What::Classifier(options) => classifier::run(options),
-        //What::Table1(options) => table1::run(options),
+        What::Table1(options) => table1::run(options),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bench's object: the paper's layout, written from its description, and the floor that all are compared with.
+//! The bench's object: the paper's layout, written from its description, the floor that all are compared with, and a generator.
 //!
 //! Five arrays (left, right, feature, threshold, value) that are looked up at every node, one feature vector that all CPUs share, written
 //! element by element, and flow state that nothing guards. As in the paper: IPv4, ports at fixed places, nothing ever ends a flow. Its known
@@ -10,6 +10,8 @@
 #![feature(asm_experimental_arch)]
 #![allow(clippy::inline_always, reason = "each program must be one function")]
 #![allow(missing_docs, reason = "the attribute macros add undocumented functions")]
+
+mod flood;
 
 mod flow;
 

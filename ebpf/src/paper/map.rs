@@ -44,6 +44,32 @@ pub static FLOWS: LruHashMap<[u64; 5], [u64; 16], 65_536> = LruHashMap::new();
 #[btf_map(name = "NOW")]
 pub static NOW: Array<u64, 1> = Array::new();
 
+/// Frames that the generator has sent.
+#[btf_map(name = "SENT")]
+pub static SENT: Array<u64, 1> = Array::new();
+
+/// Flows that the generator sends in turn.
+#[unsafe(no_mangle)]
+static SENT_FLOWS: u32 = 1;
+
+/// Index of the interface that it sends from.
+#[unsafe(no_mangle)]
+static SENT_INTERFACE: u32 = 0;
+
+/// Flows that the generator sends in turn.
+#[inline(always)]
+pub fn flows() -> u32 {
+    // SAFETY: a static that a loader sets.
+    unsafe { core::ptr::read_volatile(&raw const SENT_FLOWS) }
+}
+
+/// Index of the interface that the generator sends from.
+#[inline(always)]
+pub fn interface() -> u32 {
+    // SAFETY: as in `flows`.
+    unsafe { core::ptr::read_volatile(&raw const SENT_INTERFACE) }
+}
+
 /// 1: the time is in [`NOW`]; 0: it is the kernel's.
 #[unsafe(no_mangle)]
 static REPLAY: u32 = 0;

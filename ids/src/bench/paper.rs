@@ -13,7 +13,8 @@ use treeline_sim::engine::kernel::program;
 
 use super::FLOWS_MAX;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/object/paper.bpf.o");
+/// The object.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/object/paper.bpf.o");
 
 /// The paper's program.
 pub const PAPER: &str = "paper_xdp";
