@@ -61,4 +61,3 @@ fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     sorted.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
-

@@ -30,10 +30,22 @@ const NODES_MAX: usize = 20;
 /// What the left array holds at a leaf.
 const LEAF: i64 = -1;
 
-/// The paper's classifier at XDP: `XDP_DROP` for malicious, `XDP_PASS` for benign, `XDP_ABORTED` for what it cannot read.
+/// The paper's classifier at XDP, state and features written in place: `XDP_DROP` for malicious, `XDP_PASS` for benign, `XDP_ABORTED` for
+/// what it cannot read.
 #[xdp]
 pub fn paper_xdp(context: XdpContext) -> u32 {
-    match judge(&context) {
+    judge::<false>(&context)
+}
+
+/// The same, state and features written by the helper that updates a map.
+#[xdp]
+pub fn paper_helpers_xdp(context: XdpContext) -> u32 {
+    judge::<true>(&context)
+}
+
+#[inline(always)]
+fn judge<const HELPERS: bool>(context: &XdpContext) -> u32 {
+    match value::<HELPERS>(context) {
         Some(0) => xdp_action::XDP_PASS,
         Some(_) => xdp_action::XDP_DROP,
         None => xdp_action::XDP_ABORTED,
@@ -41,9 +53,9 @@ pub fn paper_xdp(context: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn judge(context: &XdpContext) -> Option<i64> {
+fn value<const HELPERS: bool>(context: &XdpContext) -> Option<i64> {
     let packet = packet::parse(context)?;
-    flow::observe(&packet, now_ns()?)?;
+    flow::observe::<HELPERS>(&packet, now_ns()?)?;
     descend()
 }
 

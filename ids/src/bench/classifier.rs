@@ -24,8 +24,8 @@ use crate::replay;
 /// Measure what the classifier costs in the kernel, against a floor and the paper's layout (needs root).
 ///
 /// By test-run over a capture's packets at XDP, in turn within each round: the floor (clock and one look-up of the packet's flow in an LRU
-/// table, nothing parsed); the paper's layout (five arrays looked up at every node, a shared feature array, unlocked flow state); the same
-/// tree walked; and compiled. Two ways: packets of distinct flows, each many times a call, so that caches and predictors are warm; and each
+/// table, nothing parsed); the paper's layout (five arrays looked up at every node, a shared feature array, unlocked flow state), once with
+/// state and features written in place and once by the helper that updates a map; the same tree walked; and compiled. Two ways: packets of distinct flows, each many times a call, so that caches and predictors are warm; and each
 /// packet of the capture once a call, into cold caches, with the kernel's two readings of the clock in each time. Nothing is subtracted.
 /// Two trees: the model, and one of the paper's size (1000 leaves) that the capture's packets reach in equal parts.
 /// Then one flow and a full tree of depth 10 at XDP and TC, against a floor that looks up one flow.
@@ -62,10 +62,13 @@ Examples:
   treeline bench classifier
   treeline bench classifier capture.pcap --sizes --format json";
 
+/// How many programs are compared.
+const PROGRAMS: usize = 5;
 /// The programs in order.
-const NAMES: [&str; 4] = ["floor (clock, look-up of the flow)", "the paper's layout", "walk", "compiled"];
+const NAMES: [&str; PROGRAMS] =
+    ["floor (clock, look-up of the flow)", "the paper's layout", "the same, written by helpers", "walk", "compiled"];
 /// Their names for machines.
-const KEYS: [&str; 4] = ["floor", "paper", "walk", "compiled"];
+const KEYS: [&str; PROGRAMS] = ["floor", "paper", "paper_helpers", "walk", "compiled"];
 /// What a test run takes: the fixed places of the paper's parser at least, a page less its own room at most.
 const FRAME_BYTES: std::ops::RangeInclusive<usize> = 54..=2_048;
 /// The capture's packets that are run, at most.
@@ -153,7 +156,7 @@ fn read(path: &Path, model: &Model) -> Result<Input, String> {
     Ok(input)
 }
 
-/// The four programs' figures, ns a packet: packets of distinct flows again and again, then each packet once.
+/// The programs' figures, ns a packet: packets of distinct flows again and again, then each packet once.
 struct Layouts {
     warm: Figures,
     once: Figures,
@@ -162,9 +165,9 @@ struct Layouts {
 
 /// Medians over rounds: nanoseconds, and each program's ratio to the floor and of the paper's layout to it in the same round.
 struct Figures {
-    cost_ns: [f64; 4],
-    to_floor: [f64; 4],
-    paper_to: [f64; 4],
+    cost_ns: [f64; PROGRAMS],
+    to_floor: [f64; PROGRAMS],
+    paper_to: [f64; PROGRAMS],
 }
 
 fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, String> {
@@ -172,8 +175,7 @@ fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, S
     let compiled = walk.clone().compiled(model).map_err(|error| explain(&error))?;
     let mut bench = paper::load(model, false)?;
     paper::insert(&mut bench, input.packets.iter().map(|packet| &packet.key))?;
-    let [mut walk, mut compiled] =
-        [load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?];
+    let [mut walk, mut compiled] = [load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?];
     for ebpf in [&mut walk, &mut compiled] {
         program::<Xdp>(ebpf, Hook::Xdp.program()).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
     }
@@ -187,6 +189,7 @@ fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, S
             let cost = [
                 cost(&mut bench, paper::FLOOR, packets.iter().map(|packet| &packet.key[..]), repeat)?,
                 cost(&mut bench, paper::PAPER, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&mut bench, paper::HELPERS, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
                 cost(&mut walk, Hook::Xdp.program(), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
                 cost(&mut compiled, Hook::Xdp.program(), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
             ];
@@ -221,9 +224,9 @@ fn cost<'a>(ebpf: &mut Ebpf, name: &str, frames: impl ExactSizeIterator<Item = &
 }
 
 impl Figures {
-    fn of(rounds: &[[f64; 4]]) -> Self {
-        let over = |figure: &dyn Fn(&[f64; 4], usize) -> f64| {
-            [0, 1, 2, 3].map(|index| median(&rounds.iter().map(|costs| figure(costs, index)).collect::<Vec<_>>()))
+    fn of(rounds: &[[f64; PROGRAMS]]) -> Self {
+        let over = |figure: &dyn Fn(&[f64; PROGRAMS], usize) -> f64| {
+            std::array::from_fn(|index| median(&rounds.iter().map(|costs| figure(costs, index)).collect::<Vec<_>>()))
         };
         Self {
             cost_ns: over(&|costs, index| costs[index]),
@@ -237,13 +240,11 @@ impl Figures {
             let (name, cost, floor, paper) = (NAMES[index], self.cost_ns[index], self.to_floor[index], self.paper_to[index]);
             format!("  {name:<36}{cost:>6.0} ns  {floor:>5.2} times the floor, {paper:>5.2} times as fast as the paper's layout\n")
         };
-        (0..4).map(line).collect()
+        (0..PROGRAMS).map(line).collect()
     }
 
     fn to_json(&self) -> Value {
-        let named = |index: usize| {
-            json!({ "ns_per_packet": self.cost_ns[index], "to_floor": self.to_floor[index], "paper_to": self.paper_to[index] })
-        };
+        let named = |index: usize| json!({ "ns_per_packet": self.cost_ns[index], "to_floor": self.to_floor[index], "paper_to": self.paper_to[index] });
         KEYS.iter().enumerate().map(|(index, key)| ((*key).to_owned(), named(index))).collect::<serde_json::Map<_, _>>().into()
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The frames are UDP without payload to a MAC address that h1 does not have: its stack drops them as soon as they have been judged.
 
-
 use std::time::{Duration, Instant};
 
 use aya::EbpfLoader;

@@ -59,6 +59,8 @@ impl Lab {
             ip(&format!("-n {host} link set {end} addrgenmode none"))?;
             ip(&format!("-n {host} link set {end} up"))?;
         }
+        // The kernel gives a veth without XDP a queue for live frames only if it is to gather segments.
+        output(lab.command("h1", None, "ethtool").args(["-K", into, "gro", "on"]))?;
         Ok(lab)
     }
 

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -35,6 +37,14 @@ pub fn busy_seconds() -> Result<f64, String> {
     // SAFETY: no pointers.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     Ok((user + nice + system + irq + softirq) as f64 / ticks.max(1) as f64)
+}
+
+/// The share of its processors that the machine spends already, over half a second.
+#[expect(clippy::cast_precision_loss, reason = "few processors")]
+pub fn load() -> Result<f64, String> {
+    let (start, before) = (Instant::now(), busy_seconds()?);
+    thread::sleep(Duration::from_millis(500));
+    Ok((busy_seconds()? - before) / start.elapsed().as_secs_f64() / processors() as f64)
 }
 
 /// How many processors there are.

@@ -16,8 +16,10 @@ use super::FLOWS_MAX;
 /// The object.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/object/paper.bpf.o");
 
-/// The paper's program.
+/// The paper's program, state and features written in place.
 pub const PAPER: &str = "paper_xdp";
+/// The same, written by the helper that updates a map.
+pub const HELPERS: &str = "paper_helpers_xdp";
 /// The floor.
 pub const FLOOR: &str = "floor_xdp";
 /// `XDP_DROP`: the paper's program judged malicious.
@@ -58,7 +60,7 @@ pub fn load(model: &Model, replay: bool) -> Result<Ebpf, String> {
             column.set(index, of(*node), 0).map_err(|error| explain(&error))?;
         }
     }
-    for name in [PAPER, FLOOR] {
+    for name in [PAPER, HELPERS, FLOOR] {
         program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
     }
     Ok(ebpf)

@@ -31,7 +31,13 @@ pub fn svg(rows: &[Row]) -> String {
                 body.push_str(&text(rates, middle, "fill=\"#888\">not available"));
             } else {
                 let (rate, goodput) = (row.rate(), row.goodput());
-                body.push_str(&bar(rates, y, [rate.mean, rate.deviation].map(|value| value / rate_max * SPAN), "#2a6f97", &thousands(rate.mean)));
+                body.push_str(&bar(
+                    rates,
+                    y,
+                    [rate.mean, rate.deviation].map(|value| value / rate_max * SPAN),
+                    "#2a6f97",
+                    &thousands(rate.mean),
+                ));
                 let lengths = [goodput.mean, goodput.deviation].map(|value| value / goodput_max * SPAN);
                 body.push_str(&bar(goodputs, y, lengths, "#8ab17d", &format!("{:.2}", goodput.mean / 1e9)));
             }

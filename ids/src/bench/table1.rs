@@ -75,6 +75,8 @@ pub enum Offload {
     Both,
 }
 
+/// A busier machine is warned of.
+const LOAD_MAX: f64 = 0.05;
 /// After a run, before counters are read.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -84,6 +86,10 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let (runs, seconds) = if options.quick { (1, 1) } else { (options.runs, options.seconds) };
     for path in [&options.json, &options.svg].into_iter().flatten() {
         write(path, "")?;
+    }
+    let load = machine::load()?;
+    if load > LOAD_MAX {
+        eprintln!("treeline: the machine is {:.0} % busy with other things, which CPU seconds and goodput will show", load * 100.0);
     }
     let lab = Lab::new()?;
     let folder = Folder::new()?;
@@ -95,10 +101,11 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let floods = floods(&lab, options, seconds, &files)?;
     let machine = machine::describe();
     println!(
-        "{runs} runs of {seconds} s, alternatives in turn within each; Linux {}, {} x {}",
+        "{runs} runs of {seconds} s, alternatives in turn within each; Linux {}, {} x {}; before the first {:.0} % busy with other things",
         machine["kernel"].as_str().unwrap_or_default(),
         machine["processors"],
-        machine["processor"].as_str().unwrap_or_default()
+        machine["processor"].as_str().unwrap_or_default(),
+        load * 100.0
     );
     print!("{}", row::markdown(&rows));
     if !floods.is_empty() {
@@ -106,7 +113,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     }
     if let Some(path) = &options.json {
         let floods: Vec<_> = floods.iter().map(flood::to_json).collect();
-        let report = json!({ "machine": machine, "runs": runs, "seconds": seconds, "rows": row::to_json(&rows), "flows": floods });
+        let report = json!({ "machine": machine, "busy_before": load, "runs": runs, "seconds": seconds, "rows": row::to_json(&rows), "flows": floods });
         write(path, &format!("{report:#}\n"))?;
     }
     if let Some(path) = &options.svg {
