@@ -1,8 +1,8 @@
 //! The live system: programs on interfaces, alerts, metrics, and the commands that ask a running instance.
 //!
 //! ```text
-//! interface -> tap (programs, maps) -> alerts -> eve -> sink
-//!                                   -> numbers -> screen, metric -> exporter
+//! interface -> tap (kernel | user) -> alerts -> eve -> sink
+//!                                 -> numbers -> screen, metric -> exporter
 //! commands -> control -> desk -> serve (the run loop) -> tap
 //! ```
 
@@ -42,6 +42,8 @@ mod options;
 
 mod probe;
 
+mod raw;
+
 mod run;
 
 mod screen;
@@ -57,6 +59,8 @@ mod state;
 mod table;
 
 mod tap;
+
+mod user;
 
 pub use ask::{Detach, Flows, Status, Swap, detach, flows, status, swap};
 pub use options::Run;

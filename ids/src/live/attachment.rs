@@ -3,8 +3,7 @@
 //! Links detach when the process ends, however it ends, unless they are pinned. Two ways have no link: clsact, before Linux 6.6, where a killed
 //! process leaves its filter in place; and a raw socket, which carries its filter and closes with the process.
 
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
@@ -12,6 +11,8 @@ use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, T
 use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, SocketFilter, TcAttachType, Xdp, XdpMode};
 use treeline_sim::cause::explain;
+
+use super::raw;
 
 /// Which packets of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -199,44 +200,12 @@ fn traffic_control(
 /// A raw socket whose filter is the program. The filter keeps each packet for the socket, and nobody reads there: with the smallest buffer the
 /// kernel grants, a few packets fill it, and from then on it makes no more copies. The filter runs before that is looked at, so it sees every packet.
 fn socket(program: &SocketFilter, interface: &str, direction: Direction) -> Result<Attached, String> {
-    let failed = |what: &str| format!("{interface}: {what}: {}", io::Error::last_os_error());
-    // SAFETY: no pointers; protocol 0 receives nothing until it is bound.
-    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-    if socket < 0 {
-        return Err(failed("cannot open a raw socket"));
-    }
-    // SAFETY: just opened, and nobody else's.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let socket = raw::open(interface, direction)?;
     program.attach(&socket).map_err(|error| format!("{interface}: {}", explain(&error)))?;
-    set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 0).map_err(|error| format!("{interface}: receive buffer: {error}"))?;
-    if direction == Direction::Ingress {
-        const PACKET_IGNORE_OUTGOING: i32 = 23;
-        set(&socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1).map_err(|error| format!("{interface}: ingress alone: {error}"))?;
-    }
-    let index = index(interface)?;
-    let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET.cast_unsigned().try_into().unwrap_or_default(),
-        sll_protocol: u16::try_from(libc::ETH_P_ALL).unwrap_or_default().to_be(),
-        sll_ifindex: index.cast_signed(),
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let length = u32::try_from(size_of_val(&address)).unwrap_or_default();
-    // SAFETY: the address and its length belong together and outlive the call.
-    if unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) } != 0 {
-        return Err(failed("cannot bind a raw socket"));
-    }
+    raw::set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &0_i32).map_err(|error| format!("{interface}: receive buffer: {error}"))?;
+    raw::bind(&socket, interface)?;
     let how = if direction == Direction::Ingress { "raw socket, ingress" } else { "raw socket, ingress+egress" };
     Ok(Attached { holds: vec![(String::new(), Hold::Socket(socket), false)], how: how.to_owned(), notice: None })
-}
-
-fn set(socket: &OwnedFd, level: i32, option: i32, value: i32) -> io::Result<()> {
-    let length = u32::try_from(size_of_val(&value)).unwrap_or_default();
-    // SAFETY: the value and its length belong together and outlive the call.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl Hold {

@@ -4,6 +4,8 @@ use std::fs;
 
 use treeline_sim::engine::Hook;
 
+use super::options::Engine;
+
 /// A capability as the kernel numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capability {
@@ -21,35 +23,36 @@ const BPF: Capability = Capability { bit: 39, name: "CAP_BPF", reason: "to load 
 const PERFMON: Capability =
     Capability { bit: 38, name: "CAP_PERFMON", reason: "so that the verifier lets the programs compute with pointers into maps" };
 const NET_ADMIN: Capability = Capability { bit: 12, name: "CAP_NET_ADMIN", reason: "to attach them to interfaces" };
-const NET_RAW: Capability = Capability { bit: 13, name: "CAP_NET_RAW", reason: "to open the raw socket that carries the filter" };
+const NET_RAW: Capability = Capability { bit: 13, name: "CAP_NET_RAW", reason: "to open raw sockets" };
 
-/// What `hook` needs.
-fn needed(hook: Hook) -> &'static [Capability] {
-    match hook {
-        Hook::Xdp | Hook::Tc => &[BPF, PERFMON, NET_ADMIN],
-        Hook::Socket => &[BPF, PERFMON, NET_RAW],
+/// What `engine` needs at `hook`.
+fn needed(engine: Engine, hook: Hook) -> &'static [Capability] {
+    match (engine, hook) {
+        (Engine::Kernel, Hook::Xdp | Hook::Tc) => &[BPF, PERFMON, NET_ADMIN],
+        (Engine::Kernel, Hook::Socket) => &[BPF, PERFMON, NET_RAW],
+        (Engine::UserRecv | Engine::UserRing, _) => &[NET_RAW],
     }
 }
 
-/// An error that names what is missing, if this process cannot run on `hook`.
-pub fn check(hook: Hook) -> Result<(), String> {
+/// An error that names what is missing, if this process cannot run `engine` on `hook`.
+pub fn check(engine: Engine, hook: Hook) -> Result<(), String> {
     let path = "/proc/self/status";
     let status = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     // A kernel that does not say is asked by trying.
     let Some(effective) = effective(&status) else { return Ok(()) };
-    let missing = missing(effective, hook);
+    let missing = missing(effective, needed(engine, hook));
     if missing.is_empty() {
         return Ok(());
     }
     let listed: Vec<_> = missing.iter().map(|capability| format!("{} ({})", capability.name, capability.reason)).collect();
-    let names: Vec<_> = needed(hook).iter().map(|capability| capability.name.to_ascii_lowercase()).collect();
+    let names: Vec<_> = needed(engine, hook).iter().map(|capability| capability.name.to_ascii_lowercase()).collect();
     Err(format!("missing {}: run as root, or give the program its rights: setcap {}+ep treeline", listed.join(", "), names.join(",")))
 }
 
-fn missing(effective: u64, hook: Hook) -> Vec<Capability> {
+fn missing(effective: u64, needed: &[Capability]) -> Vec<Capability> {
     let has = |bit: u32| effective >> bit & 1 == 1;
     let covered = |capability: &Capability| has(capability.bit) || has(SYS_ADMIN) && matches!(*capability, BPF | PERFMON);
-    needed(hook).iter().copied().filter(|capability| !covered(capability)).collect()
+    needed.iter().copied().filter(|capability| !covered(capability)).collect()
 }
 
 /// The effective set in a status file.
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     fn names(effective: u64, hook: Hook) -> Vec<&'static str> {
-        missing(effective, hook).iter().map(|capability| capability.name).collect()
+        missing(effective, needed(Engine::Kernel, hook)).iter().map(|capability| capability.name).collect()
     }
 
     #[test]
@@ -77,5 +80,7 @@ mod tests {
         assert_eq!(names(all & !(1 << 39), Hook::Xdp), [""; 0], "CAP_SYS_ADMIN stands in");
         assert_eq!(names(1 << 38 | 1 << 39, Hook::Xdp), ["CAP_NET_ADMIN"]);
         assert_eq!(effective("Name: x\n"), None);
+        let raw: Vec<_> = missing(0, needed(Engine::UserRing, Hook::Socket)).iter().map(|capability| capability.name).collect();
+        assert_eq!(raw, ["CAP_NET_RAW"]);
     }
 }

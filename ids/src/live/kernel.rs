@@ -7,6 +7,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use aya::Ebpf;
 use aya::maps::{MapData, MapInfo, RingBuf};
@@ -120,6 +121,18 @@ impl Kernel {
         Ok(notice)
     }
 
+    /// Loads the program over the shared maps, and beside that, on another core, tests it over maps of its own: the known packets are not
+    /// in the live numbers.
+    fn load_tested(&mut self, settings: &Settings) -> Result<Ebpf, String> {
+        let Self { shared, unshared, ring_bytes, .. } = self;
+        thread::scope(|scope| {
+            let test = scope.spawn(|| probe::check(unshared, settings));
+            let loaded = shared.load(settings, *ring_bytes).and_then(|mut ebpf| load_program(&mut ebpf, settings.hook).map(|()| ebpf));
+            test.join().map_err(|_| "the self-test broke, which is a fault of treeline".to_owned())??;
+            loaded
+        })
+    }
+
     fn cost(&self) -> Option<Cost> {
         let fd = self.ebpf.program(self.settings.hook.program())?.fd().ok()?.as_fd().as_raw_fd();
         let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
@@ -208,9 +221,7 @@ impl Tap for Kernel {
             return Err(reason.clone());
         }
         let settings = with_model(&self.settings, model, self.compiled)?;
-        probe::check(&mut self.unshared, &settings)?;
-        let mut ebpf = self.shared.load(&settings, self.ring_bytes)?;
-        load_program(&mut ebpf, settings.hook)?;
+        let mut ebpf = self.load_tested(&settings)?;
         let cost = self.cost();
         let mut failures = vec![];
         for placed in &mut self.placed {

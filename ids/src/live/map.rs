@@ -91,7 +91,7 @@ impl Maps {
         let now_ns = now_ns();
         self.visit(&mut |flow| census.see(flow, now_ns, idle_timeout_ns))?;
         let evictions = live.flows_inserted.saturating_sub(live.flows_removed + census.entries());
-        Ok(Numbers { counters, live, census, flows_max, evictions, cost: None })
+        Ok(Numbers { counters, live, census, flows_max, evictions, uninspected: 0, cost: None })
     }
 
     fn counters(&self) -> Result<Counters, String> {

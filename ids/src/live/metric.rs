@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 
+use treeline_ebpf::live::CLASSES;
 use treeline_ebpf::{Counter, Skip};
 
 use super::state::State;
@@ -19,6 +20,11 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
     verdicts(&mut page, state, numbers);
     let skips = Skip::ALL.map(|skip| ([("reason", skip.name())], count(skip.counter())));
     page.counter("skipped_packets", "Packets passed without a verdict, by reason.", skips);
+    page.counter(
+        "uninspected_packets",
+        "Packets that passed unseen: a user-space engine's socket had no room.",
+        [([], numbers.uninspected)],
+    );
     page.counter("dropped_packets", "Packets dropped (enforce).", [([], count(Counter::Dropped))]);
     let census = [([("state", "active")], numbers.census.active), ([("state", "idle")], numbers.census.idle)];
     page.gauge("flows", "Flows in the table: with a packet within the idle timeout, or without.", census);
@@ -43,6 +49,7 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
         ("source", state.model.source.clone()),
         ("tree", state.tree.to_owned()),
         ("hook", state.hook.name().to_owned()),
+        ("engine", state.engine.to_owned()),
         ("mode", state.mode.to_owned()),
     ];
     page.gauge("model_info", "The model in use.", [(model.each_ref().map(|(name, value)| (*name, value.as_str())), 1)]);
@@ -53,10 +60,10 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
 }
 
 fn verdicts(page: &mut Page, state: &State, numbers: &Numbers) {
-    let ids: Vec<_> = (0..numbers.live.classes.len()).map(|id| id.to_string()).collect();
+    let ids: Vec<_> = (0..CLASSES).map(|id| id.to_string()).collect();
     let known = state.model.model.classes();
     let verdicts: Vec<_> = (0_u16..)
-        .zip(numbers.live.classes)
+        .zip(numbers.verdicts())
         .filter(|(class, count)| usize::from(*class) < known.len() || *count > 0)
         .map(|(class, count)| ([("class", state.model.class(class)), ("class_id", ids[usize::from(class)].as_str())], count))
         .collect();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use treeline_sim::engine::Hook;
 
 use super::attachment::Direction;
@@ -28,15 +28,19 @@ pub struct Run {
     #[arg(short, long = "iface", required = true, value_name = "NAME")]
     pub interfaces: Vec<String>,
 
-    /// Where in the kernel: tc sees both directions, xdp is the fastest and sees what comes in, socket sees copies.
-    #[arg(long, value_enum, default_value = "tc")]
-    pub hook: arguments::Hook,
+    /// Where in the kernel: tc sees both directions, xdp is the fastest and sees what comes in, socket sees copies. [default: tc]
+    #[arg(long, value_enum)]
+    pub hook: Option<arguments::Hook>,
+
+    /// Who judges: a program in the kernel, or this process over copies from a raw socket (--hook socket), to compare with.
+    #[arg(long, value_enum, default_value = "kernel")]
+    pub engine: Engine,
 
     /// The model, a JSON file.
     #[arg(short, long, value_name = "FILE")]
     pub model: PathBuf,
 
-    /// How the programs hold the tree.
+    /// How the programs hold the tree; in user space it is always walked.
     #[arg(long, value_enum, default_value = "compiled")]
     pub tree: Tree,
 
@@ -110,7 +114,7 @@ Examples:
   treeline run --iface eth0 --model model.json | jq -c '[.src_ip, .dest_ip, .treeline.class]'
   treeline status; treeline flows; treeline swap better.json; treeline detach
 
-Rights: root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (tc, xdp) or CAP_NET_RAW (socket).
+Rights: root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (tc, xdp) or CAP_NET_RAW (socket); in user space CAP_NET_RAW alone.
 Exit codes: 0 ended as asked, 1 no interface is left, 2 bad usage or input, or it could not start.";
 
 fn ring_bytes(text: &str) -> Result<u32, String> {
@@ -120,9 +124,67 @@ fn ring_bytes(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Who judges packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A program in the kernel.
+    Kernel,
+    /// The same classifier here, a receive call a packet.
+    UserRecv,
+    /// The same over a memory-mapped receive ring.
+    UserRing,
+}
+
+impl Engine {
+    /// Its name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::UserRecv => "user-recv",
+            Self::UserRing => "user-ring",
+        }
+    }
+}
+
 impl Run {
+    /// Where packets are seen: with a user-space engine, at a socket.
+    pub fn hook(&self) -> Result<Hook, String> {
+        match (self.engine, self.hook) {
+            (Engine::Kernel, hook) => Ok(hook.unwrap_or(arguments::Hook::Tc).into()),
+            (_, None | Some(arguments::Hook::Socket)) => Ok(Hook::Socket),
+            (engine, Some(_)) => {
+                let engine = engine.name();
+                Err(format!("--engine {engine} has packets from a raw socket; leave --hook out, or use --engine kernel"))
+            }
+        }
+    }
+
+    /// Refuses what only programs in the kernel can do.
+    fn check_engine(&self) -> Result<(), String> {
+        let engine = self.engine.name();
+        if self.engine == Engine::Kernel {
+            return Ok(());
+        }
+        if self.mode == Mode::Enforce {
+            return Err(format!(
+                "--mode enforce --engine {engine}: it judges copies, and dropping a copy stops nothing; use --engine kernel with --hook tc or xdp"
+            ));
+        }
+        for (given, option, why) in [
+            (self.pin.is_some(), "--pin", "there is nothing that could outlive the process"),
+            (self.stats, "--stats", "the kernel measures programs, and there is none"),
+            (self.clsact, "--clsact", "nothing is attached"),
+        ] {
+            if given {
+                return Err(format!("{option} --engine {engine}: {why}; leave {option} out, or use --engine kernel"));
+            }
+        }
+        Ok(())
+    }
+
     /// What is asked for, or why it cannot be.
     pub fn setup(&self, hook: Hook) -> Result<Setup, String> {
+        self.check_engine()?;
         let enforce = self.mode == Mode::Enforce;
         if enforce && hook == Hook::Socket {
             return Err("--mode enforce --hook socket: a raw socket's filter only drops its own copy; use --hook tc or xdp".to_owned());
@@ -149,7 +211,7 @@ impl Run {
         let table = self.table.config()?;
         Ok(Setup {
             enforce,
-            compiled: self.tree == Tree::Compiled,
+            compiled: self.tree == Tree::Compiled && self.engine == Engine::Kernel,
             direction: direction.name().to_owned(),
             flows_max: self.table.flows,
             idle_timeout_ns: table.idle_timeout_ns,

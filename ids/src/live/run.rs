@@ -14,13 +14,14 @@ use super::folder::Folder;
 use super::instance::{self, Card, Locks, namespace};
 use super::kernel::Kernel;
 use super::model::{Named, written};
-use super::options::Run;
+use super::options::{Engine, Run};
 use super::screen::{Flagged, Screen, farewell, farewell_json};
 use super::serve::{End, Server, signals};
 use super::setup::Setup;
 use super::sink::{Sink, Target};
 use super::state::State;
 use super::tap::Tap;
+use super::user::User;
 use super::{capability, desk, exporter};
 use crate::arguments::{BenchFormat, nanoseconds};
 
@@ -33,11 +34,11 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs until it is told to end.
 pub fn run(options: &Run) -> Result<ExitCode, String> {
-    let hook = Hook::from(options.hook);
+    let hook = options.hook()?;
     let setup = options.setup(hook)?;
     let model = Named::read(&options.model)?;
     let deadline = options.duration.map(|seconds| nanoseconds("--duration", seconds)).transpose()?;
-    capability::check(hook)?;
+    capability::check(options.engine, hook)?;
     let mut signals = signals()?;
     let namespace = namespace()?;
     let mut locks = Locks::take(&options.state, namespace, &options.interfaces, hook)?;
@@ -67,7 +68,7 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     let (desk, counter) = desk::open()?;
     let metrics = options.metrics.map(|address| exporter::listen(address, counter.clone())).transpose()?;
     let control = Control::listen(control, counter)?;
-    let state = State::new(options.interfaces.clone(), tap.places(), hook, &setup, model);
+    let state = State::new(options.interfaces.clone(), tap.places(), (hook, options.engine), &setup, model);
     announce(&state, options, metrics);
     let mut server = Server {
         tap,
@@ -104,6 +105,10 @@ fn refuse_former(locks: &mut Locks, pin: Option<&Path>) -> Result<(), String> {
 }
 
 fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folder) -> Result<Box<dyn Tap>, String> {
+    if options.engine != Engine::Kernel {
+        let tap = User::start(setup, options.allow.as_deref(), options.engine, model, &options.interfaces)?;
+        return Ok(Box::new(tap));
+    }
     let mut kernel = Kernel::load(setup, options.allow.as_deref(), hook, model, folder)?;
     for interface in &options.interfaces {
         match kernel.attach(interface, setup.wish(options.clsact)) {

@@ -91,13 +91,14 @@ impl Screen {
 fn line(state: &State, numbers: &Numbers, rate: f64) -> String {
     let count = |counter| numbers.count(counter);
     format!(
-        "{} packets ({}/s), {} flows, {} malicious, {} dropped, {} skipped, {} alerts, {} lost",
+        "{} packets ({}/s), {} flows, {} malicious, {} dropped, {} skipped, {} uninspected, {} alerts, {} lost",
         number(numbers.packets()),
         short(rate),
         number(numbers.census.active),
         number(count(Counter::Malicious)),
         number(count(Counter::Dropped)),
         number(numbers.packets() - numbers.judged()),
+        number(numbers.uninspected),
         number(numbers.live.alerts_sent),
         number(numbers.live.alerts_lost + state.alerts_lost),
     )
@@ -112,7 +113,7 @@ pub fn table(state: &State, numbers: &Numbers, [packets, bytes]: [f64; 2], colum
     let places: Vec<_> = state.places.iter().map(|place| format!("{} ({})", place.name, place.how)).collect();
     row("treeline", &format!("{} on {}", state.mode, if places.is_empty() { "no interface".to_owned() } else { places.join(", ") }));
     row("model", &format!("{} {} ({}){}", state.model_id(), plain(&state.model.source), state.tree, swapped(state)));
-    row("packets", &format!("{} ({}/s, {}B/s)", number(numbers.packets()), short(packets), short(bytes)));
+    row("packets", &format!("{} ({}/s, {}B/s){}", number(numbers.packets()), short(packets), short(bytes), uninspected(numbers)));
     row("verdicts", &verdicts(state, numbers));
     let skips = listed(Skip::ALL.map(|skip| (skip.name(), numbers.count(skip.counter()))));
     row("skipped", if skips.is_empty() { "0" } else { &skips });
@@ -126,12 +127,16 @@ pub fn table(state: &State, numbers: &Numbers, [packets, bytes]: [f64; 2], colum
     text
 }
 
+fn uninspected(numbers: &Numbers) -> String {
+    if numbers.uninspected == 0 { String::new() } else { format!(", and {} passed uninspected", number(numbers.uninspected)) }
+}
+
 fn swapped(state: &State) -> String {
     if state.swaps == 0 { String::new() } else { format!(", swapped {}", state.swaps) }
 }
 
 fn verdicts(state: &State, numbers: &Numbers) -> String {
-    let counts = (0_u16..).zip(numbers.live.classes).filter(|(class, count)| *class == 0 || *count > 0);
+    let counts = (0_u16..).zip(numbers.verdicts()).filter(|(class, count)| *class == 0 || *count > 0);
     let mut parts: Vec<_> = counts.map(|(class, count)| format!("{} {}", plain(state.model.class(class)), number(count))).collect();
     let dropped = numbers.count(Counter::Dropped);
     if dropped > 0 {
@@ -211,8 +216,17 @@ pub fn farewell(state: &State, numbers: &Numbers) -> String {
         let _ = writeln!(text, "  {label:<10}{value}");
     };
     let seconds = state.started.elapsed().as_secs_f64();
-    row("ran", &format!("{seconds:.1} s on {} at hook {}, {}", state.interfaces.join(", "), state.hook.name(), state.mode));
-    row("packets", &format!("{} ({}B)", number(numbers.packets()), short_count(numbers.live.bytes)));
+    row(
+        "ran",
+        &format!(
+            "{seconds:.1} s on {} at hook {}, engine {}, {}",
+            state.interfaces.join(", "),
+            state.hook.name(),
+            state.engine,
+            state.mode
+        ),
+    );
+    row("packets", &format!("{} ({}B){}", number(numbers.packets()), short_count(numbers.live.bytes), uninspected(numbers)));
     row("verdicts", &verdicts(state, numbers));
     let skips = listed(Skip::ALL.map(|skip| (skip.name(), numbers.count(skip.counter()))));
     row("skipped", if skips.is_empty() { "0" } else { &skips });

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use treeline_sim::engine::Hook;
 
 use super::model::{Named, written};
+use super::options::Engine;
 use super::setup::Setup;
 use super::tap::{Numbers, Place};
 
@@ -20,6 +21,8 @@ pub struct State {
     pub hook: Hook,
     /// `detect` or `enforce`.
     pub mode: &'static str,
+    /// `kernel`, `user-recv`, `user-ring`.
+    pub engine: &'static str,
     /// `walk` or `compiled`.
     pub tree: &'static str,
     /// The model in use.
@@ -38,12 +41,13 @@ pub struct State {
 
 impl State {
     /// An instance that begins now.
-    pub fn new(interfaces: Vec<String>, places: Vec<Place>, hook: Hook, setup: &Setup, model: Named) -> Self {
+    pub fn new(interfaces: Vec<String>, places: Vec<Place>, (hook, engine): (Hook, Engine), setup: &Setup, model: Named) -> Self {
         Self {
             interfaces,
             places,
             hook,
             mode: setup.mode(),
+            engine: engine.name(),
             tree: setup.tree(),
             model,
             former: vec![],
@@ -85,6 +89,7 @@ impl State {
             "uptime_seconds": self.started.elapsed().as_secs_f64(),
             "interfaces": interfaces,
             "hook": self.hook.name(),
+            "engine": self.engine,
             "mode": self.mode,
             "tree": self.tree,
             "model": { "id": self.model_id(), "source": self.model.source, "description": self.model.model.description() },

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use serde_json::{Value, json};
 use treeline_ebpf::alert::Alert;
-use treeline_ebpf::live::Live;
+use treeline_ebpf::live::{CLASSES, Live};
 use treeline_ebpf::{Counter, Counters, Flow, Skip};
 
 use super::model::Named;
@@ -70,6 +70,8 @@ pub struct Numbers {
     pub flows_max: u32,
     /// Flows that were put out of a full table.
     pub evictions: u64,
+    /// Packets that passed without having been looked at: in user space, those for which a socket had no room.
+    pub uninspected: u64,
     /// Where the kernel counts it.
     pub cost: Option<Cost>,
 }
@@ -90,15 +92,23 @@ impl Numbers {
         self.judged() + Skip::ALL.iter().map(|skip| self.count(skip.counter())).sum::<u64>()
     }
 
+    /// Verdicts by class. Benign ones are in the counters alone: every packet would pay for a second count.
+    pub fn verdicts(&self) -> [u64; CLASSES] {
+        let mut verdicts = self.live.classes;
+        verdicts[0] = self.count(Counter::Benign);
+        verdicts
+    }
+
     /// For machines.
     pub fn to_json(&self, classes: &[String]) -> Value {
         let counted = |counters: &[Counter]| -> serde_json::Map<String, Value> {
             counters.iter().map(|&counter| (counter.name().to_owned(), json!(self.count(counter)))).collect()
         };
         let verdicts: serde_json::Map<_, _> =
-            classes.iter().zip(self.live.classes).map(|(class, count)| (class.clone(), json!(count))).collect();
+            classes.iter().zip(self.verdicts()).map(|(class, count)| (class.clone(), json!(count))).collect();
         json!({
             "packets": self.packets(),
+            "uninspected": self.uninspected,
             "bytes": self.live.bytes,
             "judged": self.judged(),
             "malicious": self.count(Counter::Malicious),

@@ -22,6 +22,8 @@ mod report;
 
 mod swap;
 
+mod user;
+
 use std::process::{Command, ExitCode};
 
 use lab::{Lab, Result};
@@ -31,6 +33,8 @@ use libtest_mimic::{Arguments, Trial};
 const HOOKS: [&str; 3] = ["tc", "xdp", "socket"];
 /// Those that can drop, and that links hold.
 const LINKED: [&str; 2] = ["tc", "xdp"];
+/// Engines in user space.
+const USER: [&str; 2] = ["user-recv", "user-ring"];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -74,7 +78,12 @@ fn trials() -> Vec<Trial> {
     each(&LINKED, "a_dead_instances_pins_are_asked_swapped_and_detached", pin::dead);
     each(&HOOKS, "malformed_frames_are_each_counted", bad_day::malformed);
     each(&LINKED, "damaged_frames_without_pause_are_each_counted", bad_day::damaged);
+    each(&USER, "both_directions_of_all_interfaces_are_seen_once", user::directions);
+    each(&USER, "what_finds_no_room_is_counted_as_uninspected", user::overrun);
+    each(&USER, "a_swap_under_load_judges_every_packet", swap::user);
     let mut one = |name: &str, run: fn(&Lab) -> Result| trials.push(Trial::test(name, move || run(&Lab::new()?)));
+    one("user_space_engines_alert_as_the_kernel_does", user::same);
+    one("user_space_engines_refuse_what_they_cannot_do", user::refused);
     one("an_alert_comes_again_after_the_interval", alert::again);
     one("two_interfaces_share_one_flow_table", alert::shared);
     one("sighup_opens_the_file_of_alerts_anew", alert::rotation);

@@ -13,6 +13,10 @@ pub fn under_load(lab: &Lab, hook: &str) -> Result {
     swaps(lab, lab.run(&["--hook", hook])?)
 }
 
+pub fn user(lab: &Lab, engine: &str) -> Result {
+    swaps(lab, lab.run(&["--engine", engine])?)
+}
+
 pub fn walk(lab: &Lab) -> Result {
     swaps(lab, lab.run(&["--tree", "walk"])?)
 }
@@ -55,8 +59,11 @@ fn swaps(lab: &Lab, instance: Instance) -> Result {
         Ok((sending.join().expect("no panic")?, receiving.join().expect("no panic"), swapped))
     })?;
     swapped?;
+    // A user-space engine may have some before it still.
+    eventually("all are seen", || Ok(lab.status()?["packets"].as_u64() >= Some(sent)))?;
     let status = lab.status()?;
     equal("swaps", status["swaps"].as_u64(), Some(6))?;
+    equal("uninspected", status["uninspected"].as_u64(), Some(0))?;
     equal("judged", status["judged"].as_u64(), Some(sent))?;
     equal("undecided", status["skips"]["undecided"].as_u64(), Some(0))?;
     equal("arrived", arrived, sent)?;

@@ -63,9 +63,9 @@ trait Tally {
 }
 
 fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T, rows_min: usize) -> Option<Cut> {
-    let allowed = rows_min..=entries.len().saturating_sub(rows_min);
     // Rows are fetched a block ahead: in a loop that does nothing else, the processor has many fetches under way at once.
     const BLOCK: usize = 128;
+    let allowed = rows_min..=entries.len().saturating_sub(rows_min);
     let mut fetched = [Row::default(); BLOCK];
     let mut best = Candidate::WORST;
     let mut left_count = 0;

@@ -1,10 +1,10 @@
-//! The classifier's library on the host: the fastest engine, and the user-space IDS of the paper.
+//! The classifier's library on the host: the fastest engine, and that of the live system's user-space peers, which [watch](Watch) it.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
-use treeline_ebpf::{Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Platform, Skip, Tree, tree};
+use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Outcome, Platform, Skip, Tree, tree};
 use treeline_model::{Document, Ensemble};
 
 use super::{Engine, EngineError, Hook, Observation, Settings};
@@ -69,6 +69,11 @@ impl Native {
         Self { allow, ..self }
     }
 
+    /// Judges the frame that begins with `bytes` at time `now_ns`; `watch` sees what happens.
+    pub fn watched<W: Watch>(&mut self, bytes: &[u8], now_ns: u64, watch: &mut W) -> Outcome {
+        treeline_ebpf::classify(&mut World { engine: self, bytes, now_ns, watch })
+    }
+
     /// Flows in the table, in no particular order.
     #[must_use]
     pub fn flows(&self) -> impl ExactSizeIterator<Item = &Flow> {
@@ -82,10 +87,9 @@ impl Engine for Native {
     }
 
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
-        let mut world =
-            World { engine: self, bytes: &frame.bytes, now_ns: frame.time_ns, counted: Counters::default(), features: None, flow: None };
-        let outcome = treeline_ebpf::classify(&mut world);
-        let World { counted, features, flow, .. } = world;
+        let mut record = Record::default();
+        let outcome = self.watched(&frame.bytes, frame.time_ns, &mut record);
+        let Record { counted, features, flow } = record;
         Ok(Observation { outcome, returned: self.hook.returned(outcome.drops(&self.config)), features, flow, counted })
     }
 
@@ -96,16 +100,54 @@ impl Engine for Native {
     }
 }
 
-struct World<'a> {
-    engine: &'a mut Native,
-    bytes: &'a [u8],
-    now_ns: u64,
+/// Sees what becomes of a packet, as much of it as is of interest.
+pub trait Watch {
+    /// A counter goes up by one.
+    fn count(&mut self, counter: Counter);
+
+    /// The packet's flow was not in the table, and is now.
+    fn inserted(&mut self) {}
+
+    /// The flow after the packet.
+    fn flow(&mut self, _flow: &Flow) {}
+
+    /// The packet's features.
+    fn trace(&mut self, _features: &Features) {}
+
+    /// The packet is malicious; its flow.
+    fn alarm(&mut self, _alarm: &Alarm<'_>, _flow: &mut Flow) {}
+}
+
+/// Keeps what an [`Observation`] wants.
+#[derive(Default)]
+struct Record {
     counted: Counters,
     features: Option<[i64; FEATURES]>,
     flow: Option<Flow>,
 }
 
-impl Platform for World<'_> {
+impl Watch for Record {
+    fn count(&mut self, counter: Counter) {
+        self.counted[counter as usize] += 1;
+    }
+
+    fn flow(&mut self, flow: &Flow) {
+        self.flow = Some(*flow);
+    }
+
+    fn trace(&mut self, features: &Features) {
+        self.features = Some(features.values());
+    }
+}
+
+struct World<'a, W> {
+    engine: &'a mut Native,
+    bytes: &'a [u8],
+    now_ns: u64,
+    watch: &'a mut W,
+}
+
+impl<W: Watch> Platform for World<'_, W> {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         let (words, _) = self.bytes.get(offset..)?.as_chunks::<4>();
         let words: &[[u8; 4]; N] = words.get(..N)?.try_into().ok()?;
@@ -129,9 +171,12 @@ impl Platform for World<'_> {
     }
 
     fn with_flow<R>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> R) -> Result<R, Skip> {
-        let flow = self.engine.flows.get_or_insert_mut(*key, || Flow::new(key));
+        let flow = self.engine.flows.get_or_insert_mut(*key, || {
+            self.watch.inserted();
+            Flow::new(key)
+        });
         let result = apply(flow);
-        self.flow = Some(*flow);
+        self.watch.flow(flow);
         Ok(result)
     }
 
@@ -143,11 +188,18 @@ impl Platform for World<'_> {
         self.engine.allow.find(address)
     }
 
+    fn alarm(&mut self, alarm: &Alarm<'_>) {
+        // It is there: nothing has happened since the packet joined it.
+        if let Some(flow) = self.engine.flows.peek_mut(alarm.key) {
+            self.watch.alarm(alarm, flow);
+        }
+    }
+
     fn count(&mut self, counter: Counter) {
-        self.counted[counter as usize] += 1;
+        self.watch.count(counter);
     }
 
     fn trace(&mut self, features: &Features) {
-        self.features = Some(features.values());
+        self.watch.trace(features);
     }
 }
