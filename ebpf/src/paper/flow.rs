@@ -33,7 +33,7 @@ pub struct Flow {
 /// go back by the helper that updates a map; else both are written in place, which is the cheapest that the description allows.
 #[inline(always)]
 pub fn observe<const HELPERS: bool>(packet: &Packet, now_ns: u64) -> Option<()> {
-    let Packet { source, destination, source_port, destination_port, protocol, length } = *packet;
+    let Packet { source, destination, source_port, destination_port, protocol, .. } = *packet;
     let from_low = (source, source_port) <= (destination, destination_port);
     let key = if from_low {
         Key { low: source, high: destination, low_port: source_port, high_port: destination_port, protocol: protocol.into() }
