@@ -25,7 +25,7 @@ use crate::replay;
 ///
 /// By test-run over a capture's packets at XDP, in turn within each round: the floor (clock and one look-up of the packet's flow in an LRU
 /// table, nothing parsed); the paper's layout (five arrays looked up at every node, a shared feature array, unlocked flow state), once with
-/// state and features written in place and once by the helper that updates a map; the same tree walked; and compiled. Two ways: packets of distinct flows, each many times a call, so that caches and predictors are warm; and each
+/// state and features written by the helper that updates a map and once in place, the cheapest that its description allows; the same tree walked; and compiled. Two ways: packets of distinct flows, each many times a call, so that caches and predictors are warm; and each
 /// packet of the capture once a call, into cold caches, with the kernel's two readings of the clock in each time. Nothing is subtracted.
 /// Two trees: the model, and one of the paper's size (1000 leaves) that the capture's packets reach in equal parts.
 /// Then one flow and a full tree of depth 10 at XDP and TC, against a floor that looks up one flow.
@@ -66,9 +66,9 @@ Examples:
 const PROGRAMS: usize = 5;
 /// The programs in order.
 const NAMES: [&str; PROGRAMS] =
-    ["floor (clock, look-up of the flow)", "the paper's layout", "the same, written by helpers", "walk", "compiled"];
+    ["floor (clock, look-up of the flow)", "the paper's layout", "the same, written in place", "walk", "compiled"];
 /// Their names for machines.
-const KEYS: [&str; PROGRAMS] = ["floor", "paper", "paper_helpers", "walk", "compiled"];
+const KEYS: [&str; PROGRAMS] = ["floor", "paper", "paper_in_place", "walk", "compiled"];
 /// What a test run takes: the fixed places of the paper's parser at least, a page less its own room at most.
 const FRAME_BYTES: std::ops::RangeInclusive<usize> = 54..=2_048;
 /// The capture's packets that are run, at most.
@@ -163,11 +163,12 @@ struct Layouts {
     sample: usize,
 }
 
-/// Medians over rounds: nanoseconds, and each program's ratio to the floor and of the paper's layout to it in the same round.
+/// Medians over rounds: nanoseconds, and in the same round each program's ratio to the floor and the two paper layouts' to it.
 struct Figures {
     cost_ns: [f64; PROGRAMS],
     to_floor: [f64; PROGRAMS],
     paper_to: [f64; PROGRAMS],
+    in_place_to: [f64; PROGRAMS],
 }
 
 fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, String> {
@@ -188,8 +189,8 @@ fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, S
         for (costs, (packets, repeat)) in costs.iter_mut().zip([(&sample, repeat), (&all, 1)]) {
             let cost = [
                 cost(&mut bench, paper::FLOOR, packets.iter().map(|packet| &packet.key[..]), repeat)?,
-                cost(&mut bench, paper::PAPER, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
                 cost(&mut bench, paper::HELPERS, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&mut bench, paper::PAPER, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
                 cost(&mut walk, Hook::Xdp.program(), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
                 cost(&mut compiled, Hook::Xdp.program(), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
             ];
@@ -232,19 +233,25 @@ impl Figures {
             cost_ns: over(&|costs, index| costs[index]),
             to_floor: over(&|costs, index| costs[index] / costs[0].max(1.0)),
             paper_to: over(&|costs, index| costs[1] / costs[index].max(1.0)),
+            in_place_to: over(&|costs, index| costs[2] / costs[index].max(1.0)),
         }
     }
 
     fn text(&self) -> String {
         let line = |index: usize| {
-            let (name, cost, floor, paper) = (NAMES[index], self.cost_ns[index], self.to_floor[index], self.paper_to[index]);
-            format!("  {name:<36}{cost:>6.0} ns  {floor:>5.2} times the floor, {paper:>5.2} times as fast as the paper's layout\n")
+            let (name, cost, floor) = (NAMES[index], self.cost_ns[index], self.to_floor[index]);
+            let (paper, in_place) = (self.paper_to[index], self.in_place_to[index]);
+            format!("  {name:<36}{cost:>6.0} ns {floor:>12.2} {paper:>15.2} {in_place:>12.2}\n")
         };
-        (0..PROGRAMS).map(line).collect()
+        let header = format!("  {:<36}{:>9} {:>12} {:>15} {:>12}\n", "", "a packet", "to the floor", "paper's to it", "in place's");
+        header + &(0..PROGRAMS).map(line).collect::<String>()
     }
 
     fn to_json(&self) -> Value {
-        let named = |index: usize| json!({ "ns_per_packet": self.cost_ns[index], "to_floor": self.to_floor[index], "paper_to": self.paper_to[index] });
+        let named = |index: usize| {
+            json!({ "ns_per_packet": self.cost_ns[index], "to_floor": self.to_floor[index], "paper_to": self.paper_to[index],
+                    "paper_in_place_to": self.in_place_to[index] })
+        };
         KEYS.iter().enumerate().map(|(index, key)| ((*key).to_owned(), named(index))).collect::<serde_json::Map<_, _>>().into()
     }
 }
