@@ -94,15 +94,14 @@ fn frame() -> [u8; 60] {
 
 /// For people, in Markdown.
 pub fn markdown(floods: &[Flood]) -> String {
-    let mut text = "| flows | alternative | sent/s | arrived/s | inspected/s |\n|---:|---|---:|---:|---:|\n".to_owned();
-    for Flood { alternative, flows, rates } in floods {
+    let lines = floods.iter().map(|Flood { alternative, flows, rates }| {
         let cells = match rates {
             Ok(rates) => rates.map(|rate| format!("{rate:.0}")).join(" | "),
             Err(reason) => format!("not available: {reason} | | "),
         };
-        text.push_str(&format!("| {flows} | {} | {cells} |\n", alternative.name));
-    }
-    text
+        format!("| {flows} | {} | {cells} |\n", alternative.name)
+    });
+    "| flows | alternative | sent/s | arrived/s | inspected/s |\n|---:|---|---:|---:|---:|\n".to_owned() + &lines.collect::<String>()
 }
 
 /// For machines.

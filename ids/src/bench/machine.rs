@@ -44,12 +44,18 @@ pub fn busy_seconds() -> Result<f64, String> {
 pub fn load() -> Result<f64, String> {
     let (start, before) = (Instant::now(), busy_seconds()?);
     thread::sleep(Duration::from_millis(500));
-    Ok((busy_seconds()? - before) / start.elapsed().as_secs_f64() / processors() as f64)
+    Ok((busy_seconds()? - before) / start.elapsed().as_secs_f64() / online() as f64)
 }
 
-/// How many processors there are.
+/// How many processors this process may use.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many there are.
+fn online() -> libc::c_long {
+    // SAFETY: no pointers.
+    unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.max(1)
 }
 
 /// Kernel, processor, how many.
@@ -57,5 +63,5 @@ pub fn describe() -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name);
-    json!({ "kernel": read("/proc/sys/kernel/osrelease").trim(), "processor": model, "processors": processors() })
+    json!({ "kernel": read("/proc/sys/kernel/osrelease").trim(), "processor": model, "processors": online(), "processors_used": processors() })
 }

@@ -1,7 +1,5 @@
 //! The bench's object (`ebpf/src/paper`): the paper's arrays filled with a model's nodes, the floor's table with a capture's flows.
 
-use std::borrow::BorrowMut;
-
 use aya::maps::{Array, HashMap, MapData};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -29,6 +27,9 @@ const BENIGN: u32 = 2;
 /// The longest path that the paper's loop follows.
 const DEPTH_MAX: usize = 20;
 
+/// What an array holds of a node.
+type Column = fn(Node) -> i64;
+
 /// A flow's key as the floor reads it.
 pub type KeyBytes = [u8; 40];
 
@@ -47,7 +48,7 @@ pub fn load(model: &Model, replay: bool) -> Result<Ebpf, String> {
         .map_max_entries("STATES", FLOWS_MAX)
         .load(OBJECT)
         .map_err(|error| explain(&error))?;
-    let columns: [(&str, fn(Node) -> i64); 5] = [
+    let columns: [(&str, Column); 5] = [
         ("LEFT", |node| if let Node::Inner { left, .. } = node { left.into() } else { -1 }),
         ("RIGHT", |node| if let Node::Inner { right, .. } = node { right.into() } else { -1 }),
         ("FEATURE", |node| if let Node::Inner { feature, .. } = node { feature.into() } else { -2 }),
@@ -98,10 +99,7 @@ pub fn judge(ebpf: &mut Ebpf, frame: &[u8], now_ns: u64) -> Result<Option<bool>,
     }
 }
 
-fn array<'a, T: aya::Pod>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mut MapData, T>, String>
-where
-    &'a mut MapData: BorrowMut<MapData>,
-{
+fn array<'a, T: aya::Pod>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mut MapData, T>, String> {
     let map = ebpf.map_mut(name).ok_or_else(|| format!("the bench's object has no {name}"))?;
     Array::try_from(map).map_err(|error| explain(&error))
 }

@@ -5,6 +5,12 @@ use serde_json::{Value, json};
 use super::alternative::{Alternative, NONE};
 use super::median;
 
+/// The head of a table.
+const HEADER: &str = "\
+| alternative | inspected/s, mean | SD | uninspected, mean | CPU s per million packets | added to no IDS | times no IDS | goodput, Gbit/s | of no IDS |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
+";
+
 /// What one run gave.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
@@ -160,20 +166,12 @@ fn none<'a>(rows: &'a [Row], row: &'a Row) -> &'a Row {
 
 /// A table for each setting of offload.
 pub fn markdown(rows: &[Row]) -> String {
-    let mut text = String::new();
-    for (offload, title) in [(true, "Segmentation offload on, as in the paper"), (false, "Segmentation offload off: real packets")] {
-        let mut rows_here = rows.iter().filter(|row| row.offload == offload).peekable();
-        if rows_here.peek().is_none() {
-            continue;
-        }
-        text.push_str(&format!(
-            "\n### {title}\n\n\
-             | alternative | inspected/s, mean | SD | uninspected, mean | CPU s per million packets | added to no IDS | times no IDS | goodput, Gbit/s | of no IDS |\n\
-             |---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
-        ));
-        rows_here.for_each(|row| text.push_str(&row.markdown(none(rows, row))));
-    }
-    text
+    let titles = [(true, "Segmentation offload on, as in the paper"), (false, "Segmentation offload off: real packets")];
+    let table = |(offload, title)| {
+        let lines: String = rows.iter().filter(|row| row.offload == offload).map(|row| row.markdown(none(rows, row))).collect();
+        if lines.is_empty() { lines } else { format!("\n### {title}\n\n{HEADER}{lines}") }
+    };
+    titles.into_iter().map(table).collect()
 }
 
 /// All rows, with every run.

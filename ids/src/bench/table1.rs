@@ -62,6 +62,7 @@ Examples:
   treeline bench table1 --quick
   treeline bench table1 --offload off --json table1.json --svg table1.svg
   treeline bench table1 --runs 3 --seconds 3 --flows 1,100,10000,100000
+  taskset -c 0 treeline bench table1 --offload off                            everything on one processor
 
 It removes its namespaces at the end and on SIGINT and SIGTERM; after kill -9: ip netns list, ip netns del treeline-PID-h0 (-h1, -s).";
 
