@@ -1,17 +1,18 @@
 //! Rows -> SVG: bars of packets inspected a second with their standard deviation, goodput beside them.
 
-use super::row::Row;
+use super::row::{Row, Spread};
 
 const WIDTH: f64 = 900.0;
 const BAR: f64 = 22.0;
 const LABEL: f64 = 190.0;
-/// Of either kind of bar at its longest.
+/// Of either kind of bar at its longest, its deviation included.
 const SPAN: f64 = 270.0;
 
 /// A plot of all rows.
 pub fn svg(rows: &[Row]) -> String {
-    let longest = |of: fn(&Row) -> f64| rows.iter().map(of).fold(f64::MIN_POSITIVE, f64::max);
-    let (rate_max, goodput_max) = (longest(|row| row.rate().mean), longest(|row| row.goodput().mean));
+    let longest = |of: &dyn Fn(&Row) -> f64| rows.iter().map(of).fold(f64::MIN_POSITIVE, f64::max);
+    let end = |Spread { mean, deviation }| mean + deviation;
+    let (rate_max, goodput_max) = (longest(&|row| end(row.rate())), longest(&|row| end(row.goodput())));
     let mut body = String::new();
     let mut y = 24.0;
     for (offload, title) in [(true, "segmentation offload on"), (false, "segmentation offload off")] {
