@@ -25,7 +25,7 @@ pub struct Arguments {
 pub enum Command {
     Replay(Replay),
     Link(Link),
-    Bench(Bench),
+    Bench(crate::bench::Bench),
     Evaluate(crate::evaluate::Evaluate),
     Explain(crate::explain::Explain),
     Features(crate::features::Features),
@@ -137,39 +137,6 @@ pub fn nanoseconds(option: &str, seconds: f64) -> Result<u64, String> {
         .and_then(|duration| u64::try_from(duration.as_nanos()).ok())
         .ok_or_else(|| format!("{option} {seconds}: not a time in seconds"))
 }
-
-/// Measure what a packet costs in the kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`).
-///
-/// Always: one packet of one flow, run many times a call, against the floor (clock and one look-up in the same table).
-/// With a capture also: walk against compiled, for trees of 10, 100 and 1000 leaves that the capture's packets reach in equal parts. Floor,
-/// walk and compiled take turns in each round, over all packets, by a test run a packet, and the times are those that the kernel reports:
-/// once with one run of the XDP program a call, when it comes from a system call into cold caches and predictors; once with 16 runs of the TC
-/// program, when packets of one kind follow each other. On an interface under load the truth lies between. The kernel's two readings of the
-/// clock are in each time, a sixteenth of them in the second, and nothing is subtracted. The floor looks up one and the same flow.
-#[derive(Debug, Args)]
-#[command(after_long_help = BENCH_EXAMPLES)]
-pub struct Bench {
-    /// Also compare walk and compiled over this capture (its first 200,000 packets).
-    #[arg(value_name = "CAPTURE")]
-    pub capture: Option<PathBuf>,
-
-    /// text for people, json for machines.
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub format: BenchFormat,
-
-    /// Rounds; medians over them are printed.
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rounds: u32,
-
-    /// Runs of a program a round over one packet.
-    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
-}
-
-const BENCH_EXAMPLES: &str = "\
-Examples:
-  treeline bench
-  treeline bench testdata/captures/lab-mixed.pcap --format json";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BenchFormat {

@@ -1,140 +1,63 @@
-//! `treeline bench`: what a packet costs in the kernel, as a ratio to what any flow tracker pays; over a capture, what a compiled tree saves.
+//! `treeline bench`: what the classifier costs, alone in the kernel and on the wire.
 //!
-//! Here the cost over one packet: the floor program reads the clock and looks up one flow; the classifier's program does everything. Both
-//! run by test-run, many times a call, in turn within each round; the medians and their ratio are printed.
+//! `classifier` runs programs over packets by test-run; `table1` is the paper's experiment in network namespaces.
 
-mod compare;
+mod alternative;
+
+mod classifier;
+
+mod flood;
+
+mod lab;
+
+mod machine;
+
+mod one_flow;
+
+mod paper;
+
+mod plot;
+
+mod row;
+
+mod size;
+
+mod table1;
+
+mod traffic;
 
 mod tree;
 
 use std::process::ExitCode;
 
-use aya::Ebpf;
-use aya::maps::{HashMap, MapData};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
-use serde_json::{Value, json};
-use treeline_ebpf::{Config, Tree};
-use treeline_model::{Model, Node};
-use treeline_sim::cause::explain;
-use treeline_sim::engine::kernel::{load, program};
-use treeline_sim::engine::{Hook, Settings};
-use treeline_sim::object;
+use clap::{Args, Subcommand};
 
-use crate::arguments::{self, BenchFormat};
-
-/// Depth of the tree that one packet passes, as the paper's.
-const DEPTH: u32 = 10;
+/// Flows that the tables of measured programs hold.
 const FLOWS_MAX: u32 = 65_536;
 
+/// Measure what it costs to judge packets (needs root).
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Classifier(classifier::Options),
+    Table1(table1::Options),
+}
+
 /// Measures and prints.
-pub fn run(options: &arguments::Bench) -> Result<ExitCode, String> {
-    let one_flow = one_flow(options)?;
-    let comparison = options.capture.as_ref().map(|path| compare::compare(path, options.rounds)).transpose()?;
-    match options.format {
-        BenchFormat::Text => {
-            print!("{}", one_flow.text(options));
-            if let Some(comparison) = comparison {
-                print!("\n{}", comparison.text());
-            }
-        }
-        BenchFormat::Json => println!("{}", json!({ "one_flow": one_flow.json(), "capture": comparison.map(|all| all.json()) })),
+pub fn run(options: &Bench) -> Result<ExitCode, String> {
+    match &options.what {
+        What::Classifier(options) => classifier::run(options),
+        What::Table1(options) => table1::run(options),
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Cost of one packet again and again: of the floor, of XDP and of TC, ns a run and as a ratio to the floor.
-struct OneFlow {
-    cost_ns: [u32; 3],
-    ratio: [f64; 3],
-}
-
-fn one_flow(options: &arguments::Bench) -> Result<OneFlow, String> {
-    let settings = Settings::new(Hook::Xdp, Config::default(), full_tree()?, FLOWS_MAX);
-    let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
-    insert_floor_flow(&mut ebpf)?;
-    for name in [object::FLOOR, Hook::Xdp.program()] {
-        program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
-    }
-    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program()).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
-    let packet = packet();
-    let mut times = [const { Vec::new() }; 3];
-    // The first round warms up.
-    for round in 0..=options.rounds {
-        for (position, name) in [object::FLOOR, Hook::Xdp.program(), Hook::Tc.program()].into_iter().enumerate() {
-            let run = TestRunOptions { data_in: Some(&packet), repeat: options.repeat, ..TestRunOptions::new() };
-            let result = if name == Hook::Tc.program() {
-                program::<SchedClassifier>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
-            } else {
-                program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
-            };
-            let time = result.map_err(|error| explain(&error))?.duration.as_nanos();
-            if round > 0 {
-                times[position].push(u32::try_from(time).unwrap_or(u32::MAX));
-            }
-        }
-    }
-    let ratios = |position: usize| -> Vec<f64> {
-        times[position].iter().zip(&times[0]).map(|(time, floor)| f64::from(*time) / f64::from((*floor).max(1))).collect()
-    };
-    let ratio = [0, 1, 2].map(|position| median(&ratios(position)));
-    Ok(OneFlow { cost_ns: times.each_ref().map(|times| median(times)), ratio })
-}
-
-impl OneFlow {
-    fn text(&self, options: &arguments::Bench) -> String {
-        let ([floor, xdp, tc], [_, xdp_ratio, tc_ratio]) = (self.cost_ns, self.ratio);
-        let (rounds, repeat) = (options.rounds, options.repeat);
-        format!(
-            "one flow, a tree of depth {DEPTH}, medians of {rounds} rounds of {repeat} runs
-  floor (clock, one look-up)  {floor:>5} ns a packet
-  classifier, xdp             {xdp:>5} ns a packet  {xdp_ratio:.2} times the floor
-  classifier, tc              {tc:>5} ns a packet  {tc_ratio:.2} times the floor
-"
-        )
-    }
-
-    fn json(&self) -> Value {
-        let named = |position: usize| json!({ "ns_per_packet": self.cost_ns[position], "to_floor": self.ratio[position] });
-        json!({ "floor": named(0), "xdp": named(1), "tc": named(2) })
-    }
-}
-
-/// Inserts the flow that the floor program looks up: its key is all zero but the protocol, TCP.
-fn insert_floor_flow(ebpf: &mut Ebpf) -> Result<(), String> {
-    let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
-    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 128]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
-    let mut key = [0; 40];
-    key[36] = 6;
-    flows.insert(key, [0; 128], 0).map_err(|error| explain(&error))
 }
 
 fn median<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-/// A full binary tree: each packet passes [`DEPTH`] splits, over all features in turn.
-fn full_tree() -> Result<Box<Tree>, String> {
-    let inner = (1_u16 << DEPTH) - 1;
-    let nodes = (0..=2 * inner).zip((0..12).cycle()).map(|(index, feature)| {
-        if index < inner {
-            Node::Inner { feature, threshold: i64::from(index % 97) << 20, left: 2 * index + 1, right: 2 * index + 2 }
-        } else {
-            Node::Leaf { class: 0 }
-        }
-    });
-    let classes = vec!["benign".to_owned(), "malicious".to_owned()];
-    Ok(Model::from_nodes("benchmark", classes, nodes.collect()).map_err(|error| explain(&error))?.to_tree())
-}
-
-/// An established connection's data segment: Ethernet, IPv4, TCP with ACK, 200 bytes of IP.
-fn packet() -> [u8; 214] {
-    let mut packet = [0; 214];
-    packet[12..14].copy_from_slice(&[0x08, 0x00]);
-    packet[14..24].copy_from_slice(&[0x45, 0, 0, 200, 0, 0, 0, 0, 64, 6]);
-    packet[26..34].copy_from_slice(&[198, 18, 0, 1, 198, 18, 0, 2]);
-    packet[34..38].copy_from_slice(&[0xc0, 0, 0x01, 0xbb]);
-    packet[46..48].copy_from_slice(&[0x50, 0x10]);
-    packet
 }

@@ -22,7 +22,7 @@ use crate::arguments::{self, Format, Mode, Tree};
 use crate::{EXIT_BAD_INPUT, report};
 
 /// The model that is built in.
-const MODEL: &str = include_str!("../../testdata/models/default.json");
+pub const MODEL: &str = include_str!("../../testdata/models/default.json");
 
 /// Replays each capture; the exit code is the worst of all of them.
 pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {

@@ -100,7 +100,7 @@ fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {
     let walk = settings(model);
     let compiled = Settings { linked: Some(linked.object.into()), ..walk.clone() };
     let (mut walk, mut compiled) = (load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?);
-    super::insert_floor_flow(&mut walk)?;
+    super::one_flow::insert_floor_flow(&mut walk)?;
     let (xdp, tc) = (Hook::Xdp.program(), Hook::Tc.program());
     let (walk_load, compiled_load) = (loaded::<Xdp>(&mut walk, xdp)?, loaded::<Xdp>(&mut compiled, xdp)?);
     loaded::<Xdp>(&mut walk, object::FLOOR)?;
