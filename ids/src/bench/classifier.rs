@@ -70,7 +70,7 @@ const NAMES: [&str; PROGRAMS] =
 /// Their names for machines.
 const KEYS: [&str; PROGRAMS] = ["floor", "paper", "paper_in_place", "walk", "compiled"];
 /// What a test run takes: the fixed places of the paper's parser at least, a page less its own room at most.
-const FRAME_BYTES: std::ops::RangeInclusive<usize> = 54..=2_048;
+const FRAME_BYTES: std::ops::RangeInclusive<usize> = 40..=2_048;
 /// The capture's packets that are run, at most.
 const PACKETS_MAX: usize = 20_000;
 /// Leaves of the second tree, as many as the paper's may have.
