@@ -4,7 +4,7 @@ use super::row::{Row, Spread};
 
 const WIDTH: f64 = 900.0;
 const BAR: f64 = 22.0;
-const LABEL: f64 = 190.0;
+const LABEL: f64 = 205.0;
 /// Of either kind of bar at its longest, its deviation included.
 const SPAN: f64 = 270.0;
 
