@@ -83,6 +83,12 @@ pub enum VmError {
         /// Bytes possible, see [`Options::packet_length_max`](super::Options::packet_length_max).
         length_max: usize,
     },
+    /// The context given says that more metadata lies before the packet than XDP allows or than there are bytes.
+    #[error("{length} bytes of metadata before the packet: at most 252 and a multiple of four, and no more than there are bytes")]
+    Metadata {
+        /// Bytes asked for.
+        length: usize,
+    },
     /// The system gave no memory where the program needs it.
     #[error("no {length} bytes of memory {place}: {text}")]
     Memory {

@@ -269,12 +269,11 @@ impl Lowering<'_> {
     fn call(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
         match insn.src {
             0 => {
-                let provided = helper::PROVIDED.iter().any(|(number, _)| *number == insn.imm);
-                if !provided || !self.hook.has_helper(insn.imm) {
-                    let reason = format!("the VM has no helper {} for {:?} programs", insn.imm, self.hook);
-                    return Err(self.refuse.at(index, &reason));
+                let called = helper::allowed(insn.imm, self.hook).map_err(|reason| self.refuse.at(index, &reason))?;
+                if called.arguments.len() == 5 {
+                    self.out.helper(helper::FIFTH);
                 }
-                // r5 is no argument of any helper here, and ends with the call.
+                // r5 ends with the call.
                 self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
                 self.out.helper(insn.imm);
                 Ok(())

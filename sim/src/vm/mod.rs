@@ -39,12 +39,16 @@ mod map;
 mod memory;
 mod object;
 mod provenance;
+pub mod random;
+mod record;
 mod run;
 
-pub use context::Hook;
+pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
+pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::{Object, Program};
+pub use record::{Record, Redirect};
 pub use run::Vm;
 
 use std::collections::BTreeMap;
@@ -62,6 +66,8 @@ pub struct Options {
     pub windows: usize,
     /// The longest packet in bytes.
     pub packet_length_max: usize,
+    /// Where `bpf_get_prandom_u32` starts, see [`random`].
+    pub seed: u64,
 }
 
 impl Default for Options {
@@ -72,6 +78,7 @@ impl Default for Options {
             instructions_max: 1_000_000,
             windows: 4,
             packet_length_max: 1 << 16,
+            seed: random::SEED,
         }
     }
 }

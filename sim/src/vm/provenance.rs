@@ -5,6 +5,7 @@
 //! ever dropped where paths meet, so what is not known is treated as anything.
 
 use super::Hook;
+use super::helper::{self, Answer, Helper};
 use super::instruction::{
     ADD, ALU, ALU64, CALL, FRAME, JMP, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MOV, ST, STX, SUB, X, class, is_end, is_jump, mode,
     operation, size, target, writes,
@@ -180,13 +181,12 @@ impl Walk<'_> {
             ALU | ALU64 => state.registers[dst] = self.compute(insn, state),
             JMP if insn.opc == CALL => {
                 let found = match (insn.src, insn.imm, state.registers[1]) {
-                    (0, 1, Known::Map(map)) => Known::Value(map, 0),
+                    (0, number, Known::Map(map)) if answers_value(number) => Known::Value(map, 0),
                     _ => Known::Nothing,
                 };
                 state.registers[..6].fill(Known::Nothing);
                 state.registers[0] = found;
-                // Only skb_load_bytes among the helpers writes to memory of the program's.
-                if insn.src != 0 || insn.imm == 26 {
+                if insn.src != 0 || helper::find(insn.imm).is_none_or(Helper::writes_memory) {
                     state.slots.fill(Known::Nothing);
                 }
             }
@@ -282,6 +282,11 @@ impl Walk<'_> {
     fn note(&mut self, offset: i32) {
         self.depth.bytes = self.depth.bytes.max(-offset);
     }
+}
+
+/// Whether a helper answers the address of one of a map's values.
+fn answers_value(number: i32) -> bool {
+    helper::find(number).is_some_and(|helper| helper.answer == Answer::Value)
 }
 
 fn is_inside(first: i32, size: i32, value_size: usize) -> bool {

@@ -1,11 +1,12 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
-use super::helper::{self, Meter, Session, Stop};
-use super::instruction::text;
+use super::helper::{self, Meter, Packet, Session, Stop};
+use super::instruction::{CALL, text};
 use super::lower::{MapView, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
-use super::{Fault, Hook, Object, VmError, context};
+use super::record::{Record, Redirect};
+use super::{Fault, Hook, Input, Object, VmError, context};
 use rbpf::ebpf::Insn;
 use std::any::Any;
 use std::ops::Range;
@@ -18,7 +19,7 @@ pub struct Vm {
     // Fields drop in this order: the machines point into nothing, the session's pieces into the arenas.
     programs: Vec<Loaded>,
     session: Session,
-    packet_room: Piece,
+    packet_length_max: usize,
     instructions_max: u64,
     _low: Arena,
     _values: Arena,
@@ -32,6 +33,8 @@ struct Loaded {
     hot: Piece,
     machine: rbpf::EbpfVmMbuff<'static>,
     origin: Vec<usize>,
+    /// It calls helpers that move or resize the packet.
+    changes_packet: bool,
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
     instructions: Vec<Insn>,
@@ -70,8 +73,9 @@ impl Vm {
             }
             maps.push(map);
         }
-        let mut low = Arena::low(Arena::room(options.packet_length_max) + programs.len() * Arena::room(CONTEXT_MAX))?;
-        let packet_room = low.piece(options.packet_length_max);
+        let room_length = HEAD_ROOM + options.packet_length_max + TAIL_ROOM;
+        let mut low = Arena::low(Arena::room(room_length) + programs.len() * Arena::room(CONTEXT_MAX))?;
+        let packet_room = low.piece(room_length);
         let mut loaded = Vec::with_capacity(programs.len());
         for name in programs {
             let program = object.program(name)?;
@@ -87,8 +91,15 @@ impl Vm {
             maps,
             hook: first.hook,
             context: first.context,
-            packet: packet_room.prefix(0),
+            packet: packet_room.part(HEAD_ROOM, 0),
+            reach: packet_room.part(HEAD_ROOM, 0),
+            room: packet_room,
             now_ns: 0,
+            random: options.seed,
+            records: Vec::new(),
+            lines: Vec::new(),
+            redirect: None,
+            fifth: 0,
             instructions_max: options.instructions_max,
             instructions_left: 0,
             program: 0,
@@ -97,8 +108,8 @@ impl Vm {
             key: Vec::new(),
             value: Vec::new(),
         };
-        let instructions_max = options.instructions_max;
-        Ok(Self { programs: loaded, session, packet_room, instructions_max, _low: low, _values: values })
+        let (instructions_max, packet_length_max) = (options.instructions_max, options.packet_length_max);
+        Ok(Self { programs: loaded, session, packet_length_max, instructions_max, _low: low, _values: values })
     }
 
     /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
@@ -108,23 +119,39 @@ impl Vm {
 
     /// Runs the program at a position of those given to [`Vm::load_all`].
     pub fn run_program(&mut self, position: usize, packet: &[u8], now_ns: u64) -> Result<u64, VmError> {
-        let length_max = self.packet_room.length();
-        if packet.len() > length_max {
-            return Err(VmError::PacketLength { length: packet.len(), length_max });
+        self.run_input(position, &Input { packet, now_ns, context: None })
+    }
+
+    /// Runs the program at a position of those given to [`Vm::load_all`], with a context of the caller's.
+    pub fn run_input(&mut self, position: usize, input: &Input) -> Result<u64, VmError> {
+        let (length, length_max) = (input.packet.len(), self.packet_length_max);
+        if length > length_max {
+            return Err(VmError::PacketLength { length, length_max });
         }
         let program = &self.programs[position];
+        let metadata = context::metadata_length(program.hook, input.context);
+        if metadata > length.min(METADATA_MAX) || !metadata.is_multiple_of(4) {
+            return Err(VmError::Metadata { length: metadata });
+        }
         let session = &mut self.session;
-        session.packet = self.packet_room.prefix(packet.len());
-        session.packet.bytes_mut().copy_from_slice(packet);
+        session.place(HEAD_ROOM, length - metadata, metadata);
+        session.reach.bytes_mut().copy_from_slice(input.packet);
         session.hook = program.hook;
         session.context = program.context;
-        session.now_ns = now_ns;
+        session.now_ns = input.now_ns;
         session.instructions_left = self.instructions_max;
         session.program = position;
-        let (mut context, packet) = (program.context, session.packet);
-        context::fill(program.hook, &mut context, &packet);
+        session.records.clear();
+        session.lines.clear();
+        session.redirect = None;
+        context::fill(program.hook, &mut session.context, &session.packet, metadata, input.context);
+        // A packet that grows may come to lie anywhere in its room.
+        let bytes = if program.changes_packet { session.room } else { session.reach };
 
-        let result = helper::during(session, || program.machine.execute_program(packet.bytes(), program.hot.bytes()));
+        for map in &mut session.maps {
+            map.begin();
+        }
+        let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
         for map in &mut session.maps {
             map.close();
         }
@@ -135,10 +162,39 @@ impl Vm {
         }
     }
 
-    /// The packet as the last run left it.
+    /// The packet as the last run left it, in its new length; under XDP with the metadata before it.
     #[must_use]
     pub fn packet(&self) -> &[u8] {
-        self.session.packet.bytes()
+        self.session.reach.bytes()
+    }
+
+    /// The context as the last run left it, in the form of `BPF_PROG_TEST_RUN`'s `ctx_out`.
+    #[must_use]
+    pub fn context(&self) -> Vec<u8> {
+        context::given_back(self.session.hook, &self.session.context)
+    }
+
+    /// What the last run sent through ring buffers and perf event arrays, in order.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.session.records
+    }
+
+    /// What the last run printed (`bpf_trace_printk`), a line a call.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.session.lines
+    }
+
+    /// Where the last run last asked to send the packet; it goes there if the verdict says so.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&Redirect> {
+        self.session.redirect.as_ref()
+    }
+
+    /// Sets the state of the generator of random numbers, see [`random`](super::random).
+    pub fn seed(&mut self, state: u64) {
+        self.session.random = state;
     }
 
     /// A map by name; global data under its section's name.
@@ -164,6 +220,12 @@ impl Vm {
     }
 }
 
+/// Bytes before the packet that it may grow into: `XDP_PACKET_HEADROOM`.
+const HEAD_ROOM: usize = 256;
+/// Bytes after the longest packet that it may grow into.
+const TAIL_ROOM: usize = 1 << 14;
+/// Bytes of metadata that XDP allows before a packet.
+const METADATA_MAX: usize = 252;
 /// The biggest context in bytes.
 const CONTEXT_MAX: usize = 192;
 
@@ -189,7 +251,7 @@ impl Loaded {
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
         machine.set_program(code).map_err(engine)?;
-        for (number, function) in helper::PROVIDED.into_iter().chain(helper::own()) {
+        for (number, function) in helper::functions() {
             machine.register_helper(number.cast_unsigned(), function).map_err(engine)?;
         }
         for range in maps.iter().flat_map(Map::ranges) {
@@ -205,6 +267,7 @@ impl Loaded {
             context,
             hot,
             machine,
+            changes_packet: instructions.iter().any(changes_packet),
             origin: lowered.origin,
             meters: lowered.meters,
             instructions,
@@ -233,6 +296,10 @@ impl Loaded {
         let instruction = position.and_then(|position| self.origin.get(position)).copied().unwrap_or(0);
         self.fault(&Stop { site: Some(instruction), fault })
     }
+}
+
+fn changes_packet(insn: &Insn) -> bool {
+    insn.opc == CALL && insn.src == 0 && helper::find(insn.imm).is_some_and(|helper| helper.packet == Packet::Changed)
 }
 
 /// rbpf asks how far apart frames lie, for any position in a function, and for positions that are none (it takes helper calls

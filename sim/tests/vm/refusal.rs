@@ -63,7 +63,7 @@ fn odd_atomics_are_refused() {
 #[test]
 fn tail_calls_and_other_helpers_are_refused() {
     check_one(0x85, 0, 0, 0, 12, "no helper 12");
-    check_one(0x85, 0, 0, 0, 26, "no helper 26 for Xdp");
+    check_one(0x85, 0, 0, 0, 26, "no skb_load_bytes for Xdp");
     check_one(0x85, 0, 0, 0, 39, "no helper 39 for Xdp");
     check_one(0x85, 0, 2, 0, 1, "kernel functions");
 }

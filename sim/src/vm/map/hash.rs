@@ -27,6 +27,8 @@ pub(super) struct Hash {
     lru: bool,
     /// Per-CPU hashes overwrite a value in place, plain ones put a new element in its stead.
     in_place: bool,
+    /// Keys that made room for others in this run, one after the other.
+    pub(super) evicted: Vec<u8>,
 }
 
 impl Hash {
@@ -34,7 +36,7 @@ impl Hash {
     pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, lru: bool, in_place: bool) -> Self {
         let windows = Windows::new(arena, windows_count, shape.value_size);
         let (keys, values, links, free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place }
+        Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place, evicted: Vec::new() }
     }
 
     /// Exchanges all entries, in their order of use, with those of a map of the same shape; windows stay where they are.
@@ -140,7 +142,9 @@ impl Hash {
             if !self.lru {
                 return Err(E2BIG);
             }
-            self.remove(shape, self.oldest);
+            let oldest = self.oldest;
+            self.evicted.extend_from_slice(&self.keys[oldest as usize * shape.key_size..][..shape.key_size]);
+            self.remove(shape, oldest);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.keys.resize(self.keys.len() + shape.key_size, 0);

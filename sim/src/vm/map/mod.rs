@@ -13,6 +13,7 @@ use super::VmError;
 use super::memory::{Arena, Piece};
 use array::Array;
 use hash::Hash;
+use std::collections::BTreeSet;
 use trie::Trie;
 
 /// Create or overwrite.
@@ -132,6 +133,8 @@ enum Body {
 pub struct Map {
     shape: Shape,
     body: Body,
+    /// Keys that the run named, one after the other.
+    touched: Vec<u8>,
 }
 
 impl Map {
@@ -155,7 +158,7 @@ impl Map {
             MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, windows_count)),
             MapKind::RingBuf => Body::Ring,
         };
-        Ok(Self { shape: shape.clone(), body })
+        Ok(Self { shape: shape.clone(), body, touched: Vec::new() })
     }
 
     /// Name, kind and sizes.
@@ -268,6 +271,31 @@ impl Map {
                 Box::new(hash.slots().map(|slot| (hash.key(&self.shape, slot).to_vec(), hash.value(&self.shape, slot))))
             }
         }
+    }
+
+    /// The keys that the last run looked up, updated or deleted, found or not, and those that made room for others; each once.
+    /// Not here: what a program reaches without a key, as global data.
+    #[must_use]
+    pub fn touched(&self) -> BTreeSet<&[u8]> {
+        let evicted = match &self.body {
+            Body::Hash(hash) => hash.evicted.as_slice(),
+            _ => &[],
+        };
+        let size = self.shape.key_size.max(1);
+        self.touched.chunks_exact(size).chain(evicted.chunks_exact(size)).collect()
+    }
+
+    /// Begins a run.
+    pub(super) fn begin(&mut self) {
+        self.touched.clear();
+        if let Body::Hash(hash) = &mut self.body {
+            hash.evicted.clear();
+        }
+    }
+
+    /// Notes a key that the program named.
+    pub(super) fn touch(&mut self, key: &[u8]) {
+        self.touched.extend_from_slice(key);
     }
 
     /// The program's lookup: an address, or why not.

@@ -1,37 +1,34 @@
-//! Helpers: the functions a program calls by number, with the kernel's results; and three of the VM's own, called by
+//! Helpers: the functions a program calls by number, with the kernel's results; and some of the VM's own, called by
 //! instructions that `lower` adds.
 //!
 //! rbpf takes plain functions, so a run leaves a pointer to its [`Session`] in a thread-local. A helper that finds a fault ends
 //! the run by unwinding through rbpf (no panic message: the hook is not called), so nothing runs after a fault.
-//! By convention of `lower`, r5 holds the index of the calling instruction.
+//! By convention of `lower`, r5 holds the index of the calling instruction; a fifth argument waits in the session, see [`FIFTH`].
+//! What each helper is, `table` says.
+
+mod clock;
+mod map;
+mod packet;
+mod ring;
+mod table;
+mod xdp;
+
+pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::Fault;
 use super::context::Hook;
-use super::map::{Map, Miss};
+use super::map::Map;
 use super::memory::Piece;
+use super::record::{Record, Redirect};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-/// The kernel's helpers that the VM has, by number.
-pub(super) const PROVIDED: [(i32, rbpf::ebpf::Helper); 12] = [
-    (1, map_lookup_elem),
-    (2, map_update_elem),
-    (3, map_delete_elem),
-    (5, ktime_get_ns),
-    (8, get_smp_processor_id),
-    (26, skb_load_bytes),
-    (39, skb_pull_data),
-    (125, ktime_get_ns), // ktime_get_boot_ns
-    (131, ringbuf_reserve),
-    (132, ringbuf_submit),
-    (160, ktime_get_ns), // ktime_get_coarse_ns
-    (208, ktime_get_ns), // ktime_get_tai_ns
-];
 
 /// Tells the session where the stack ends: r5 is the main program's frame pointer.
 pub(super) const ENTER: i32 = 0x4000_0000;
 /// Ends the run, because instruction r5 would leave its frame.
 pub(super) const TRAP: i32 = 0x4000_0001;
+/// Keeps r5 as the fifth argument of the helper called next, whose r5 is the calling instruction.
+pub(super) const FIFTH: i32 = 0x4000_0002;
 /// Charges what the meter of the number minus this says.
 pub(super) const METER: i32 = 0x4000_0100;
 
@@ -45,15 +42,29 @@ pub(super) struct Meter {
     pub(super) site: Option<usize>,
 }
 
+/// The helper of a number, if the hook has it; otherwise why the call is refused.
+pub(super) fn allowed(number: i32, hook: Hook) -> Result<&'static Helper, String> {
+    let helper = find(number).ok_or_else(|| format!("the VM has no helper {number}"))?;
+    if !helper.hooks.has(hook) {
+        return Err(format!("the kernel has no {} for {hook:?} programs", helper.name));
+    }
+    Ok(helper)
+}
+
+/// All functions that a lowered program may call.
+pub(super) fn functions() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
+    HELPERS.iter().map(|helper| (helper.number, helper.run)).chain(own())
+}
+
 /// The VM's own helpers.
-pub(super) fn own() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
+fn own() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
     macro_rules! meters {
         ($($high:literal)*) => {
             [$(meter::<$high, 0>, meter::<$high, 1>, meter::<$high, 2>, meter::<$high, 3>),*]
         };
     }
     let meters: [rbpf::ebpf::Helper; METERS] = meters!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-    [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap)].into_iter().chain((METER..).zip(meters))
+    [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth)].into_iter().chain((METER..).zip(meters))
 }
 
 /// A map's handle in a register: an address that no memory has, plus the map's number.
@@ -63,7 +74,9 @@ pub(super) fn handle(map: usize) -> u64 {
 
 const HANDLE: u64 = 0x00ba_d0ad_0000_0000;
 const ENOMEM: i32 = 12;
+const EACCES: i32 = 13;
 const EFAULT: i32 = 14;
+const EINVAL: i32 = 22;
 const STACK_LENGTH: u64 = rbpf::ebpf::STACK_SIZE as u64;
 
 thread_local! {
@@ -77,7 +90,19 @@ pub(super) struct Session {
     pub(super) hook: Hook,
     pub(super) context: Piece,
     pub(super) packet: Piece,
+    /// The packet with the metadata before it.
+    pub(super) reach: Piece,
+    /// All that the packet may grow into.
+    pub(super) room: Piece,
     pub(super) now_ns: u64,
+    /// State of the generator, see `random`.
+    pub(super) random: u64,
+    /// What the run sent to ring buffers and perf event arrays, and where it sent the packet.
+    pub(super) records: Vec<Record>,
+    pub(super) lines: Vec<String>,
+    pub(super) redirect: Option<Redirect>,
+    /// Fifth argument of the helper that is called next.
+    pub(super) fifth: u64,
     pub(super) instructions_max: u64,
     pub(super) instructions_left: u64,
     /// Position of the running program, and the meters of each.
@@ -139,13 +164,19 @@ impl Session {
     fn pointer(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
         let in_stack = address >= self.stack_end - STACK_LENGTH && address <= self.stack_end && length as u64 <= self.stack_end - address;
         if !in_stack
-            && !self.packet.holds(address, length)
+            && !self.reach.holds(address, length)
             && !self.context.holds(address, length)
             && !self.maps.iter().any(|map| map.holds(address, length))
         {
             stop(site, Fault::Pointer { argument, address, size: length });
         }
         std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
+    }
+
+    /// Puts the packet at `start` of its room, after `metadata` bytes; contents are the caller's.
+    pub(super) fn place(&mut self, start: usize, length: usize, metadata: usize) {
+        self.packet = self.room.part(start, length);
+        self.reach = self.room.part(start - metadata, metadata + length);
     }
 
     fn copy(&self, into: &mut Vec<u8>, argument: u8, address: u64, length: usize, site: u64) {
@@ -169,88 +200,6 @@ fn word(argument: u64) -> usize {
     usize::try_from(argument & u64::from(u32::MAX)).expect("32 bits fit")
 }
 
-fn map_lookup_elem(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
-    with(|session| {
-        let number = session.map_number(map, site);
-        let key = session.take_key(number, key, site);
-        let found = session.maps[number].open(&key);
-        session.key = key;
-        match found {
-            Ok(address) => address,
-            Err(Miss::Absent) => 0,
-            Err(Miss::Windows(windows)) => stop(site, Fault::Windows { map: number, windows }),
-        }
-    })
-}
-
-fn map_update_elem(map: u64, key: u64, value: u64, flags: u64, site: u64) -> u64 {
-    with(|session| {
-        let number = session.map_number(map, site);
-        let key = session.take_key(number, key, site);
-        let mut bytes = std::mem::take(&mut session.value);
-        session.copy(&mut bytes, 3, value, session.maps[number].shape().value_size, site);
-        let done = session.maps[number].put(&key, &bytes, flags);
-        (session.key, session.value) = (key, bytes);
-        result(done)
-    })
-}
-
-fn map_delete_elem(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
-    with(|session| {
-        let number = session.map_number(map, site);
-        let key = session.take_key(number, key, site);
-        let done = session.maps[number].remove(&key);
-        session.key = key;
-        result(done)
-    })
-}
-
-/// As `bpf_ringbuf_reserve` of a ring buffer that is full: null.
-fn ringbuf_reserve(map: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
-    with(|session| session.map_number(map, site));
-    0
-}
-
-/// Of `bpf_ringbuf_submit` there is no right call, since nothing was reserved.
-fn ringbuf_submit(record: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
-    stop(site, Fault::Pointer { argument: 1, address: record, size: 0 })
-}
-
-fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    with(|session| session.now_ns)
-}
-
-fn get_smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    0
-}
-
-/// As `bpf_skb_load_bytes`: out of range answers EFAULT and zeroes the buffer.
-fn skb_load_bytes(context: u64, offset: u64, to: u64, length: u64, site: u64) -> u64 {
-    with(|session| {
-        session.expect_context(context, site);
-        let (offset, length) = (word(offset), word(length));
-        let target = session.pointer(3, to, length, site);
-        let packet = session.packet.bytes();
-        if let Some(source) = offset.checked_add(length).and_then(|end| packet.get(offset..end)) {
-            // SAFETY: `pointer` made sure of `length` bytes at the target; they may lie in the packet itself, hence `copy`.
-            unsafe { std::ptr::copy(source.as_ptr(), target, length) };
-            0
-        } else {
-            // SAFETY: `pointer` made sure of `length` bytes at the target.
-            unsafe { std::ptr::write_bytes(target, 0, length) };
-            errno(EFAULT)
-        }
-    })
-}
-
-/// As `bpf_skb_pull_data`: all bytes are linear here, so it only refuses lengths beyond the packet.
-fn skb_pull_data(context: u64, length: u64, _: u64, _: u64, site: u64) -> u64 {
-    with(|session| {
-        session.expect_context(context, site);
-        if word(length) > session.packet.length() { errno(ENOMEM) } else { 0 }
-    })
-}
-
 impl Session {
     fn expect_context(&self, address: u64, site: u64) {
         if address != self.context.address() {
@@ -261,6 +210,11 @@ impl Session {
 
 fn enter(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
     with(|session| session.stack_end = frame);
+    0
+}
+
+fn fifth(_: u64, _: u64, _: u64, _: u64, argument: u64) -> u64 {
+    with(|session| session.fifth = argument);
     0
 }
 
