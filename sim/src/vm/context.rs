@@ -42,7 +42,7 @@ pub struct Input<'a> {
     /// What the clocks answer.
     pub now_ns: u64,
     /// The context as `BPF_PROG_TEST_RUN` takes it (`ctx_in`): the bytes of `struct xdp_md` or `struct __sk_buff`, or fewer, the rest
-    /// being zero. Without it the interface is number 1.
+    /// being zero. Where it names no interface that is number 1.
     pub context: Option<&'a [u8]>,
 }
 
@@ -57,12 +57,17 @@ pub(super) mod xdp {
 /// Offsets in `struct __sk_buff`.
 pub(super) mod skb {
     pub(crate) const LEN: usize = 0;
+    pub(crate) const PKT_TYPE: usize = 4;
     pub(crate) const MARK: usize = 8;
     pub(crate) const PROTOCOL: usize = 16;
+    pub(crate) const VLAN_PRESENT: usize = 20;
+    pub(crate) const VLAN_TCI: usize = 24;
+    pub(crate) const VLAN_PROTO: usize = 28;
     pub(crate) const PRIORITY: usize = 32;
     pub(crate) const INGRESS_IFINDEX: usize = 36;
     pub(crate) const IFINDEX: usize = 40;
     pub(crate) const CB: usize = 48;
+    pub(crate) const HASH: usize = 68;
     pub(crate) const DATA: usize = 76;
     pub(crate) const DATA_END: usize = 80;
     pub(crate) const DATA_META: usize = 140;
@@ -70,6 +75,7 @@ pub(super) mod skb {
     pub(crate) const WIRE_LEN: usize = 160;
     pub(crate) const GSO_SEGS: usize = 164;
     pub(crate) const GSO_SIZE: usize = 176;
+    pub(crate) const TSTAMP_TYPE: usize = 180;
     pub(crate) const HWTSTAMP: usize = 184;
     /// What a caller may set and read back, offset and length.
     pub(crate) const OPEN: [(usize, usize); 10] = [
@@ -107,35 +113,62 @@ pub(super) fn fill(hook: Hook, context: &mut Piece, packet: &Piece, metadata: us
     context.bytes_mut().fill(0);
     match hook {
         Hook::Xdp => {
-            set_word(context, xdp::INGRESS_IFINDEX, 1);
             if let Some(given) = given {
-                let open = given.get(xdp::INGRESS_IFINDEX..).unwrap_or(&[]);
-                let open = &open[..open.len().min(8)];
-                let place = &mut context.bytes_mut()[xdp::INGRESS_IFINDEX..];
-                place[..8].fill(0);
-                place[..open.len()].copy_from_slice(open);
+                copy(context, given, xdp::INGRESS_IFINDEX, 8);
             }
+            default(context, xdp::INGRESS_IFINDEX, 1);
         }
         Hook::Tc | Hook::Socket => {
-            set_word(context, skb::INGRESS_IFINDEX, 1);
-            set_word(context, skb::IFINDEX, 1);
-            let kind = packet.bytes().get(12..14).map_or(0, |kind| u32::from(u16::from_le_bytes([kind[0], kind[1]])));
-            set_word(context, skb::PROTOCOL, kind);
+            let bytes = packet.bytes();
+            if let Some(&[high, low]) = bytes.get(12..14) {
+                let kind = protocol([high, low], bytes.get(14..));
+                set_word(context, skb::PROTOCOL, u32::from(kind.swap_bytes()));
+                set_word(context, skb::PKT_TYPE, packet_type(bytes));
+            }
             if let Some(given) = given {
                 for (offset, length) in skb::OPEN {
-                    let place = &mut context.bytes_mut()[offset..offset + length];
-                    place.fill(0);
-                    let given = given.get(offset..).unwrap_or(&[]);
-                    let given = &given[..given.len().min(length)];
-                    place[..given.len()].copy_from_slice(given);
+                    copy(context, given, offset, length);
                 }
             }
-            if word(context, skb::WIRE_LEN) == 0 {
-                set_word(context, skb::WIRE_LEN, word_of(packet.length()));
-            }
+            default(context, skb::IFINDEX, 1);
+            default(context, skb::WIRE_LEN, word_of(packet.length()));
         }
     }
     point(hook, context, packet, metadata);
+}
+
+/// Copies a field out of a context that may be shorter.
+fn copy(context: &mut Piece, given: &[u8], offset: usize, length: usize) {
+    let given = given.get(offset..).unwrap_or(&[]);
+    let given = &given[..given.len().min(length)];
+    context.bytes_mut()[offset..offset + given.len()].copy_from_slice(given);
+}
+
+/// Sets a 32-bit field that nobody set.
+fn default(context: &mut Piece, offset: usize, value: u32) {
+    if word(context, offset) == 0 {
+        set_word(context, offset, value);
+    }
+}
+
+/// The protocol that the kernel takes a frame for by its type field (`eth_type_trans`): below 1536 that is a length, and what lies behind it decides.
+pub(super) fn protocol(kind: [u8; 2], behind: Option<&[u8]>) -> u16 {
+    const ETH_P_802_3: u16 = 1;
+    const ETH_P_802_2: u16 = 4;
+    match u16::from_be_bytes(kind) {
+        kind @ 0x600.. => kind,
+        _ if behind.is_some_and(|behind| behind.starts_with(&[0xff, 0xff])) => ETH_P_802_3,
+        _ => ETH_P_802_2,
+    }
+}
+
+/// Whom a frame is for, as the loopback interface sees it: its address is zero, and so is its broadcast address.
+fn packet_type(frame: &[u8]) -> u32 {
+    match frame[..6] {
+        [0, 0, 0, 0, 0, 0] => 0,
+        [first, ..] if first & 1 == 1 => 2,
+        _ => 3,
+    }
 }
 
 /// Sets the context's pointers and lengths after the packet's place.
@@ -159,11 +192,19 @@ pub(super) fn point(hook: Hook, context: &mut Piece, packet: &Piece, metadata: u
 }
 
 /// The context as `BPF_PROG_TEST_RUN` gives it back (`ctx_out`): offsets in place of addresses, and of `struct __sk_buff` what may be set.
-pub(super) fn given_back(hook: Hook, context: &Piece) -> Vec<u8> {
+/// Of `struct xdp_md` the fields behind the addresses are as they were given.
+pub(super) fn given_back(hook: Hook, context: &Piece, given: Option<&[u8]>) -> Vec<u8> {
     let mut out = vec![0; hook.context_length()];
     match hook {
         Hook::Xdp => {
             out.copy_from_slice(context.bytes());
+            if let Some(given) = given {
+                let given = given.get(xdp::INGRESS_IFINDEX..).unwrap_or(&[]);
+                let fields = &mut out[xdp::INGRESS_IFINDEX..];
+                let count = given.len().min(fields.len());
+                fields.fill(0);
+                fields[..count].copy_from_slice(&given[..count]);
+            }
             let start = word(context, xdp::DATA_META);
             for (offset, value) in
                 [(xdp::DATA, word(context, xdp::DATA) - start), (xdp::DATA_END, word(context, xdp::DATA_END) - start), (xdp::DATA_META, 0)]

@@ -1,5 +1,6 @@
 //! What can go wrong in the VM: an object it cannot take, an instruction it will not run, a run that did what the kernel forbids.
 
+use super::MapKind;
 use thiserror::Error;
 
 /// Why the VM did not load or did not finish a program.
@@ -136,10 +137,34 @@ pub enum Fault {
         size: usize,
     },
     /// A helper wants a map and got something else.
-    #[error("helper argument 1 is {value:#x}, no map")]
+    #[error("a helper's argument is {value:#x}, no map")]
     NoMap {
-        /// The value of r1.
+        /// The value of the register.
         value: u64,
+    },
+    /// A helper wants another kind of map.
+    #[error("helper argument {argument} is map number {map}, a {kind:?}, which the kernel does not give to this helper")]
+    MapKind {
+        /// 1 for r1.
+        argument: u8,
+        /// Position of the map.
+        map: usize,
+        /// Its kind.
+        kind: MapKind,
+    },
+    /// A helper was asked for something that the VM does not have.
+    #[error("{what}, which the VM does not have")]
+    Absent {
+        /// What it was asked for.
+        what: &'static str,
+    },
+    /// The packet would not fit its room.
+    #[error("the packet would grow to {length} bytes, its room has {length_max}")]
+    Room {
+        /// Bytes it would have.
+        length: usize,
+        /// Bytes there are.
+        length_max: usize,
     },
     /// The program ran longer than [`Options::instructions_max`](super::Options::instructions_max).
     #[error("more than {limit} instructions")]

@@ -83,6 +83,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         refuse,
         hook,
         maps,
+        main: functions[0].clone(),
         live,
         provenance,
         frame: Frame { used: 0, spare: 0 },
@@ -142,6 +143,8 @@ pub(super) struct Lowering<'a> {
     pub(super) refuse: &'a Refusal<'a>,
     hook: Hook,
     maps: &'a [MapView],
+    /// Where the main program lies.
+    main: Range<usize>,
     live: Vec<Registers>,
     provenance: Provenance,
     frame: Frame,
@@ -270,6 +273,12 @@ impl Lowering<'_> {
         match insn.src {
             0 => {
                 let called = helper::allowed(insn.imm, self.hook).map_err(|reason| self.refuse.at(index, &reason))?;
+                if called.number == helper::TAIL_CALL && !self.main.contains(&index) {
+                    return Err(self.refuse.at(
+                        index,
+                        "a tail call in a function would return to the function's caller; the VM has those of the main program",
+                    ));
+                }
                 if called.arguments.len() == 5 {
                     self.out.helper(helper::FIFTH);
                 }

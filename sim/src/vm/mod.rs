@@ -45,7 +45,7 @@ mod run;
 
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
-pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size};
+pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::{Object, Program};
 pub use record::{Record, Redirect};
@@ -62,12 +62,19 @@ pub struct Options {
     pub map_max_entries: BTreeMap<String, u32>,
     /// Instructions a run may execute, about. The kernel's verifier stops at a million as well.
     pub instructions_max: u64,
-    /// Entries of one hash, or of one array of more than eight entries, that a run can look up. Each slows memory access a little.
+    /// Entries of one hash, or of one array of more than eight entries, that a run can look up held to the byte. Each slows memory access a
+    /// little.
     pub windows: usize,
+    /// So many entries more for runs that look up many; their ends rbpf does not see. Slows memory access a little, also if none is used.
+    pub windows_more: usize,
     /// The longest packet in bytes.
     pub packet_length_max: usize,
     /// Where `bpf_get_prandom_u32` starts, see [`random`].
     pub seed: u64,
+    /// Bytes that a packet may have after its Ethernet header, by interface: what `bpf_check_mtu` asks for. Interface 1 is the loopback.
+    pub mtus: BTreeMap<u32, u32>,
+    /// What `bpf_fib_lookup` looks at.
+    pub routes: Vec<Route>,
 }
 
 impl Default for Options {
@@ -77,8 +84,11 @@ impl Default for Options {
             map_max_entries: BTreeMap::new(),
             instructions_max: 1_000_000,
             windows: 4,
+            windows_more: 1024,
             packet_length_max: 1 << 16,
             seed: random::SEED,
+            mtus: BTreeMap::from([(1, 65536)]),
+            routes: Vec::new(),
         }
     }
 }

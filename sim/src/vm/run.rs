@@ -1,9 +1,9 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
-use super::helper::{self, Meter, Packet, Session, Stop};
+use super::helper::{self, Cause, Meter, Packet, Session};
 use super::instruction::{CALL, text};
 use super::lower::{MapView, Refusal, lower};
-use super::map::Map;
+use super::map::{Map, Shape};
 use super::memory::{Arena, Piece};
 use super::record::{Record, Redirect};
 use super::{Fault, Hook, Input, Object, VmError, context};
@@ -20,9 +20,12 @@ pub struct Vm {
     programs: Vec<Loaded>,
     session: Session,
     packet_length_max: usize,
+    /// The context that the last run was given.
+    given: Option<Vec<u8>>,
     instructions_max: u64,
-    _low: Arena,
-    _values: Arena,
+    windows: (usize, usize),
+    /// Of the packet and the contexts, and of the maps' values.
+    arenas: Vec<Arena>,
 }
 
 struct Loaded {
@@ -61,11 +64,11 @@ impl Vm {
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
         let options = &object.options;
-        let windows = options.windows;
-        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, windows)).sum())?;
+        let windows = (options.windows, options.windows_more);
+        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, windows.0, windows.1)).sum())?;
         let mut maps = Vec::with_capacity(object.maps.len());
         for (shape, data) in &object.maps {
-            let mut map = Map::new(shape, &mut values, windows)?;
+            let mut map = Map::new(shape, &mut values, windows.0, windows.1)?;
             if let Some(entry) = map.entry_mut(0)
                 && entry.len() == data.len()
             {
@@ -74,14 +77,16 @@ impl Vm {
             maps.push(map);
         }
         let room_length = HEAD_ROOM + options.packet_length_max + TAIL_ROOM;
-        let mut low = Arena::low(Arena::room(room_length) + programs.len() * Arena::room(CONTEXT_MAX))?;
+        let mut low = Arena::low(Arena::room(room_length) + HOOKS.len() * Arena::room(CONTEXT_MAX))?;
         let packet_room = low.piece(room_length);
+        // One a hook, so that a tail call finds its caller's.
+        let contexts = HOOKS.map(|hook| low.piece(hook.context_length()));
         let mut loaded = Vec::with_capacity(programs.len());
         for name in programs {
             let program = object.program(name)?;
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
-            let context = low.piece(hook.context_length());
+            let context = contexts[hook as usize];
             loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps)?);
         }
         let Some(first) = loaded.first() else {
@@ -97,19 +102,26 @@ impl Vm {
             now_ns: 0,
             random: options.seed,
             records: Vec::new(),
+            reserved: Vec::new(),
             lines: Vec::new(),
             redirect: None,
+            clones: Vec::new(),
+            buffer: helper::Buffer::default(),
+            mtus: options.mtus.clone(),
+            routes: options.routes.clone(),
             fifth: 0,
             instructions_max: options.instructions_max,
             instructions_left: 0,
             program: 0,
+            hooks: loaded.iter().map(|program| program.hook).collect(),
+            tail_calls: 0,
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
             stack_end: 0,
             key: Vec::new(),
             value: Vec::new(),
         };
         let (instructions_max, packet_length_max) = (options.instructions_max, options.packet_length_max);
-        Ok(Self { programs: loaded, session, packet_length_max, instructions_max, _low: low, _values: values })
+        Ok(Self { programs: loaded, session, packet_length_max, given: None, instructions_max, windows, arenas: vec![low, values] })
     }
 
     /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
@@ -128,6 +140,7 @@ impl Vm {
         if length > length_max {
             return Err(VmError::PacketLength { length, length_max });
         }
+        self.given = input.context.map(<[u8]>::to_vec);
         let program = &self.programs[position];
         let metadata = context::metadata_length(program.hook, input.context);
         if metadata > length.min(METADATA_MAX) || !metadata.is_multiple_of(4) {
@@ -140,25 +153,42 @@ impl Vm {
         session.context = program.context;
         session.now_ns = input.now_ns;
         session.instructions_left = self.instructions_max;
-        session.program = position;
+        session.tail_calls = 0;
+        session.buffer = helper::Buffer::default();
         session.records.clear();
         session.lines.clear();
         session.redirect = None;
+        session.clones.clear();
         context::fill(program.hook, &mut session.context, &session.packet, metadata, input.context);
-        // A packet that grows may come to lie anywhere in its room.
-        let bytes = if program.changes_packet { session.room } else { session.reach };
-
         for map in &mut session.maps {
             map.begin();
         }
-        let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
-        for map in &mut session.maps {
+        let result = self.go(position);
+        for map in &mut self.session.maps {
             map.close();
         }
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(program.fault_of(&error.to_string())),
-            Err(stop) => Err(program.fault(&stop)),
+        self.session.settle();
+        result
+    }
+
+    /// The program at a position, and those it goes on to.
+    fn go(&mut self, mut position: usize) -> Result<u64, VmError> {
+        let session = &mut self.session;
+        loop {
+            let program = &self.programs[position];
+            session.program = position;
+            // A packet that grows may come to lie anywhere in its room; the program before may have moved it.
+            let bytes = if program.changes_packet { session.room } else { session.reach };
+            let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
+            let stop = match result {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => return Err(program.fault_of(&error.to_string())),
+                Err(stop) => stop,
+            };
+            match stop.cause {
+                Cause::Fault(fault) => return Err(program.fault(stop.site, fault)),
+                Cause::TailCall(next) => position = next,
+            }
         }
     }
 
@@ -171,7 +201,7 @@ impl Vm {
     /// The context as the last run left it, in the form of `BPF_PROG_TEST_RUN`'s `ctx_out`.
     #[must_use]
     pub fn context(&self) -> Vec<u8> {
-        context::given_back(self.session.hook, &self.session.context)
+        context::given_back(self.session.hook, &self.session.context, self.given.as_deref())
     }
 
     /// What the last run sent through ring buffers and perf event arrays, in order.
@@ -192,9 +222,46 @@ impl Vm {
         self.session.redirect.as_ref()
     }
 
+    /// The copies of the packet that the last run sent away (`bpf_clone_redirect`): where to, and the bytes.
+    #[must_use]
+    pub fn clones(&self) -> &[(Redirect, Vec<u8>)] {
+        &self.session.clones
+    }
+
     /// Sets the state of the generator of random numbers, see [`random`](super::random).
     pub fn seed(&mut self, state: u64) {
         self.session.random = state;
+    }
+
+    /// Another map, for an entry of a map of maps; the answer is its position, which such an entry takes as its value (32 bits, little-endian).
+    pub fn add_map(&mut self, shape: &Shape) -> Result<u32, VmError> {
+        let mut arena = Arena::anywhere(Map::room(shape, self.windows.0, self.windows.1))?;
+        let map = Map::new(shape, &mut arena, self.windows.0, self.windows.1)?;
+        for program in &mut self.programs {
+            for range in map.ranges() {
+                program.machine.register_allowed_memory(range);
+            }
+        }
+        self.arenas.push(arena);
+        self.session.maps.push(map);
+        Ok(u32::try_from(self.session.maps.len() - 1).expect("maps are few"))
+    }
+
+    /// A map by its position, those of the object first, by name, then those added.
+    #[must_use]
+    pub fn map_at(&self, position: usize) -> Option<&Map> {
+        self.session.maps.get(position)
+    }
+
+    /// A map by its position, to change.
+    pub fn map_at_mut(&mut self, position: usize) -> Option<&mut Map> {
+        self.session.maps.get_mut(position)
+    }
+
+    /// The position of a program by name, which an entry of a prog array takes as its value (32 bits, little-endian).
+    #[must_use]
+    pub fn program_position(&self, name: &str) -> Option<usize> {
+        self.programs.iter().position(|program| program.name == name)
     }
 
     /// A map by name; global data under its section's name.
@@ -226,6 +293,8 @@ const HEAD_ROOM: usize = 256;
 const TAIL_ROOM: usize = 1 << 14;
 /// Bytes of metadata that XDP allows before a packet.
 const METADATA_MAX: usize = 252;
+/// All hooks, by their number.
+const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::Tc, Hook::Socket];
 /// The biggest context in bytes.
 const CONTEXT_MAX: usize = 192;
 
@@ -275,9 +344,9 @@ impl Loaded {
         })
     }
 
-    fn fault(&self, stop: &Stop) -> VmError {
-        let instruction = stop.site.unwrap_or(0);
-        VmError::Fault { program: self.name.clone(), instruction, text: text(&self.instructions, instruction), fault: stop.fault }
+    fn fault(&self, site: Option<usize>, fault: Fault) -> VmError {
+        let instruction = site.unwrap_or(0);
+        VmError::Fault { program: self.name.clone(), instruction, text: text(&self.instructions, instruction), fault }
     }
 
     /// Reads rbpf's message: `... out of bounds memory load (insn #12), addr 0x10, size 8`; it counts from one there.
@@ -294,7 +363,7 @@ impl Loaded {
         };
         let position = number("insn #", 10).and_then(|counted| usize::try_from(counted).ok()?.checked_sub(1));
         let instruction = position.and_then(|position| self.origin.get(position)).copied().unwrap_or(0);
-        self.fault(&Stop { site: Some(instruction), fault })
+        self.fault(Some(instruction), fault)
     }
 }
 

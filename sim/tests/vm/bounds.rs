@@ -190,10 +190,13 @@ fn windows_run_out_by_name() {
     }
     let code = code.asm("mov r0, 0\nexit");
     let maps = [shape(MapKind::Array, 4, 8, 100)];
-    let (at, fault) = faulted(load(Hook::Xdp, &code, &maps).expect("loads").run(&[0; 64], 0));
-    assert_eq!((at, fault), (4 * 6 + 5, Fault::Windows { map: 0, windows: 4 }));
-    let options = Options { windows: 5, ..Options::default() };
-    assert_eq!(load_with(Hook::Xdp, &code, &maps, &options).expect("loads").run(&[0; 64], 0).expect("runs"), 0);
+    let run = |windows, windows_more| {
+        let options = Options { windows, windows_more, ..Options::default() };
+        load_with(Hook::Xdp, &code, &maps, &options).expect("loads").run(&[0; 64], 0)
+    };
+    assert_eq!(faulted(run(4, 0)), (4 * 6 + 5, Fault::Windows { map: 0, windows: 4 }));
+    assert_eq!(run(5, 0).expect("runs"), 0);
+    assert_eq!(run(4, 1).expect("runs"), 0);
 }
 
 #[test]

@@ -43,17 +43,51 @@ impl Attributes {
     }
 }
 
-fn number(kind: MapKind) -> u32 {
-    match kind {
-        MapKind::Hash => 1,
-        MapKind::Array => 2,
-        MapKind::PerCpuHash => 5,
-        MapKind::PerCpuArray => 6,
-        MapKind::LruHash => 9,
-        MapKind::LruPerCpuHash => 10,
-        MapKind::LpmTrie => 11,
-        MapKind::RingBuf => 27,
+/// `BPF_F_NO_PREALLOC`, without which there are no tries.
+const NO_PREALLOC: u32 = 1;
+
+fn create(shape: &Shape, inner: Option<libc::c_int>) -> Result<libc::c_int, std::io::Error> {
+    let size = |size: usize| u32::try_from(size).expect("test maps are small");
+    let inner = inner.filter(|_| shape.kind.holds_maps()).map_or(0, i32::cast_unsigned);
+    Attributes::new()
+        .word(0, shape.kind.number())
+        .word(4, size(shape.key_size))
+        .word(8, size(shape.value_size))
+        .word(12, shape.max_entries)
+        .word(16, if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 })
+        .word(20, inner)
+        .call(0)
+}
+
+/// Loads a program: its descriptor or the error, and the verifier's log.
+fn verify(hook: Hook, bytecode: &[u8]) -> (Result<libc::c_int, std::io::Error>, String) {
+    let kind = match hook {
+        Hook::Socket => 1,
+        Hook::Tc => 3,
+        Hook::Xdp => 6,
+    };
+    let attributes = || {
+        let count = u32::try_from(bytecode.len() / 8).expect("test programs are small");
+        Attributes::new().word(0, kind).word(4, count).address(8, bytecode.as_ptr()).address(16, c"GPL".as_ptr())
+    };
+    // Only a refusal is worth the time that a log takes.
+    if let Ok(program) = attributes().call(5) {
+        return (Ok(program), String::new());
     }
+    let mut log = vec![0_u8; 1 << 20];
+    let loaded = attributes().word(24, 1).word(28, 1 << 20).address(32, log.as_mut_ptr()).call(5);
+    (loaded, String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())
+}
+
+/// What a run shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The lower half of r0.
+    pub returned: u32,
+    /// The packet afterwards.
+    pub packet: Vec<u8>,
+    /// The context as `ctx_out`.
+    pub context: Vec<u8>,
 }
 
 impl Kernel {
@@ -61,14 +95,8 @@ impl Kernel {
     pub fn load(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape]) -> Option<Self> {
         let mut maps = Vec::new();
         for shape in shapes {
-            let size = |size: usize| u32::try_from(size).expect("test maps are small");
-            let created = Attributes::new()
-                .word(0, number(shape.kind))
-                .word(4, size(shape.key_size))
-                .word(8, size(shape.value_size))
-                .word(12, shape.max_entries)
-                .call(0);
-            match created {
+            // The map before a map of maps says what those are like.
+            match create(shape, maps.last().copied()) {
                 Ok(map) => maps.push(map),
                 Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test),
                 Err(error) => panic!("{test}: no map {shape:?}: {error}"),
@@ -81,29 +109,28 @@ impl Kernel {
                 insn[4..8].copy_from_slice(&maps[usize::try_from(map).expect("a map's position")].to_le_bytes());
             }
         }
-        let mut log = vec![0_u8; 1 << 20];
-        let loaded = Attributes::new()
-            .word(
-                0,
-                match hook {
-                    Hook::Socket => 1,
-                    Hook::Tc => 3,
-                    Hook::Xdp => 6,
-                },
-            )
-            .word(4, u32::try_from(bytecode.len() / 8).expect("test programs are small"))
-            .address(8, bytecode.as_ptr())
-            .address(16, c"GPL".as_ptr())
-            .word(24, 1)
-            .word(28, 1 << 20)
-            .address(32, log.as_mut_ptr())
-            .call(5);
+        let (loaded, log) = verify(hook, &bytecode);
         match loaded {
             Ok(program) => Some(Self { program, maps, shapes: shapes.to_vec() }),
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test),
             Err(error) => {
-                let log = String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned();
                 panic!("{test}: the kernel refuses the program: {error}\n{log}");
+            }
+        }
+    }
+
+    /// Whether the kernel gives the hook the helper that this program calls. `None`: no right to ask.
+    pub fn has_helper(test: &str, hook: Hook, bytecode: &[u8]) -> Option<bool> {
+        match verify(hook, bytecode) {
+            (Err(error), _) if error.raw_os_error() == Some(libc::EPERM) => {
+                skip(test);
+                None
+            }
+            (Err(_), log) => Some(!log.contains("cannot use helper") && !log.contains("unknown func")),
+            (Ok(program), _) => {
+                // SAFETY: the descriptor is this function's own.
+                unsafe { libc::close(program) };
+                Some(true)
             }
         }
     }
@@ -118,6 +145,50 @@ impl Kernel {
             .word(32, 1);
         attributes.call(10).unwrap_or_else(|error| panic!("test run: {error}"));
         u32::from_ne_bytes(attributes.0[4..8].try_into().expect("four bytes"))
+    }
+
+    /// One run over a packet with a context, and all that it shows.
+    pub fn run_with(&self, packet: &[u8], context: &[u8]) -> Outcome {
+        pin_to_one_cpu();
+        let (mut packet_out, mut context_out) = (vec![0_u8; 1 << 16], vec![0_u8; context.len()]);
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("short");
+        let mut attributes = Attributes::new()
+            .word(0, self.program.cast_unsigned())
+            .word(8, length(packet))
+            .word(12, length(&packet_out))
+            .address(16, packet.as_ptr())
+            .address(24, packet_out.as_mut_ptr())
+            .word(32, 1)
+            .word(40, length(context))
+            .word(44, length(&context_out))
+            .address(48, context.as_ptr())
+            .address(56, context_out.as_mut_ptr());
+        attributes.call(10).unwrap_or_else(|error| panic!("test run: {error}"));
+        let word = |offset: usize| u32::from_ne_bytes(attributes.0[offset..offset + 4].try_into().expect("four bytes"));
+        packet_out.truncate(word(12) as usize);
+        Outcome { returned: word(4), packet: packet_out, context: context_out }
+    }
+
+    /// The descriptor of a map, which is what an entry of a map of maps takes.
+    pub fn descriptor(&self, map: usize) -> [u8; 4] {
+        self.maps[map].to_ne_bytes()
+    }
+
+    /// The descriptor of the program, which is what an entry of a prog array takes.
+    pub fn program(&self) -> [u8; 4] {
+        self.program.to_ne_bytes()
+    }
+
+    /// A map operation by the command's number; the error is Linux's.
+    pub fn operate(&self, command: libc::c_int, map: usize, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), i32> {
+        Attributes::new()
+            .word(0, self.maps[map].cast_unsigned())
+            .address(8, if key.is_empty() { std::ptr::null() } else { key.as_ptr() })
+            .address(16, value.as_mut_ptr())
+            .long(24, flags)
+            .call(command)
+            .map(|_| ())
+            .map_err(|error| error.raw_os_error().unwrap_or(0))
     }
 
     /// A map's value; per-CPU maps answer the sum over the CPUs of each eight bytes, as only one CPU has run.

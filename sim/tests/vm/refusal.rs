@@ -61,8 +61,8 @@ fn odd_atomics_are_refused() {
 }
 
 #[test]
-fn tail_calls_and_other_helpers_are_refused() {
-    check_one(0x85, 0, 0, 0, 12, "no helper 12");
+fn helpers_that_are_not_there_are_refused() {
+    check_one(0x85, 0, 0, 0, 35, "no helper 35");
     check_one(0x85, 0, 0, 0, 26, "no skb_load_bytes for Xdp");
     check_one(0x85, 0, 0, 0, 39, "no skb_pull_data for Xdp");
     check_one(0x85, 0, 2, 0, 1, "kernel functions");

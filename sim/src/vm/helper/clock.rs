@@ -21,3 +21,11 @@ pub(super) fn random(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 pub(super) fn zero(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     0
 }
+
+/// Ticks of the kernel's timer a second, of which there are as many as a kernel is built for; Debian's has 250.
+const TICKS: u64 = 250;
+
+/// As `bpf_jiffies64`, counted from the time of the run.
+pub(super) fn ticks(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    with(|session| session.now_ns / (1_000_000_000 / TICKS))
+}

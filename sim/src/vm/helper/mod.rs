@@ -6,21 +6,31 @@
 //! By convention of `lower`, r5 holds the index of the calling instruction; a fifth argument waits in the session, see [`FIFTH`].
 //! What each helper is, `table` says.
 
+mod checksum;
 mod clock;
 mod map;
 mod packet;
+mod program;
+mod redirect;
 mod ring;
+mod route;
+mod skb;
 mod table;
+mod text;
 mod xdp;
 
+pub use route::{NextHop, Route};
 pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::Fault;
 use super::context::Hook;
-use super::map::Map;
+use super::map::{Map, MapKind};
 use super::memory::Piece;
 use super::record::{Record, Redirect};
+pub(super) use ring::Reservation;
+pub(super) use skb::Buffer;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Tells the session where the stack ends: r5 is the main program's frame pointer.
@@ -31,6 +41,9 @@ pub(super) const TRAP: i32 = 0x4000_0001;
 pub(super) const FIFTH: i32 = 0x4000_0002;
 /// Charges what the meter of the number minus this says.
 pub(super) const METER: i32 = 0x4000_0100;
+
+/// The kernel's number of `bpf_tail_call`.
+pub(super) const TAIL_CALL: i32 = 12;
 
 /// How many meters there are, one a loop head or function; the last one serves all that are left.
 pub(super) const METERS: usize = 64;
@@ -73,10 +86,17 @@ pub(super) fn handle(map: usize) -> u64 {
 }
 
 const HANDLE: u64 = 0x00ba_d0ad_0000_0000;
+const ENOENT: i32 = 2;
+const E2BIG: i32 = 7;
 const ENOMEM: i32 = 12;
 const EACCES: i32 = 13;
 const EFAULT: i32 = 14;
+const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
+const ERANGE: i32 = 34;
+const EOPNOTSUPP: i32 = 95;
+const EALREADY: i32 = 114;
+const ENOTSUPP: i32 = 524;
 const STACK_LENGTH: u64 = rbpf::ebpf::STACK_SIZE as u64;
 
 thread_local! {
@@ -99,14 +119,25 @@ pub(super) struct Session {
     pub(super) random: u64,
     /// What the run sent to ring buffers and perf event arrays, and where it sent the packet.
     pub(super) records: Vec<Record>,
+    pub(super) reserved: Vec<Reservation>,
     pub(super) lines: Vec<String>,
     pub(super) redirect: Option<Redirect>,
+    /// Copies sent away while the run went on.
+    pub(super) clones: Vec<(Redirect, Vec<u8>)>,
+    /// What the kernel knows of a socket buffer.
+    pub(super) buffer: Buffer,
+    /// The longest packet of each interface, without its Ethernet header.
+    pub(super) mtus: BTreeMap<u32, u32>,
+    pub(super) routes: Vec<Route>,
     /// Fifth argument of the helper that is called next.
     pub(super) fifth: u64,
     pub(super) instructions_max: u64,
     pub(super) instructions_left: u64,
     /// Position of the running program, and the meters of each.
     pub(super) program: usize,
+    /// Hook of each program, and how often the run went on to another.
+    pub(super) hooks: Vec<Hook>,
+    pub(super) tail_calls: u32,
     pub(super) meters: Vec<Vec<Meter>>,
     pub(super) stack_end: u64,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
@@ -114,10 +145,17 @@ pub(super) struct Session {
     pub(super) value: Vec<u8>,
 }
 
-/// A fault found by a helper; `site` is the calling instruction, if it is known.
+/// Why a helper ended the run; `site` is the calling instruction, if it is known.
 pub(super) struct Stop {
     pub(super) site: Option<usize>,
-    pub(super) fault: Fault,
+    pub(super) cause: Cause,
+}
+
+/// See [`Stop`].
+pub(super) enum Cause {
+    Fault(Fault),
+    /// The program at this position goes on with the context.
+    TailCall(usize),
 }
 
 /// Calls `run` with the session in reach of the helpers. `Err` is a helper's fault; other panics go on.
@@ -140,7 +178,11 @@ fn with<R>(work: impl FnOnce(&mut Session) -> R) -> R {
 }
 
 fn stop(site: u64, fault: Fault) -> ! {
-    resume_unwind(Box::new(Stop { site: usize::try_from(site).ok(), fault }))
+    end(site, Cause::Fault(fault))
+}
+
+fn end(site: u64, cause: Cause) -> ! {
+    resume_unwind(Box::new(Stop { site: usize::try_from(site).ok(), cause }))
 }
 
 fn errno(number: i32) -> u64 {
@@ -160,17 +202,47 @@ impl Session {
         number
     }
 
+    /// The number of a map of one of these kinds.
+    fn map_of(&self, argument: u8, value: u64, kinds: &[MapKind], site: u64) -> usize {
+        let number = self.map_number(value, site);
+        let kind = self.maps[number].shape().kind;
+        if !kinds.contains(&kind) {
+            stop(site, Fault::MapKind { argument, map: number, kind });
+        }
+        number
+    }
+
+    /// A copy of bytes that the program points to; a null pointer to none is none.
+    fn bytes(&self, argument: u8, address: u64, length: usize, site: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if length > 0 {
+            self.copy(&mut bytes, argument, address, length, site);
+        }
+        bytes
+    }
+
+    /// Writes to where the program points.
+    fn write(&self, argument: u8, address: u64, bytes: &[u8], site: u64) {
+        let target = self.pointer(argument, address, bytes.len(), site);
+        // SAFETY: `pointer` made sure that so many bytes are there, in memory that lives as long as the run; `bytes` are the host's own.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+
     /// The address as a pointer, after making sure that `length` bytes there are the program's.
     fn pointer(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
-        let in_stack = address >= self.stack_end - STACK_LENGTH && address <= self.stack_end && length as u64 <= self.stack_end - address;
-        if !in_stack
-            && !self.reach.holds(address, length)
-            && !self.context.holds(address, length)
-            && !self.maps.iter().any(|map| map.holds(address, length))
-        {
+        if !self.holds(address, length) {
             stop(site, Fault::Pointer { argument, address, size: length });
         }
         std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
+    }
+
+    /// Whether so many bytes there are the program's.
+    fn holds(&self, address: u64, length: usize) -> bool {
+        let in_stack = address >= self.stack_end - STACK_LENGTH && address <= self.stack_end && length as u64 <= self.stack_end - address;
+        in_stack
+            || self.reach.holds(address, length)
+            || self.context.holds(address, length)
+            || self.maps.iter().any(|map| map.holds(address, length))
     }
 
     /// Puts the packet at `start` of its room, after `metadata` bytes; contents are the caller's.
@@ -200,6 +272,11 @@ fn word(argument: u64) -> usize {
     usize::try_from(argument & u64::from(u32::MAX)).expect("32 bits fit")
 }
 
+/// An argument of 32 bits with a sign.
+fn signed(argument: u64) -> i64 {
+    i64::from(u32::try_from(argument & u64::from(u32::MAX)).expect("32 bits").cast_signed())
+}
+
 impl Session {
     fn expect_context(&self, address: u64, site: u64) {
         if address != self.context.address() {
@@ -225,10 +302,11 @@ fn trap(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
 fn meter<const HIGH: usize, const LOW: usize>(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     with(|session| {
         let meter = session.meters[session.program][HIGH * 4 + LOW];
-        match session.instructions_left.checked_sub(meter.instructions as u64) {
-            Some(left) => session.instructions_left = left,
-            None => resume_unwind(Box::new(Stop { site: meter.site, fault: Fault::InstructionLimit { limit: session.instructions_max } })),
-        }
+        let left = session.instructions_left.checked_sub(meter.instructions as u64);
+        session.instructions_left = left.unwrap_or_else(|| {
+            let cause = Cause::Fault(Fault::InstructionLimit { limit: session.instructions_max });
+            resume_unwind(Box::new(Stop { site: meter.site, cause }))
+        });
     });
     0
 }

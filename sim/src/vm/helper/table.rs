@@ -4,7 +4,7 @@
 //! Numbers and names are those of `include/uapi/linux/bpf.h`, hooks those of the kernel's `func_proto` functions, v6.18.
 
 use super::super::context::Hook;
-use super::{clock, map, packet, ring, xdp};
+use super::{checksum, clock, map, packet, program, redirect, ring, route, skb, text, xdp};
 
 /// The hooks that have a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,7 @@ impl Hooks {
     const XDP: Self = Self(1);
     const TC: Self = Self(2);
     const SOCKET: Self = Self(4);
+    const XDP_TC: Self = Self(1 | 2);
     const SKB: Self = Self(2 | 4);
     const ALL: Self = Self(1 | 2 | 4);
 
@@ -59,9 +60,13 @@ pub enum Argument {
     Change(Size),
     /// A ring buffer's reserved record.
     Record,
+    /// A spin lock in a value of a map.
+    Lock,
+    /// Text in a map that nobody writes, up to a zero byte.
+    Text,
     /// A function of the program's.
     Function,
-    /// Handed to the function; anything.
+    /// Anything.
     Any,
 }
 
@@ -119,7 +124,7 @@ pub fn find(number: i32) -> Option<&'static Helper> {
 }
 
 use Answer::{Number as N, Record as R, Value as V};
-use Argument::{Context, Map, Number, Read, Record, Write};
+use Argument::{Any, Change, Context, Lock, Map, Number, Read, Record, Text, Write};
 use Packet::{Changed, Kept};
 
 type Run = rbpf::ebpf::Helper;
@@ -146,17 +151,68 @@ pub static HELPERS: &[Helper] = &[
     helper(2, "map_update_elem", Hooks::ALL, &[Map, KEY, VALUE, Number], N, Kept, map::update),
     helper(3, "map_delete_elem", Hooks::ALL, &[Map, KEY], N, Kept, map::delete),
     helper(5, "ktime_get_ns", Hooks::ALL, &[], N, Kept, clock::now),
+    helper(6, "trace_printk", Hooks::ALL, &[Read(Size::Argument(2)), Number, Any, Any, Any], N, Kept, text::print),
     helper(7, "get_prandom_u32", Hooks::ALL, &[], N, Kept, clock::random),
     helper(8, "get_smp_processor_id", Hooks::ALL, &[], N, Kept, clock::zero),
+    helper(9, "skb_store_bytes", Hooks::TC, &[Context, Number, Read(Size::Argument(4)), Number, Number], N, Changed, skb::store_bytes),
+    helper(10, "l3_csum_replace", Hooks::TC, &[Context, Number, Number, Number, Number], N, Changed, checksum::replace_network),
+    helper(11, "l4_csum_replace", Hooks::TC, &[Context, Number, Number, Number, Number], N, Changed, checksum::replace_transport),
+    helper(12, "tail_call", Hooks::ALL, &[Context, Map, Number], N, Kept, program::tail_call),
+    helper(13, "clone_redirect", Hooks::TC, &[Context, Number, Number], N, Changed, redirect::clone),
+    helper(18, "skb_vlan_push", Hooks::TC, &[Context, Number, Number], N, Changed, skb::vlan_push),
+    helper(19, "skb_vlan_pop", Hooks::TC, &[Context], N, Changed, skb::vlan_pop),
+    helper(20, "skb_get_tunnel_key", Hooks::TC, &[Context, Write(Size::Argument(3)), Number, Number], N, Kept, packet::no_tunnel_key),
+    helper(23, "redirect", Hooks::XDP_TC, &[Number, Number], N, Kept, redirect::interface),
+    helper(24, "get_route_realm", Hooks::TC, &[Context], N, Kept, clock::zero),
+    helper(25, "perf_event_output", Hooks::ALL, &[Context, Map, Number, Read(Size::Argument(5)), Number], N, Kept, ring::perf_output),
     helper(26, "skb_load_bytes", Hooks::SKB, &[Context, Number, Write(Size::Argument(4)), Number], N, Kept, packet::load_bytes),
+    helper(28, "csum_diff", Hooks::XDP_TC, &[Read(Size::Argument(2)), Number, Read(Size::Argument(4)), Number, Number], N, Kept, checksum::difference),
+    helper(29, "skb_get_tunnel_opt", Hooks::TC, &[Context, Write(Size::Argument(3)), Number], N, Kept, packet::no_tunnel_options),
+    helper(31, "skb_change_proto", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_proto),
+    helper(32, "skb_change_type", Hooks::TC, &[Context, Number], N, Kept, skb::change_type),
+    helper(34, "get_hash_recalc", Hooks::TC, &[Context], N, Kept, skb::get_hash),
+    helper(38, "skb_change_tail", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_tail),
     helper(39, "skb_pull_data", Hooks::TC, &[Context, Number], N, Changed, packet::pull_data),
+    helper(40, "csum_update", Hooks::TC, &[Context, Number], N, Kept, skb::checksum_update),
+    helper(41, "set_hash_invalid", Hooks::TC, &[Context], N, Kept, skb::set_hash_invalid),
+    helper(42, "get_numa_node_id", Hooks::ALL, &[], N, Kept, clock::zero),
+    helper(43, "skb_change_head", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_head),
     helper(44, "xdp_adjust_head", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_head),
+    helper(48, "set_hash", Hooks::TC, &[Context, Number], N, Kept, skb::set_hash),
+    helper(50, "skb_adjust_room", Hooks::TC, &[Context, Number, Number, Number], N, Changed, skb::adjust_room),
+    helper(51, "redirect_map", Hooks::XDP, &[Map, Number, Number], N, Kept, map::redirect),
     helper(54, "xdp_adjust_meta", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_meta),
     helper(65, "xdp_adjust_tail", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_tail),
+    helper(68, "skb_load_bytes_relative", Hooks::SKB, &[Context, Number, Write(Size::Argument(4)), Number, Number], N, Kept, packet::load_bytes_relative),
+    helper(69, "fib_lookup", Hooks::XDP_TC, &[Context, Change(Size::Argument(3)), Number, Number], N, Kept, route::lookup),
+    helper(87, "map_push_elem", Hooks::ALL, &[Map, VALUE, Number], N, Kept, map::push),
+    helper(88, "map_pop_elem", Hooks::ALL, &[Map, Write(Size::Value)], N, Kept, map::pop),
+    helper(89, "map_peek_elem", Hooks::ALL, &[Map, Write(Size::Value)], N, Kept, map::peek),
+    helper(93, "spin_lock", Hooks::ALL, &[Lock], N, Kept, map::lock),
+    helper(94, "spin_unlock", Hooks::ALL, &[Lock], N, Kept, map::lock),
+    helper(97, "skb_ecn_set_ce", Hooks::TC, &[Context], N, Changed, skb::set_congestion),
+    helper(105, "strtol", Hooks::ALL, &[Read(Size::Argument(2)), Number, Number, Write(Size::Bytes(8))], N, Kept, text::to_signed),
+    helper(106, "strtoul", Hooks::ALL, &[Read(Size::Argument(2)), Number, Number, Write(Size::Bytes(8))], N, Kept, text::to_unsigned),
+    helper(118, "jiffies64", Hooks::ALL, &[], N, Kept, clock::ticks),
     helper(125, "ktime_get_boot_ns", Hooks::ALL, &[], N, Kept, clock::now),
+    helper(130, "ringbuf_output", Hooks::ALL, &[Map, Read(Size::Argument(3)), Number, Number], N, Kept, ring::output),
     helper(131, "ringbuf_reserve", Hooks::ALL, &[Map, Number, Number], R, Kept, ring::reserve),
     helper(132, "ringbuf_submit", Hooks::ALL, &[Record, Number], N, Kept, ring::submit),
+    helper(133, "ringbuf_discard", Hooks::ALL, &[Record, Number], N, Kept, ring::discard),
+    helper(134, "ringbuf_query", Hooks::ALL, &[Map, Number], N, Kept, ring::query),
+    helper(135, "csum_level", Hooks::TC, &[Context, Number], N, Changed, skb::checksum_level),
+    helper(152, "redirect_neigh", Hooks::TC, &[Number, Read(Size::Argument(3)), Number, Number], N, Kept, redirect::neighbour),
+    helper(155, "redirect_peer", Hooks::TC, &[Number, Number], N, Kept, redirect::peer),
     helper(160, "ktime_get_coarse_ns", Hooks::ALL, &[], N, Kept, clock::now),
+    helper(163, "check_mtu", Hooks::XDP_TC, &[Context, Number, Change(Size::Bytes(4)), Number, Number], N, Kept, redirect::check_mtu),
+    helper(165, "snprintf", Hooks::ALL, &[Write(Size::Argument(2)), Number, Text, Read(Size::Argument(5)), Number], N, Kept, text::format),
+    helper(177, "trace_vprintk", Hooks::ALL, &[Read(Size::Argument(2)), Number, Read(Size::Argument(4)), Number], N, Kept, text::print_many),
+    helper(182, "strncmp", Hooks::ALL, &[Read(Size::Argument(2)), Number, Text], N, Kept, text::compare),
+    helper(188, "xdp_get_buff_len", Hooks::XDP, &[Context], N, Kept, xdp::buffer_length),
+    helper(189, "xdp_load_bytes", Hooks::XDP, &[Context, Number, Write(Size::Argument(4)), Number], N, Kept, xdp::load_bytes),
+    helper(190, "xdp_store_bytes", Hooks::XDP, &[Context, Number, Read(Size::Argument(4)), Number], N, Kept, xdp::store_bytes),
+    helper(192, "skb_set_tstamp", Hooks::TC, &[Context, Number, Number], N, Kept, skb::set_tstamp),
+    helper(195, "map_lookup_percpu_elem", Hooks::ALL, &[Map, KEY, Number], V, Kept, map::lookup_percpu),
     helper(208, "ktime_get_tai_ns", Hooks::ALL, &[], N, Kept, clock::now),
 ];
 
@@ -174,7 +230,7 @@ mod tests {
         for helper in HELPERS {
             assert!(helper.arguments.len() <= 5, "{}", helper.name);
             for argument in helper.arguments {
-                let (Read(size) | Write(size) | Argument::Change(size)) = argument else { continue };
+                let (Read(size) | Write(size) | Change(size)) = argument else { continue };
                 match size {
                     Size::Argument(number) => {
                         let named = helper.arguments.get(*number as usize - 1);

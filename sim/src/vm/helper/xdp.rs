@@ -1,7 +1,7 @@
 //! Helpers that move the ends of a packet under XDP (`net/core/filter.c`, v6.18).
 
 use super::super::context;
-use super::{EACCES, EINVAL, Session, result, with};
+use super::{EACCES, EFAULT, EINVAL, Session, errno, result, signed, with, word};
 
 /// Bytes of an Ethernet header, which every packet keeps.
 const HEADER: i64 = 14;
@@ -14,12 +14,12 @@ const HEAD_ROOM: usize = 256;
 pub(super) fn adjust_head(context: u64, offset: u64, _: u64, _: u64, site: u64) -> u64 {
     resize(context, site, |session| {
         let metadata = session.metadata();
-        let start = session.start() + signed(offset);
-        let end = session.start() + length(session.packet.length());
+        let start = length(session.start()) + signed(offset);
+        let end = length(session.start()) + length(session.packet.length());
         if start < length(FRAME_HEADER + metadata) || start > end - HEADER {
             return Err(EINVAL);
         }
-        let (from, to) = (session.start_usize() - metadata, usize::try_from(start).map_err(|_| EINVAL)? - metadata);
+        let (from, to) = (session.start() - metadata, usize::try_from(start).map_err(|_| EINVAL)? - metadata);
         session.room.bytes_mut().copy_within(from..from + metadata, to);
         session.place(to + metadata, usize::try_from(end - start).map_err(|_| EINVAL)?, metadata);
         Ok(())
@@ -30,12 +30,12 @@ pub(super) fn adjust_tail(context: u64, offset: u64, _: u64, _: u64, site: u64) 
     resize(context, site, |session| {
         let (before, offset) = (session.packet.length(), signed(offset));
         let after = length(before) + offset;
-        let end = session.start() + after;
+        let end = length(session.start()) + after;
         if end > length(HEAD_ROOM + FRAME) || after < HEADER {
             return Err(EINVAL);
         }
         let after = usize::try_from(after).map_err(|_| EINVAL)?;
-        session.place(session.start_usize(), after, session.metadata());
+        session.place(session.start(), after, session.metadata());
         if after > before {
             session.packet.bytes_mut()[before..].fill(0);
         }
@@ -46,14 +46,14 @@ pub(super) fn adjust_tail(context: u64, offset: u64, _: u64, _: u64, site: u64) 
 pub(super) fn adjust_meta(context: u64, offset: u64, _: u64, _: u64, site: u64) -> u64 {
     resize(context, site, |session| {
         let metadata = length(session.metadata()) - signed(offset);
-        if metadata < 0 || session.start() - metadata < length(FRAME_HEADER) {
+        if metadata < 0 || length(session.start()) - metadata < length(FRAME_HEADER) {
             return Err(EINVAL);
         }
         let metadata = usize::try_from(metadata).map_err(|_| EINVAL)?;
         if metadata > 252 || !metadata.is_multiple_of(4) {
             return Err(EACCES);
         }
-        session.place(session.start_usize(), session.packet.length(), metadata);
+        session.place(session.start(), session.packet.length(), metadata);
         Ok(())
     })
 }
@@ -67,29 +67,59 @@ fn resize(context: u64, site: u64, change: impl FnOnce(&mut Session) -> Result<(
     })
 }
 
-fn signed(argument: u64) -> i64 {
-    i64::from(u32::try_from(argument & u64::from(u32::MAX)).expect("32 bits").cast_signed())
-}
-
 fn length(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
+pub(super) fn load_bytes(context: u64, offset: u64, to: u64, count: u64, site: u64) -> u64 {
+    with(|session| {
+        session.expect_context(context, site);
+        let target = session.pointer(3, to, word(count), site);
+        match session.part(offset, count) {
+            // SAFETY: `pointer` made sure of as many bytes at the target; they may lie in the packet itself, hence `copy`.
+            Ok(source) => unsafe { std::ptr::copy(source.as_ptr(), target, source.len()) },
+            Err(error) => return errno(error),
+        }
+        0
+    })
+}
+
+pub(super) fn store_bytes(context: u64, offset: u64, from: u64, count: u64, site: u64) -> u64 {
+    with(|session| {
+        session.expect_context(context, site);
+        let bytes = session.bytes(3, from, word(count), site);
+        let done = session.part(offset, count).map(|part| part.copy_from_slice(&bytes));
+        result(done)
+    })
+}
+
+pub(super) fn buffer_length(context: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
+    with(|session| {
+        session.expect_context(context, site);
+        session.packet.length() as u64
+    })
+}
+
 impl Session {
+    fn part(&mut self, offset: u64, count: u64) -> Result<&mut [u8], i32> {
+        let (offset, count) = (word(offset), word(count));
+        if offset > 0xffff || count > 0xffff {
+            return Err(EFAULT);
+        }
+        self.packet.bytes_mut().get_mut(offset..offset + count).ok_or(EINVAL)
+    }
+
     fn metadata(&self) -> usize {
         self.reach.length() - self.packet.length()
     }
 
-    fn start_usize(&self) -> usize {
+    /// Where in its room the packet starts.
+    pub(super) fn start(&self) -> usize {
         self.room.offset_of(&self.packet)
     }
 
-    fn start(&self) -> i64 {
-        length(self.start_usize())
-    }
-
     /// Tells the program where its packet is now.
-    fn point(&mut self) {
+    pub(super) fn point(&mut self) {
         let metadata = self.metadata();
         context::point(self.hook, &mut self.context, &self.packet, metadata);
     }

@@ -21,8 +21,8 @@ pub(super) struct Trie {
 
 impl Trie {
     /// An empty trie.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize) -> Self {
-        Self { hash: Hash::new(shape, arena, windows_count, false, false), lengths: BTreeMap::new() }
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize) -> Self {
+        Self { hash: Hash::new(shape, arena, windows_count, more, false, false), lengths: BTreeMap::new() }
     }
 
     /// The slot of the longest prefix that holds `key`, itself one no longer than its own length.

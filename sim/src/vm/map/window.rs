@@ -1,22 +1,44 @@
 //! Windows: fixed places through which a program sees entries of a big map, one entry a window and a run.
 //!
 //! rbpf scans its allowed ranges one by one, so a range for every entry of a table is out of the question. An entry that the
-//! program looks up is copied into a free window and written back when the run ends.
+//! program looks up is copied into a free window and written back when the run ends. The first windows are ranges of their own; those for
+//! runs that look up more entries lie in one range, where rbpf does not see the end of each (helper arguments are still held to the byte).
 
 use super::super::memory::{Arena, Piece};
+
+/// Bytes of the windows of one map beyond the first at most.
+const MORE_BYTES: usize = 4 << 20;
 
 /// The windows of one map.
 #[derive(Debug)]
 pub(super) struct Windows {
     places: Vec<Piece>,
+    /// How many of them are ranges of their own; the others are parts of `rest`.
+    own_count: usize,
+    rest: Option<Piece>,
     /// Which entry each window in use shows; `None` once the entry was replaced or deleted under it. Windows fill in order.
     shown: Vec<Option<u32>>,
 }
 
 impl Windows {
-    /// `count` windows of exactly `value_size` bytes.
-    pub(super) fn new(arena: &mut Arena, count: usize, value_size: usize) -> Self {
-        Self { places: (0..count).map(|_| arena.piece(value_size)).collect(), shown: Vec::with_capacity(count) }
+    /// How many windows beyond `count` a map gets of the `more` that it may have.
+    fn more(value_size: usize, entries: u32, count: usize, more: usize) -> usize {
+        (entries as usize).saturating_sub(count).min(more).min(MORE_BYTES / Arena::room(value_size))
+    }
+
+    /// Bytes of arena that [`Windows::new`] takes.
+    pub(super) fn room(value_size: usize, entries: u32, count: usize, more: usize) -> usize {
+        let one = Arena::room(value_size);
+        one * count + Arena::room(one * Self::more(value_size, entries, count, more))
+    }
+
+    /// `count` windows of exactly `value_size` bytes, and up to `more` for runs that need them.
+    pub(super) fn new(arena: &mut Arena, value_size: usize, entries: u32, count: usize, more: usize) -> Self {
+        let mut places: Vec<Piece> = (0..count).map(|_| arena.piece(value_size)).collect();
+        let (one, more) = (Arena::room(value_size), Self::more(value_size, entries, count, more));
+        let rest = (more > 0).then(|| arena.piece(one * more));
+        places.extend(rest.iter().flat_map(|rest| (0..more).map(|number| rest.part(number * one, value_size))));
+        Self { places, own_count: count, rest, shown: Vec::with_capacity(count) }
     }
 
     /// Address of the window that shows `entry`, opening one with the entry's bytes if none does; `Err` when none is left.
@@ -68,6 +90,6 @@ impl Windows {
 
     /// The address ranges of all windows.
     pub(super) fn ranges(&self) -> impl Iterator<Item = std::ops::Range<u64>> {
-        self.places.iter().map(Piece::range)
+        self.places[..self.own_count].iter().chain(&self.rest).map(Piece::range)
     }
 }
