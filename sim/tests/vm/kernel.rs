@@ -179,6 +179,40 @@ impl Kernel {
         self.program.to_ne_bytes()
     }
 
+    /// The records of a ring buffer that nobody read yet.
+    pub fn drain(&self, map: usize) -> Vec<Vec<u8>> {
+        let size = self.shapes[map].max_entries as usize;
+        let page = 4096;
+        let open = |length: usize, protection: libc::c_int, offset: usize| {
+            let offset = libc::off_t::try_from(offset).expect("small");
+            // SAFETY: a new mapping of the ring, unmapped below.
+            let base = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, self.maps[map], offset) };
+            assert!(base != libc::MAP_FAILED, "no mapping of the ring: {}", std::io::Error::last_os_error());
+            base
+        };
+        let consumer = open(page, libc::PROT_READ | libc::PROT_WRITE, 0);
+        let data = open(page + 2 * size, libc::PROT_READ, page);
+        let mut records = Vec::new();
+        // SAFETY: both positions are eight bytes at the start of their pages, and every record lies in the data that are mapped twice.
+        unsafe {
+            let produced = data.cast::<u64>().read_volatile();
+            let mut position = consumer.cast::<u64>().read_volatile();
+            while position < produced {
+                let record = data.byte_add(page + usize::try_from(position).expect("small") % size);
+                let header = record.cast::<u32>().read_volatile();
+                let length = (header & 0x3fff_ffff) as usize;
+                if header >> 30 == 0 {
+                    records.push(std::slice::from_raw_parts(record.byte_add(8).cast::<u8>(), length).to_vec());
+                }
+                position += (length as u64 + 8).next_multiple_of(8);
+            }
+            consumer.cast::<u64>().write_volatile(position);
+            libc::munmap(consumer, page);
+            libc::munmap(data, page + 2 * size);
+        }
+        records
+    }
+
     /// A map operation by the command's number; the error is Linux's.
     pub fn operate(&self, command: libc::c_int, map: usize, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), i32> {
         Attributes::new()

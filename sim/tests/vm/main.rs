@@ -8,6 +8,8 @@ mod helper;
 mod kernel;
 mod map;
 mod object;
+mod record;
+mod reference;
 mod refusal;
 mod regression;
 mod robustness;

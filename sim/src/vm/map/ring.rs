@@ -8,6 +8,7 @@ use super::{EAGAIN, EINVAL, Shape};
 
 /// Bytes before each record: its length with two bits of state, and its page.
 const HEADER: u64 = 8;
+const HEADER_BYTES: usize = 8;
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 /// Pages before the first byte of data: the kernel's own, the consumer's and the producer's.
@@ -71,7 +72,7 @@ impl Ring {
         let place = self.taken.iter().position(|(position, _)| self.address(*position) + HEADER == address)?;
         let (position, length) = self.taken.swap_remove(place);
         self.set_header(position, length, if is_discarded { DISCARDED } else { 0 });
-        let start = self.offset(position + HEADER);
+        let start = self.offset(position) + HEADER_BYTES;
         let bytes = self.memory.bytes()[start..start + usize::try_from(length).ok()?].to_vec();
         self.mirror(position, (length + HEADER).next_multiple_of(8), true);
         Some(bytes)

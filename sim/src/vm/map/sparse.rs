@@ -2,7 +2,7 @@
 
 use super::super::memory::Arena;
 use super::hash::Hash;
-use super::{ANY, E2BIG, EEXIST, EINVAL, ENOENT, MapKind, Miss, NOEXIST, Shape, index};
+use super::{ANY, E2BIG, EEXIST, EINVAL, ENOENT, EXIST, MapKind, Miss, NOEXIST, Shape, index};
 
 /// The entries that are set.
 #[derive(Debug)]
@@ -28,19 +28,27 @@ impl Sparse {
 
     /// Sets an entry, as a system call does: programs cannot. A device or CPU of number 0 clears it.
     pub(super) fn update(&mut self, shape: &Shape, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
-        let is_cleared = matches!(shape.kind, MapKind::DevMap | MapKind::CpuMap) && value.first_chunk() == Some(&[0; 4]);
+        let is_zero = value.first_chunk() == Some(&[0; 4]);
+        let is_cleared = is_zero && matches!(shape.kind, MapKind::DevMap | MapKind::CpuMap);
         match shape.kind {
-            MapKind::HashOfMaps | MapKind::DevMapHash => return self.hash.update(shape, key, value, flags),
+            MapKind::HashOfMaps => return self.hash.update(shape, key, value, flags),
+            MapKind::DevMapHash if flags > EXIST || is_zero => return Err(EINVAL),
+            // It makes what it was told to overwrite.
+            MapKind::DevMapHash => return self.hash.update(shape, key, value, flags & NOEXIST),
             MapKind::ProgArray | MapKind::PerfEventArray | MapKind::ArrayOfMaps if flags != ANY => return Err(EINVAL),
-            MapKind::DevMap | MapKind::CpuMap if flags == NOEXIST => return Err(EEXIST),
+            _ if flags > EXIST => return Err(EINVAL),
             _ => {}
         }
         if index(key).is_none_or(|index| index >= shape.max_entries) {
             return Err(E2BIG);
         }
+        if flags == NOEXIST && shape.kind != MapKind::XskMap {
+            return Err(EEXIST);
+        }
         if is_cleared {
             return self.delete(shape, key);
         }
+        let flags = if shape.kind == MapKind::XskMap { flags } else { ANY };
         self.hash.update(shape, key, value, flags)
     }
 
