@@ -12,7 +12,9 @@
 
 use super::arithmetic;
 use super::emit::{Emitter, Scratch, goto};
+use super::field::{self, Store};
 use super::function::{self, Frame};
+use super::guard::{Guard, changes_packet};
 use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
@@ -43,6 +45,8 @@ pub(super) struct Lowered {
     pub(super) frames: Vec<(Range<usize>, u16)>,
     /// What each meter charges.
     pub(super) meters: Vec<Meter>,
+    /// What each guard tests.
+    pub(super) guards: Vec<Guard>,
 }
 
 /// Makes errors that name the program and the instruction.
@@ -89,6 +93,8 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         frame: Frame { used: 0, spare: 0 },
         out: Emitter::new(program.len()),
         meters: Vec::new(),
+        is_guarded: program.iter().any(changes_packet),
+        guards: Vec::new(),
     };
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
@@ -115,7 +121,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters })
+    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters, guards: lowering.guards })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -145,11 +151,14 @@ pub(super) struct Lowering<'a> {
     maps: &'a [MapView],
     /// Where the main program lies.
     main: Range<usize>,
-    live: Vec<Registers>,
-    provenance: Provenance,
+    pub(super) live: Vec<Registers>,
+    pub(super) provenance: Provenance,
     frame: Frame,
     pub(super) out: Emitter,
     meters: Vec<Meter>,
+    /// The packet may change under the program, so that accesses to it are tested against its current ends.
+    pub(super) is_guarded: bool,
+    pub(super) guards: Vec<Guard>,
 }
 
 impl Lowering<'_> {
@@ -224,6 +233,16 @@ impl Lowering<'_> {
     }
 
     fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let sign = mode(insn) == MODE_MEMSX;
+            let done = if sign {
+                Err("the context is not loaded with its sign".to_owned())
+            } else {
+                field::load(self.hook, offset, size(insn).into())
+            };
+            done.map_err(|reason| self.refuse.at(index, &reason))?;
+        }
+        self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
                 self.trap(index);
@@ -253,6 +272,12 @@ impl Lowering<'_> {
     }
 
     fn store(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let how = field::store(self.hook, offset, size(insn).into()).map_err(|reason| self.refuse.at(index, &reason))?;
+            self.store_field(insn, how);
+            return Ok(());
+        }
+        self.guard(index, insn, insn.dst)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
                 self.trap(index);
@@ -267,6 +292,22 @@ impl Lowering<'_> {
         }
         self.out.push(insn.clone());
         Ok(())
+    }
+
+    /// A store to a field of the context, which some fields take but half of.
+    fn store_field(&mut self, insn: &Insn, how: Store) {
+        const HALF: u8 = 0x08;
+        const FITS: i32 = 0xffff;
+        let half = Insn { opc: insn.opc & !0x18 | HALF, ..insn.clone() };
+        match (how, class(insn)) {
+            (Store::Plain, _) => self.out.push(insn.clone()),
+            (Store::HalfIfItFits, STX) => {
+                self.out.skip(&Insn { opc: ebpf::JGE_IMM, dst: insn.src, src: 0, off: 0, imm: FITS }, 1);
+                self.out.push(half);
+            }
+            (Store::HalfIfItFits, _) if !(0..FITS).contains(&insn.imm) => self.out.push(goto()),
+            (Store::Half | Store::HalfIfItFits, _) => self.out.push(half),
+        }
     }
 
     fn call(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {

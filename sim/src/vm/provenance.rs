@@ -94,6 +94,19 @@ impl Provenance {
         Self { bases, context_length: hook.context_length(), depths }
     }
 
+    /// Where in the context the load or store at `index` starts, if it is one to the context.
+    pub(super) fn context_offset(&self, index: usize, insn: &Insn) -> Option<i32> {
+        match self.bases[index] {
+            Known::Context(start) => Some(start + i32::from(insn.off)),
+            _ => None,
+        }
+    }
+
+    /// Whether the load or store at `index` may be one to the packet.
+    pub(super) fn may_be_packet(&self, index: usize) -> bool {
+        matches!(self.bases[index], Known::Packet(_) | Known::Nothing)
+    }
+
     /// What the load or store at `index` needs.
     pub(super) fn access(&self, index: usize, insn: &Insn, value_size: impl Fn(usize) -> usize) -> Access {
         let (offset, size) = (i32::from(insn.off), i32::from(size(insn)));

@@ -1,7 +1,8 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
-use super::helper::{self, Cause, Meter, Packet, Session};
-use super::instruction::{CALL, text};
+use super::guard::{Guard, changes_packet};
+use super::helper::{self, Cause, Meter, Session};
+use super::instruction::text;
 use super::lower::{MapView, Refusal, lower};
 use super::map::{Map, Shape};
 use super::memory::{Arena, Piece};
@@ -40,6 +41,7 @@ struct Loaded {
     changes_packet: bool,
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
+    guards: Vec<Guard>,
     instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
@@ -116,6 +118,7 @@ impl Vm {
             hooks: loaded.iter().map(|program| program.hook).collect(),
             tail_calls: 0,
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
+            guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
             stack_end: 0,
             key: Vec::new(),
             value: Vec::new(),
@@ -320,7 +323,7 @@ impl Loaded {
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
         machine.set_program(code).map_err(engine)?;
-        for (number, function) in helper::functions() {
+        for (number, function) in helper::functions(lowered.guards.len()) {
             machine.register_helper(number.cast_unsigned(), function).map_err(engine)?;
         }
         for range in maps.iter().flat_map(Map::ranges) {
@@ -337,6 +340,7 @@ impl Loaded {
             hot,
             machine,
             changes_packet: instructions.iter().any(changes_packet),
+            guards: lowered.guards,
             origin: lowered.origin,
             meters: lowered.meters,
             instructions,
@@ -365,10 +369,6 @@ impl Loaded {
         let instruction = position.and_then(|position| self.origin.get(position)).copied().unwrap_or(0);
         self.fault(Some(instruction), fault)
     }
-}
-
-fn changes_packet(insn: &Insn) -> bool {
-    insn.opc == CALL && insn.src == 0 && helper::find(insn.imm).is_some_and(|helper| helper.packet == Packet::Changed)
 }
 
 /// rbpf asks how far apart frames lie, for any position in a function, and for positions that are none (it takes helper calls

@@ -64,13 +64,6 @@ fn the_packet_is_exact() {
 }
 
 #[test]
-fn the_context_is_exact() {
-    check_object(Hook::Xdp, &prologue().asm("mov r6, r9"), &[], 24, "xdp_md");
-    check_object(Hook::Xdp, &prologue().asm("mov r6, r9"), &[cell(8)], 24, "xdp_md beside a map");
-    check_object(Hook::Tc, &prologue().asm("mov r6, r9"), &[], 192, "__sk_buff");
-}
-
-#[test]
 fn array_values_are_exact() {
     for length in [1, 7, 8, 12, 16, 31] {
         let maps = [cell(8), cell(usize::try_from(length).expect("positive")), cell(8)];

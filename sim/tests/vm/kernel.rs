@@ -59,23 +59,25 @@ fn create(shape: &Shape, inner: Option<libc::c_int>) -> Result<libc::c_int, std:
         .call(0)
 }
 
-/// Loads a program: its descriptor or the error, and the verifier's log.
-fn verify(hook: Hook, bytecode: &[u8]) -> (Result<libc::c_int, std::io::Error>, String) {
+/// What loads a program without a log.
+fn attributes(hook: Hook, bytecode: &[u8]) -> Attributes {
     let kind = match hook {
         Hook::Socket => 1,
         Hook::Tc => 3,
         Hook::Xdp => 6,
     };
-    let attributes = || {
-        let count = u32::try_from(bytecode.len() / 8).expect("test programs are small");
-        Attributes::new().word(0, kind).word(4, count).address(8, bytecode.as_ptr()).address(16, c"GPL".as_ptr())
-    };
+    let count = u32::try_from(bytecode.len() / 8).expect("test programs are small");
+    Attributes::new().word(0, kind).word(4, count).address(8, bytecode.as_ptr()).address(16, c"GPL".as_ptr())
+}
+
+/// Loads a program: its descriptor or the error, and the verifier's log.
+fn verify(hook: Hook, bytecode: &[u8]) -> (Result<libc::c_int, std::io::Error>, String) {
     // Only a refusal is worth the time that a log takes.
-    if let Ok(program) = attributes().call(5) {
+    if let Ok(program) = attributes(hook, bytecode).call(5) {
         return (Ok(program), String::new());
     }
     let mut log = vec![0_u8; 1 << 20];
-    let loaded = attributes().word(24, 1).word(28, 1 << 20).address(32, log.as_mut_ptr()).call(5);
+    let loaded = attributes(hook, bytecode).word(24, 1).word(28, 1 << 20).address(32, log.as_mut_ptr()).call(5);
     (loaded, String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())
 }
 
@@ -128,6 +130,22 @@ impl Kernel {
             }
             (Err(_), log) => Some(!log.contains("cannot use helper") && !log.contains("unknown func")),
             (Ok(program), _) => {
+                // SAFETY: the descriptor is this function's own.
+                unsafe { libc::close(program) };
+                Some(true)
+            }
+        }
+    }
+
+    /// Whether the kernel loads a program without maps. `None`: no right to ask.
+    pub fn accepts(test: &str, hook: Hook, bytecode: &[u8]) -> Option<bool> {
+        match attributes(hook, bytecode).call(5) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                skip(test);
+                None
+            }
+            Err(_) => Some(false),
+            Ok(program) => {
                 // SAFETY: the descriptor is this function's own.
                 unsafe { libc::close(program) };
                 Some(true)

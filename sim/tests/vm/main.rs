@@ -4,6 +4,7 @@ mod arithmetic;
 mod atomic;
 mod bounds;
 mod code;
+mod context;
 mod helper;
 mod kernel;
 mod map;

@@ -24,6 +24,7 @@ pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::Fault;
 use super::context::Hook;
+use super::guard::Guard;
 use super::map::{Map, MapKind};
 use super::memory::Piece;
 use super::record::{Record, Redirect};
@@ -41,6 +42,12 @@ pub(super) const TRAP: i32 = 0x4000_0001;
 pub(super) const FIFTH: i32 = 0x4000_0002;
 /// Charges what the meter of the number minus this says.
 pub(super) const METER: i32 = 0x4000_0100;
+
+/// Tests what the guard of the number minus this says.
+pub(super) const GUARD: i32 = 0x4000_1000;
+
+/// How many guards a program has at most; accesses beyond are held to the packet's room.
+pub(super) const GUARDS: usize = 512;
 
 /// The kernel's number of `bpf_tail_call`.
 pub(super) const TAIL_CALL: i32 = 12;
@@ -64,20 +71,30 @@ pub(super) fn allowed(number: i32, hook: Hook) -> Result<&'static Helper, String
     Ok(helper)
 }
 
-/// All functions that a lowered program may call.
-pub(super) fn functions() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
-    HELPERS.iter().map(|helper| (helper.number, helper.run)).chain(own())
+/// All functions that a lowered program with so many guards may call.
+pub(super) fn functions(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
+    HELPERS.iter().map(|helper| (helper.number, helper.run)).chain(own(guards))
 }
 
-/// The VM's own helpers.
-fn own() -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
+/// The VM's own helpers; of the guards' as many as a program has.
+fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
     macro_rules! meters {
         ($($high:literal)*) => {
             [$(meter::<$high, 0>, meter::<$high, 1>, meter::<$high, 2>, meter::<$high, 3>),*]
         };
     }
+    macro_rules! row {
+        ($high:literal: $($low:literal)*) => { [$(guard::<$high, $low> as rbpf::ebpf::Helper),*] };
+    }
+    macro_rules! rows {
+        ($($high:literal)*) => { [$(row!($high: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)),*] };
+    }
     let meters: [rbpf::ebpf::Helper; METERS] = meters!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-    [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth)].into_iter().chain((METER..).zip(meters))
+    let rows: [[rbpf::ebpf::Helper; 16]; GUARDS / 16] =
+        rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+    let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth)];
+    let guards = (GUARD..).zip(rows.into_iter().flatten()).take(guards);
+    others.into_iter().chain((METER..).zip(meters)).chain(guards)
 }
 
 /// A map's handle in a register: an address that no memory has, plus the map's number.
@@ -139,6 +156,7 @@ pub(super) struct Session {
     pub(super) hooks: Vec<Hook>,
     pub(super) tail_calls: u32,
     pub(super) meters: Vec<Vec<Meter>>,
+    pub(super) guards: Vec<Vec<Guard>>,
     pub(super) stack_end: u64,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
     pub(super) key: Vec<u8>,
@@ -307,6 +325,21 @@ fn meter<const HIGH: usize, const LOW: usize>(_: u64, _: u64, _: u64, _: u64, _:
             let cause = Cause::Fault(Fault::InstructionLimit { limit: session.instructions_max });
             resume_unwind(Box::new(Stop { site: meter.site, cause }))
         });
+    });
+    0
+}
+
+fn guard<const HIGH: usize, const LOW: usize>(first: u64, second: u64, third: u64, fourth: u64, fifth: u64) -> u64 {
+    with(|session| {
+        let guard = session.guards[session.program][HIGH * 16 + LOW];
+        let base = [first, second, third, fourth, fifth][usize::from(guard.register) - 1];
+        let (address, size) = (base.wrapping_add_signed(guard.offset.into()), usize::from(guard.size));
+        let last = address.wrapping_add(size as u64 - 1);
+        let is_near = session.room.holds(address, 1) || session.room.holds(last, 1);
+        if is_near && !session.reach.holds(address, size) {
+            let access = if guard.is_store { "store" } else { "load" };
+            stop(guard.site as u64, Fault::OutOfBounds { access, address, size });
+        }
     });
     0
 }
