@@ -11,6 +11,7 @@ use super::instruction::{
     operation, size, target, writes,
 };
 use rbpf::ebpf::Insn;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Bytes of a frame's stack.
@@ -74,15 +75,25 @@ pub(super) struct Provenance {
 }
 
 impl Provenance {
-    /// Follows every function from its entry; the first is the main program and gets the context in r1.
+    /// Follows every function from its entry; the first is the main program and gets the context in r1, the others what all their calls
+    /// pass alike. Functions stand in an order in which callers come first.
     pub(super) fn of(program: &[Insn], functions: &[Range<usize>], hook: Hook) -> Self {
         let mut bases = vec![Known::Nothing; program.len()];
         let mut depths = Vec::with_capacity(functions.len());
+        let mut entries: BTreeMap<usize, [Known; 6]> = BTreeMap::new();
         for function in functions {
             let mut walk = Walk { program, hook, start: function.start, states: vec![None; function.len()], depth: Depth::default() };
-            walk.run(function.start == 0);
+            let mut arguments = entries.get(&function.start).copied().unwrap_or([Known::Nothing; 6]);
+            if function.start == 0 {
+                arguments = [Known::Nothing; 6];
+                arguments[1] = Known::Context(0);
+            }
+            walk.run(&arguments);
             for (index, state) in function.clone().zip(&walk.states) {
                 let (Some(state), insn) = (state, &program[index]) else { continue };
+                if insn.opc == CALL && insn.src == 1 {
+                    pass(&mut entries, target(index, insn).unwrap_or(usize::MAX), &state.registers);
+                }
                 bases[index] = match class(insn) {
                     LDX => state.registers[insn.src as usize],
                     ST | STX => state.registers[insn.dst as usize],
@@ -125,6 +136,20 @@ impl Provenance {
     }
 }
 
+/// Notes what a call passes to the function that starts at `entry`: what lies in the caller's frame lies nowhere in the callee's.
+fn pass(entries: &mut BTreeMap<usize, [Known; 6]>, entry: usize, registers: &[Known; 11]) {
+    let mut given = [Known::Nothing; 6];
+    for (given, register) in given[1..].iter_mut().zip(&registers[1..]) {
+        *given = if matches!(register, Known::Stack(_)) { Known::Nothing } else { *register };
+    }
+    let known = entries.entry(entry).or_insert(given);
+    for (known, given) in known.iter_mut().zip(given) {
+        if *known != given {
+            *known = Known::Nothing;
+        }
+    }
+}
+
 struct Walk<'a> {
     program: &'a [Insn],
     hook: Hook,
@@ -134,12 +159,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn run(&mut self, is_main: bool) {
+    fn run(&mut self, arguments: &[Known; 6]) {
         let mut registers = [Known::Nothing; 11];
+        registers[..6].copy_from_slice(arguments);
         registers[FRAME as usize] = Known::Stack(0);
-        if is_main {
-            registers[1] = Known::Context(0);
-        }
         let mut pending = Vec::new();
         self.meet(self.start, &State { registers, slots: [Known::Nothing; SLOTS] }, &mut pending);
         while let Some(index) = pending.pop() {
