@@ -80,7 +80,10 @@ impl Provenance {
     pub(super) fn of(program: &[Insn], functions: &[Range<usize>], hook: Hook) -> Self {
         let mut bases = vec![Known::Nothing; program.len()];
         let mut depths = Vec::with_capacity(functions.len());
-        let mut entries: BTreeMap<usize, [Known; 6]> = BTreeMap::new();
+        // A function that somebody takes the address of is called with anything.
+        let taken = program.iter().enumerate().filter(|(_, insn)| insn.opc == LD_IMM64 && insn.src == 4);
+        let taken = taken.filter_map(|(index, insn)| usize::try_from(i64::try_from(index).ok()? + 1 + i64::from(insn.imm)).ok());
+        let mut entries: BTreeMap<usize, [Known; 6]> = taken.map(|entry| (entry, [Known::Nothing; 6])).collect();
         for function in functions {
             let mut walk = Walk { program, hook, start: function.start, states: vec![None; function.len()], depth: Depth::default() };
             let mut arguments = entries.get(&function.start).copied().unwrap_or([Known::Nothing; 6]);

@@ -109,6 +109,7 @@ impl Vm {
             redirect: None,
             clones: Vec::new(),
             buffer: helper::Buffer::default(),
+            tunnel: None,
             mtus: options.mtus.clone(),
             routes: options.routes.clone(),
             fifth: 0,
@@ -158,6 +159,7 @@ impl Vm {
         session.instructions_left = self.instructions_max;
         session.tail_calls = 0;
         session.buffer = helper::Buffer::default();
+        session.tunnel = None;
         session.records.clear();
         session.lines.clear();
         session.redirect = None;

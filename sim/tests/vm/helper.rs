@@ -30,7 +30,7 @@ pub struct Calls {
 /// Bytes of stack that are set to start with.
 const STACK: i32 = 256;
 /// Bytes of results.
-pub const RESULTS: usize = 1024;
+pub const RESULTS: usize = 2048;
 
 impl Calls {
     pub fn new() -> Self {
@@ -377,8 +377,29 @@ fn buffers_change_their_size_and_kind() {
     let code = Calls::new().call(48, &[Context, Number(0x1234_5678)]).call(34, &[Context]).field(4, 68);
     check("hash", Hook::Tc, &code.call(41, &[Context]).field(4, 68).end(), &[], &packets());
     check("congestion", Hook::Tc, &Calls::new().call(97, &[Context]).call(97, &[Context]).end(), &[], &packets());
-    let code = Calls::new().call(20, &[Context, Stack(64), Number(28), Number(0)]).keep_stack(64, 32);
-    check("tunnel", Hook::Tc, &code.call(29, &[Context, Stack(64), Number(8)]).call(24, &[Context]).end(), &[], &packets());
+    check("realm", Hook::Tc, &Calls::new().call(24, &[Context]).end(), &[], &packets());
+}
+
+#[test]
+fn tunnels_are_named_and_told() {
+    for length in [44, 28, 24, 22, 8, 16, 43] {
+        for flags in [0, 1, 2, 4, 8, 16, 17, 31, 32] {
+            let ask = |calls: Calls| {
+                [0, 1, 16, 17, 2].into_iter().fold(calls, |calls, flags| {
+                    calls.set(128, 99).call(20, &[Context, Stack(128), Number(length), Number(flags)]).keep_stack(128, 48)
+                })
+            };
+            let options =
+                |calls: Calls, count| calls.call(30, &[Context, Stack(200), Number(count)]).call(29, &[Context, Stack(128), Number(16)]);
+            let calls = ask(Calls::new()).call(29, &[Context, Stack(64), Number(8)]).set(80 - 16, 0x0000_0403_0000_0000);
+            let calls = calls.call(21, &[Context, Stack(80), Number(length), Number(flags)]);
+            let calls = options(options(options(ask(calls), 8), 6), 24).keep_stack(128, 16);
+            check(&format!("tunnel key of {length}, flags {flags}"), Hook::Tc, &calls.end(), &[], &[ipv4()]);
+            let calls = Calls::new().set(80 - 16, 0x0000_0403_0000_0000).set(80 - 24, 0);
+            let calls = ask(calls.call(21, &[Context, Stack(80), Number(length), Number(flags)]));
+            check(&format!("tunnel key of {length}, flags {flags}, without label"), Hook::Tc, &calls.end(), &[], &[ipv4()]);
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{errno, handle, result, stop, with, word};
 /// The kinds that a program looks up, updates and deletes by key.
 const KEYED: [MapKind; 7] =
     [MapKind::Hash, MapKind::Array, MapKind::PerCpuHash, MapKind::PerCpuArray, MapKind::LruHash, MapKind::LruPerCpuHash, MapKind::LpmTrie];
-const LOOKED_UP: [MapKind; 11] = [
+const LOOKED_UP: [MapKind; 12] = [
     MapKind::Hash,
     MapKind::Array,
     MapKind::PerCpuHash,
@@ -20,6 +20,8 @@ const LOOKED_UP: [MapKind; 11] = [
     MapKind::HashOfMaps,
     MapKind::DevMap,
     MapKind::DevMapHash,
+    // The kernel's value is a socket, of which programs see the queue: that is the value here.
+    MapKind::XskMap,
 ];
 const PER_CPU: [MapKind; 3] = [MapKind::PerCpuHash, MapKind::PerCpuArray, MapKind::LruPerCpuHash];
 const REDIRECTED: [MapKind; 4] = [MapKind::DevMap, MapKind::DevMapHash, MapKind::CpuMap, MapKind::XskMap];

@@ -9,6 +9,7 @@
 mod checksum;
 mod clock;
 mod map;
+mod name;
 mod packet;
 mod program;
 mod redirect;
@@ -17,6 +18,7 @@ mod route;
 mod skb;
 mod table;
 mod text;
+mod tunnel;
 mod xdp;
 
 pub use route::{NextHop, Route};
@@ -33,6 +35,7 @@ pub(super) use skb::Buffer;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use tunnel::Tunnel;
 
 /// Tells the session where the stack ends: r5 is the main program's frame pointer.
 pub(super) const ENTER: i32 = 0x4000_0000;
@@ -64,7 +67,8 @@ pub(super) struct Meter {
 
 /// The helper of a number, if the hook has it; otherwise why the call is refused.
 pub(super) fn allowed(number: i32, hook: Hook) -> Result<&'static Helper, String> {
-    let helper = find(number).ok_or_else(|| format!("the VM has no helper {number}"))?;
+    let named = || name::name(number).map_or_else(|| format!("{number}"), |name| format!("{number} ({name})"));
+    let helper = find(number).ok_or_else(|| format!("the VM has no helper {}", named()))?;
     if !helper.hooks.has(hook) {
         return Err(format!("the kernel has no {} for {hook:?} programs", helper.name));
     }
@@ -113,6 +117,7 @@ const EINVAL: i32 = 22;
 const ERANGE: i32 = 34;
 const EOPNOTSUPP: i32 = 95;
 const EALREADY: i32 = 114;
+const EPROTO: i32 = 71;
 const ENOTSUPP: i32 = 524;
 const STACK_LENGTH: u64 = rbpf::ebpf::STACK_SIZE as u64;
 
@@ -143,6 +148,8 @@ pub(super) struct Session {
     pub(super) clones: Vec<(Redirect, Vec<u8>)>,
     /// What the kernel knows of a socket buffer.
     pub(super) buffer: Buffer,
+    /// Through which tunnel the program sends the packet.
+    pub(super) tunnel: Option<Tunnel>,
     /// The longest packet of each interface, without its Ethernet header.
     pub(super) mtus: BTreeMap<u32, u32>,
     pub(super) routes: Vec<Route>,

@@ -1,6 +1,6 @@
 //! Helpers that read the packet.
 
-use super::{EFAULT, EINVAL, ENOENT, ENOMEM, errno, with, word};
+use super::{EFAULT, ENOMEM, errno, with, word};
 
 /// As `bpf_skb_load_bytes`: out of range answers EFAULT and zeroes the buffer.
 pub(super) fn load_bytes(context: u64, offset: u64, to: u64, length: u64, site: u64) -> u64 {
@@ -40,19 +40,4 @@ pub(super) fn pull_data(context: u64, length: u64, _: u64, _: u64, site: u64) ->
         session.expect_context(context, site);
         if word(length) > session.packet.length() { errno(ENOMEM) } else { 0 }
     })
-}
-
-/// As `bpf_skb_get_tunnel_key` of a packet that came through no tunnel device.
-pub(super) fn no_tunnel_key(context: u64, to: u64, length: u64, _: u64, site: u64) -> u64 {
-    with(|session| {
-        session.expect_context(context, site);
-        session.write(2, to, &vec![0; word(length)], site);
-    });
-    errno(EINVAL)
-}
-
-/// As `bpf_skb_get_tunnel_opt` of a packet that came through no tunnel device.
-pub(super) fn no_tunnel_options(context: u64, to: u64, length: u64, _: u64, site: u64) -> u64 {
-    no_tunnel_key(context, to, length, 0, site);
-    errno(ENOENT)
 }

@@ -4,7 +4,7 @@
 //! Numbers and names are those of `include/uapi/linux/bpf.h`, hooks those of the kernel's `func_proto` functions, v6.18.
 
 use super::super::context::Hook;
-use super::{checksum, clock, map, packet, program, redirect, ring, route, skb, text, xdp};
+use super::{checksum, clock, map, packet, program, redirect, ring, route, skb, text, tunnel, xdp};
 
 /// The hooks that have a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,13 +161,15 @@ pub static HELPERS: &[Helper] = &[
     helper(13, "clone_redirect", Hooks::TC, &[Context, Number, Number], N, Changed, redirect::clone),
     helper(18, "skb_vlan_push", Hooks::TC, &[Context, Number, Number], N, Changed, skb::vlan_push),
     helper(19, "skb_vlan_pop", Hooks::TC, &[Context], N, Changed, skb::vlan_pop),
-    helper(20, "skb_get_tunnel_key", Hooks::TC, &[Context, Write(Size::Argument(3)), Number, Number], N, Kept, packet::no_tunnel_key),
+    helper(20, "skb_get_tunnel_key", Hooks::TC, &[Context, Write(Size::Argument(3)), Number, Number], N, Kept, tunnel::key),
+    helper(21, "skb_set_tunnel_key", Hooks::TC, &[Context, Read(Size::Argument(3)), Number, Number], N, Kept, tunnel::set_key),
     helper(23, "redirect", Hooks::XDP_TC, &[Number, Number], N, Kept, redirect::interface),
     helper(24, "get_route_realm", Hooks::TC, &[Context], N, Kept, clock::zero),
     helper(25, "perf_event_output", Hooks::ALL, &[Context, Map, Number, Read(Size::Argument(5)), Number], N, Kept, ring::perf_output),
     helper(26, "skb_load_bytes", Hooks::SKB, &[Context, Number, Write(Size::Argument(4)), Number], N, Kept, packet::load_bytes),
     helper(28, "csum_diff", Hooks::XDP_TC, &[Read(Size::Argument(2)), Number, Read(Size::Argument(4)), Number, Number], N, Kept, checksum::difference),
-    helper(29, "skb_get_tunnel_opt", Hooks::TC, &[Context, Write(Size::Argument(3)), Number], N, Kept, packet::no_tunnel_options),
+    helper(29, "skb_get_tunnel_opt", Hooks::TC, &[Context, Write(Size::Argument(3)), Number], N, Kept, tunnel::options),
+    helper(30, "skb_set_tunnel_opt", Hooks::TC, &[Context, Read(Size::Argument(3)), Number], N, Kept, tunnel::set_options),
     helper(31, "skb_change_proto", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_proto),
     helper(32, "skb_change_type", Hooks::TC, &[Context, Number], N, Kept, skb::change_type),
     helper(34, "get_hash_recalc", Hooks::TC, &[Context], N, Kept, skb::get_hash),
