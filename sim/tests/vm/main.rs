@@ -5,6 +5,7 @@ mod atomic;
 mod bounds;
 mod code;
 mod context;
+mod document;
 mod helper;
 mod kernel;
 mod map;
