@@ -249,7 +249,8 @@ impl Kernel {
         let stride = size.next_multiple_of(8);
         let is_per_cpu = matches!(self.shapes[map].kind, MapKind::PerCpuArray | MapKind::PerCpuHash | MapKind::LruPerCpuHash);
         let mut value = vec![0_u8; if is_per_cpu { stride * 1024 } else { stride }];
-        Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key.as_ptr()).address(16, value.as_mut_ptr()).call(1).ok()?;
+        let key = if key.is_empty() { std::ptr::null() } else { key.as_ptr() };
+        Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key).address(16, value.as_mut_ptr()).call(1).ok()?;
         let merged = (0..size).map(|byte| value.iter().skip(byte).step_by(stride).fold(0, |all, one| all | one)).collect();
         Some(if is_per_cpu { merged } else { value[..size].to_vec() })
     }

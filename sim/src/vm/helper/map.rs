@@ -113,6 +113,7 @@ fn take(map: u64, value: u64, site: u64, is_kept: bool) -> u64 {
     with(|session| {
         let number = session.map_of(1, map, &[MapKind::Queue, MapKind::Stack], site);
         let length = session.maps[number].shape().value_size;
+        session.pointer(2, value, length, site);
         let taken = session.maps[number].take(is_kept);
         let bytes = taken.as_ref().map_or_else(|_| vec![0; length], Clone::clone);
         session.write(2, value, &bytes, site);

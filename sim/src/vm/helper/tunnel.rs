@@ -71,6 +71,7 @@ pub(super) fn key(context: u64, to: u64, length: u64, flags: u64, site: u64) -> 
     with(|session| {
         session.expect_context(context, site);
         let length = word(length);
+        session.pointer(2, to, length, site);
         let answer = session.told(length, flags);
         session.write(2, to, answer.as_ref().map_or(&vec![0; length], |key| key), site);
         result(answer.map(|_| ()))
@@ -95,6 +96,7 @@ pub(super) fn set_options(context: u64, from: u64, length: u64, _: u64, site: u6
 pub(super) fn options(context: u64, to: u64, length: u64, _: u64, site: u64) -> u64 {
     with(|session| {
         session.expect_context(context, site);
+        session.pointer(2, to, word(length), site);
         let mut bytes = vec![0; word(length)];
         let options = session.tunnel.as_ref().map_or(&[][..], |tunnel| &tunnel.options);
         let answer = match options.len() {

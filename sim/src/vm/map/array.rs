@@ -32,7 +32,7 @@ impl Array {
         if entries_count <= PLACED_MAX {
             Arena::room(shape.value_size) * entries_count
         } else {
-            Windows::room(shape.value_size, shape.max_entries, windows_count, more)
+            Windows::room(shape.value_size, windows_count, more)
         }
     }
 
@@ -44,10 +44,7 @@ impl Array {
         }
         let too_big = || VmError::MapShape { map: shape.name.clone(), reason: format!("an array of more than {BYTES_MAX} bytes") };
         let length = entries_count.checked_mul(shape.value_size).filter(|length| *length <= BYTES_MAX).ok_or_else(too_big)?;
-        Ok(Self::Windowed {
-            values: vec![0; length],
-            windows: Windows::new(arena, shape.value_size, shape.max_entries, windows_count, more),
-        })
+        Ok(Self::Windowed { values: vec![0; length], windows: Windows::new(arena, shape.value_size, windows_count, more) })
     }
 
     /// An entry's bytes as the host sees them.

@@ -34,7 +34,7 @@ pub(super) struct Hash {
 impl Hash {
     /// An empty map.
     pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize, lru: bool, in_place: bool) -> Self {
-        let windows = Windows::new(arena, shape.value_size, shape.max_entries, windows_count, more);
+        let windows = Windows::new(arena, shape.value_size, windows_count, more);
         let (keys, values, links, free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place, evicted: Vec::new() }
     }

@@ -39,6 +39,7 @@ const E2BIG: i32 = 7;
 const EAGAIN: i32 = 11;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
+const ENOSPC: i32 = 28;
 
 /// Why a lookup gave the program no address.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Map {
             MapKind::Array | MapKind::PerCpuArray => Array::room(shape, windows_count, more),
             MapKind::RingBuf => Ring::room(shape),
             kind if kind.is_keyless() => 0,
-            _ => Windows::room(shape.value_size, shape.max_entries, windows_count, more),
+            _ => Windows::room(shape.value_size, windows_count, more),
         }
     }
 

@@ -21,21 +21,22 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// How many windows beyond `count` a map gets of the `more` that it may have.
-    fn more(value_size: usize, entries: u32, count: usize, more: usize) -> usize {
-        (entries as usize).saturating_sub(count).min(more).min(MORE_BYTES / Arena::room(value_size))
+    /// How many windows beyond the first a map gets of the `more` that it may have. A run needs more than there are entries where it
+    /// deletes some and looks up others.
+    fn more(value_size: usize, more: usize) -> usize {
+        more.min(MORE_BYTES / Arena::room(value_size))
     }
 
     /// Bytes of arena that [`Windows::new`] takes.
-    pub(super) fn room(value_size: usize, entries: u32, count: usize, more: usize) -> usize {
+    pub(super) fn room(value_size: usize, count: usize, more: usize) -> usize {
         let one = Arena::room(value_size);
-        one * count + Arena::room(one * Self::more(value_size, entries, count, more))
+        one * count + Arena::room(one * Self::more(value_size, more))
     }
 
     /// `count` windows of exactly `value_size` bytes, and up to `more` for runs that need them.
-    pub(super) fn new(arena: &mut Arena, value_size: usize, entries: u32, count: usize, more: usize) -> Self {
+    pub(super) fn new(arena: &mut Arena, value_size: usize, count: usize, more: usize) -> Self {
         let mut places: Vec<Piece> = (0..count).map(|_| arena.piece(value_size)).collect();
-        let (one, more) = (Arena::room(value_size), Self::more(value_size, entries, count, more));
+        let (one, more) = (Arena::room(value_size), Self::more(value_size, more));
         let rest = (more > 0).then(|| arena.piece(one * more));
         places.extend(rest.iter().flat_map(|rest| (0..more).map(|number| rest.part(number * one, value_size))));
         Self { places, own_count: count, rest, shown: Vec::with_capacity(count) }
