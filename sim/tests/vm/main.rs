@@ -15,3 +15,4 @@ mod reference;
 mod refusal;
 mod regression;
 mod robustness;
+mod route;

@@ -1,6 +1,6 @@
 //! `bpf_fib_lookup` from a table of the caller's, in place of the kernel's routes and neighbours.
 
-use super::super::Fault;
+use super::super::{Fault, Hook};
 use super::{EINVAL, ENODEV, Session, errno, stop, with, word};
 use std::net::IpAddr;
 
@@ -28,6 +28,8 @@ pub enum NextHop {
         ethernet: Option<([u8; 6], [u8; 6])>,
         /// The longest packet that the route takes, from its IP header on.
         mtu: u32,
+        /// The route's metric.
+        metric: u32,
         /// The source address a host would choose.
         source: Option<IpAddr>,
     },
@@ -65,6 +67,10 @@ const PROHIBIT: u64 = 3;
 const NOT_FORWARDED: u64 = 4;
 const NO_NEIGHBOUR: u64 = 7;
 const FRAG_NEEDED: u64 = 8;
+const NO_SOURCE: u64 = 9;
+
+/// What an interface carries beside its packets: an Ethernet header and a tag.
+const FRAME: usize = 14 + 4;
 
 const SKIP_NEIGHBOUR: u64 = 4;
 const SOURCE: u64 = 16;
@@ -103,44 +109,50 @@ impl Session {
         };
         let fitting = self.routes.iter().filter(|route| holds(route.destination, route.prefix_bits, destination));
         let Some(route) = fitting.max_by_key(|route| route.prefix_bits) else { return NOT_FORWARDED };
-        let (interface, gateway, ethernet, mtu, source) = match &route.next_hop {
-            NextHop::Forward { interface, gateway, ethernet, mtu, source } => (*interface, *gateway, *ethernet, *mtu, *source),
+        let (interface, gateway, ethernet, mtu, metric, source) = match &route.next_hop {
+            NextHop::Forward { interface, gateway, ethernet, mtu, metric, source } => {
+                (*interface, *gateway, *ethernet, *mtu, *metric, *source)
+            }
             NextHop::Blackhole => return BLACKHOLE,
             NextHop::Unreachable => return UNREACHABLE,
             NextHop::Prohibit => return PROHIBIT,
             NextHop::Local => return NOT_FORWARDED,
         };
         let total = u32::from(u16::from_ne_bytes([bytes[field::TOTAL_LENGTH], bytes[field::TOTAL_LENGTH + 1]]));
-        let set_mtu = |bytes: &mut [u8]| {
+        let set_mtu = |bytes: &mut [u8], mtu: u32| {
             let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
             bytes[field::TOTAL_LENGTH..][..2].copy_from_slice(&mtu.to_ne_bytes());
         };
-        if total > mtu {
-            set_mtu(bytes);
+        // Without a length in the question, a socket buffer's own is tested, at the end.
+        let has_length = self.hook == Hook::Xdp || total > 0;
+        if has_length && total > mtu {
+            set_mtu(bytes, mtu);
             return FRAG_NEEDED;
         }
-        if total > 0 {
-            set_mtu(bytes);
-        }
+        // The answer lies in place of the flow's class.
+        bytes[field::FLOW..][..4].copy_from_slice(&metric.to_ne_bytes());
         bytes[field::INTERFACE..][..4].copy_from_slice(&interface.to_ne_bytes());
-        // In place of the flow's class comes the route's priority, of which the table has none.
-        bytes[field::FLOW..][..4].fill(0);
         if let Some(gateway) = gateway {
             bytes[field::FAMILY] = if gateway.is_ipv4() { AF_INET } else { AF_INET6 };
             put(bytes, field::DESTINATION, gateway);
         }
         if flags & SOURCE != 0 {
-            let Some(source) = source else { return 9 }; // BPF_FIB_LKUP_RET_NO_SRC_ADDR
+            let Some(source) = source else { return NO_SOURCE };
             put(bytes, field::SOURCE, source);
         }
+        if flags & SKIP_NEIGHBOUR == 0 {
+            let Some((own, next)) = ethernet else { return NO_NEIGHBOUR };
+            bytes[field::SOURCE_MAC..][..6].copy_from_slice(&own);
+            bytes[field::DESTINATION_MAC..][..6].copy_from_slice(&next);
+        }
         bytes[field::VLAN..][..4].fill(0);
-        if flags & SKIP_NEIGHBOUR != 0 {
+        if has_length {
+            set_mtu(bytes, mtu);
             return SUCCESS;
         }
-        let Some((own, next)) = ethernet else { return NO_NEIGHBOUR };
-        bytes[field::SOURCE_MAC..][..6].copy_from_slice(&own);
-        bytes[field::DESTINATION_MAC..][..6].copy_from_slice(&next);
-        SUCCESS
+        let carried = self.mtus.get(&interface).copied().unwrap_or(0);
+        set_mtu(bytes, carried);
+        if self.packet.length() > carried as usize + FRAME { FRAG_NEEDED } else { SUCCESS }
     }
 }
 
