@@ -15,9 +15,11 @@ pub enum Give {
     Stack(i32),
     /// A map.
     Map(i32),
+    /// The start of the only value of a map.
+    Value(i32),
 }
 
-use Give::{Context, Map, Number, Stack};
+use Give::{Context, Map, Number, Stack, Value};
 
 /// A program that calls helpers and writes each answer into map 0, an array of one entry.
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ impl Calls {
                 Number(number) => wide(self.code, register, number),
                 Stack(offset) => self.code.asm(&format!("mov r{register}, r10\nadd r{register}, -{offset}")),
                 Map(map) => self.code.map(register, map),
+                Value(map) => self.code.value(register, map, 0),
             };
         }
         self.code = self.code.raw(0x85, 0, 0, 0, number);
@@ -551,6 +554,69 @@ fn text_is_printed_as_the_kernel_prints_it() {
             let calls = calls.call(177, &[Stack(64), Number(length), Stack(128), Number(20)]);
             check(&format!("{:?} of {one:#x}, {two:#x}", String::from_utf8_lossy(format)), Hook::Xdp, &calls.end(), &[], &[ipv4()]);
         }
+    }
+}
+
+/// Runs a program whose map 1 holds a constant text, in both.
+fn check_with_text(test: &str, calls: Calls, constant: &[u8]) {
+    let mut bytes = constant.to_vec();
+    bytes.resize(64, 0);
+    let maps = [cell(RESULTS), Shape { name: ".rodata".to_owned(), ..cell(64) }];
+    let code = calls.end();
+    let mut vm = load_with(Hook::Xdp, &code, &maps, &Options::default()).expect("loads");
+    vm.map_mut(".rodata").and_then(|map| map.entry_mut(0)).expect("there").copy_from_slice(&bytes);
+    let Some(kernel) = Kernel::load_with(test, Hook::Xdp, &code.0, &maps, &[(1, &bytes)]) else { return };
+    vm.run(&ipv4(), 0).expect("runs");
+    kernel.run(&ipv4());
+    let ours = vm.map("Array").and_then(|map| map.entry(0)).map(<[u8]>::to_vec).unwrap_or_default();
+    let difference = differing("results", &ours, &kernel.lookup(0, &[0; 4]).unwrap_or_default());
+    assert!(difference.is_empty(), "{test}\n{}", difference.join("\n"));
+}
+
+#[test]
+fn text_is_compared_and_formatted_as_the_kernels() {
+    let texts: [&[u8]; 7] = [b"abc", b"abd", b"ab", b"", b"abcdefgh", b"\xffbc", b"abc\0x"];
+    for one in texts {
+        for other in texts {
+            for length in [1, 2, 3, 4, 8] {
+                let calls = text(Calls::new().set(64, 0), 64, one).call(182, &[Stack(64), Number(length), Value(1)]);
+                check_with_text(&format!("{one:?} and {other:?} in {length}"), calls, other);
+            }
+        }
+    }
+    // The verifier reads the format, and refuses one that is wrong or has too few arguments.
+    for format in
+        ["plain", "%d and %x", "%llu", "%5d|%-5u|%05x", "%+d% i", "%X%%", "%pI4 %pi4", "%pI6", "%s.", "%c", "a longer text with %d in it"]
+    {
+        for size in [32, 8, 1] {
+            let calls =
+                text(Calls::new(), 200, b"stringstring").set(128, 77).set(120, 0xffff_fff0).set(112, 5).set(64, 0).set(56, 0).set(48, 0);
+            // Addresses of the stack, for those that follow them.
+            let calls = if format.contains('p') && format != "plain" || format.contains('s') {
+                calls.asm("mov r1, r10\nadd r1, -200\nstxdw [r10-128], r1\nstxdw [r10-120], r1")
+            } else {
+                calls
+            };
+            let calls = calls.set(40, 0).call(165, &[Stack(64), Number(size), Value(1), Stack(128), Number(24)]).keep_stack(64, 32);
+            check_with_text(&format!("{format} into {size}"), calls, format.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn there_are_no_sockets() {
+    let mut calls = Calls::new();
+    for helper in [84, 85, 99] {
+        // What is found has to be given back; here it is only counted.
+        for (length, flags) in [(12_u64, 0_u64), (36, 0), (12, 1), (13, 0)] {
+            calls = calls
+                .call(helper, &[Context, Stack(64), Number(length), Number(u64::MAX), Number(flags)])
+                .asm("jeq r0, 0, 2\nmov r1, r0")
+                .raw(86);
+        }
+    }
+    for hook in [Hook::Xdp, Hook::Tc] {
+        check("sockets", hook, &calls.clone().end(), &[], &[ipv4()]);
     }
 }
 

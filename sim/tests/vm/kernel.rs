@@ -46,17 +46,27 @@ impl Attributes {
 /// `BPF_F_NO_PREALLOC`, without which there are no tries.
 const NO_PREALLOC: u32 = 1;
 
-fn create(shape: &Shape, inner: Option<libc::c_int>) -> Result<libc::c_int, std::io::Error> {
+/// `BPF_F_RDONLY_PROG`.
+const READ_ONLY: u32 = 128;
+
+fn create(shape: &Shape, inner: Option<libc::c_int>, constant: Option<&[u8]>) -> Result<libc::c_int, std::io::Error> {
     let size = |size: usize| u32::try_from(size).expect("test maps are small");
     let inner = inner.filter(|_| shape.kind.holds_maps()).map_or(0, i32::cast_unsigned);
-    Attributes::new()
+    let flags = if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 } | if constant.is_some() { READ_ONLY } else { 0 };
+    let map = Attributes::new()
         .word(0, shape.kind.number())
         .word(4, size(shape.key_size))
         .word(8, size(shape.value_size))
         .word(12, shape.max_entries)
-        .word(16, if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 })
+        .word(16, flags)
         .word(20, inner)
-        .call(0)
+        .call(0)?;
+    if let Some(bytes) = constant {
+        let key = [0_u8; 4];
+        Attributes::new().word(0, map.cast_unsigned()).address(8, key.as_ptr()).address(16, bytes.as_ptr()).call(2)?;
+        Attributes::new().word(0, map.cast_unsigned()).call(22)?;
+    }
+    Ok(map)
 }
 
 /// What loads a program without a log.
@@ -95,10 +105,16 @@ pub struct Outcome {
 impl Kernel {
     /// Loads bytecode with fresh maps. `None`: no right to, which is said.
     pub fn load(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape]) -> Option<Self> {
+        Self::load_with(test, hook, bytecode, shapes, &[])
+    }
+
+    /// The same with arrays of one entry, by position, that hold constants: nobody writes them afterwards.
+    pub fn load_with(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape], constants: &[(usize, &[u8])]) -> Option<Self> {
         let mut maps = Vec::new();
-        for shape in shapes {
+        for (position, shape) in shapes.iter().enumerate() {
+            let constant = constants.iter().find(|(map, _)| *map == position).map(|(_, bytes)| *bytes);
             // The map before a map of maps says what those are like.
-            match create(shape, maps.last().copied()) {
+            match create(shape, maps.last().copied(), constant) {
                 Ok(map) => maps.push(map),
                 Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test),
                 Err(error) => panic!("{test}: no map {shape:?}: {error}"),

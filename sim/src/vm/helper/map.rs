@@ -3,34 +3,31 @@
 use super::super::Fault;
 use super::super::map::{MapKind, Miss};
 use super::super::record::Redirect;
-use super::{errno, handle, result, stop, with, word};
+use super::{Kinds, errno, handle, only, result, stop, with, word};
 
 /// The kinds that a program looks up, updates and deletes by key.
-const KEYED: [MapKind; 7] =
-    [MapKind::Hash, MapKind::Array, MapKind::PerCpuHash, MapKind::PerCpuArray, MapKind::LruHash, MapKind::LruPerCpuHash, MapKind::LpmTrie];
-const LOOKED_UP: [MapKind; 12] = [
-    MapKind::Hash,
-    MapKind::Array,
-    MapKind::PerCpuHash,
-    MapKind::PerCpuArray,
-    MapKind::LruHash,
-    MapKind::LruPerCpuHash,
-    MapKind::LpmTrie,
-    MapKind::ArrayOfMaps,
-    MapKind::HashOfMaps,
-    MapKind::DevMap,
-    MapKind::DevMapHash,
-    // The kernel's value is a socket, of which programs see the queue: that is the value here.
-    MapKind::XskMap,
-];
-const PER_CPU: [MapKind; 3] = [MapKind::PerCpuHash, MapKind::PerCpuArray, MapKind::LruPerCpuHash];
-const REDIRECTED: [MapKind; 4] = [MapKind::DevMap, MapKind::DevMapHash, MapKind::CpuMap, MapKind::XskMap];
+const KEYED: Kinds = only(MapKind::Hash)
+    | only(MapKind::Array)
+    | only(MapKind::PerCpuHash)
+    | only(MapKind::PerCpuArray)
+    | only(MapKind::LruHash)
+    | only(MapKind::LruPerCpuHash)
+    | only(MapKind::LpmTrie);
+/// And those that it only looks up. Of sockets programs see the queue: that is the value here.
+const LOOKED_UP: Kinds = KEYED
+    | only(MapKind::ArrayOfMaps)
+    | only(MapKind::HashOfMaps)
+    | only(MapKind::DevMap)
+    | only(MapKind::DevMapHash)
+    | only(MapKind::XskMap);
+const PER_CPU: Kinds = only(MapKind::PerCpuHash) | only(MapKind::PerCpuArray) | only(MapKind::LruPerCpuHash);
+const REDIRECTED: Kinds = only(MapKind::DevMap) | only(MapKind::DevMapHash) | only(MapKind::CpuMap) | only(MapKind::XskMap);
 /// `BPF_F_LOCK`: under the value's spin lock, which one thread need not take.
 const LOCK: u64 = 4;
 
 pub(super) fn lookup(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        let number = session.map_of(1, map, &LOOKED_UP, site);
+        let number = session.map_of(1, map, LOOKED_UP, site);
         let key = session.take_key(number, key, site);
         let map = &mut session.maps[number];
         map.touch(&key);
@@ -50,7 +47,7 @@ pub(super) fn lookup(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
 
 pub(super) fn update(map: u64, key: u64, value: u64, flags: u64, site: u64) -> u64 {
     with(|session| {
-        let number = session.map_of(1, map, &KEYED, site);
+        let number = session.map_of(1, map, KEYED, site);
         let key = session.take_key(number, key, site);
         let mut bytes = std::mem::take(&mut session.value);
         session.copy(&mut bytes, 3, value, session.maps[number].shape().value_size, site);
@@ -63,7 +60,7 @@ pub(super) fn update(map: u64, key: u64, value: u64, flags: u64, site: u64) -> u
 
 pub(super) fn delete(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        let number = session.map_of(1, map, &KEYED, site);
+        let number = session.map_of(1, map, KEYED, site);
         let key = session.take_key(number, key, site);
         session.maps[number].touch(&key);
         let done = session.maps[number].remove(&key);
@@ -75,7 +72,7 @@ pub(super) fn delete(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
 /// As `bpf_map_lookup_percpu_elem`; there is CPU 0.
 pub(super) fn lookup_percpu(map: u64, key: u64, cpu: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        session.map_of(1, map, &PER_CPU, site);
+        session.map_of(1, map, PER_CPU, site);
         if word(cpu) != 0 {
             stop(site, Fault::Absent { what: "the value of a CPU other than number 0" });
         }
@@ -85,7 +82,7 @@ pub(super) fn lookup_percpu(map: u64, key: u64, cpu: u64, _: u64, site: u64) -> 
 
 pub(super) fn push(map: u64, value: u64, flags: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        let number = session.map_of(1, map, &[MapKind::Queue, MapKind::Stack, MapKind::Bloom], site);
+        let number = session.map_of(1, map, only(MapKind::Queue) | only(MapKind::Stack) | only(MapKind::Bloom), site);
         let value = session.bytes(2, value, session.maps[number].shape().value_size, site);
         result(session.maps[number].put(&[], &value, flags))
     })
@@ -98,7 +95,7 @@ pub(super) fn pop(map: u64, value: u64, _: u64, _: u64, site: u64) -> u64 {
 /// As `bpf_map_peek_elem`, which of a Bloom filter asks whether it has the value.
 pub(super) fn peek(map: u64, value: u64, _: u64, _: u64, site: u64) -> u64 {
     let has = with(|session| {
-        let number = session.map_of(1, map, &[MapKind::Queue, MapKind::Stack, MapKind::Bloom], site);
+        let number = session.map_of(1, map, only(MapKind::Queue) | only(MapKind::Stack) | only(MapKind::Bloom), site);
         let shape = session.maps[number].shape();
         (shape.kind == MapKind::Bloom).then(|| {
             let value = session.bytes(2, value, shape.value_size, site);
@@ -111,7 +108,7 @@ pub(super) fn peek(map: u64, value: u64, _: u64, _: u64, site: u64) -> u64 {
 /// None to take leaves zeroes.
 fn take(map: u64, value: u64, site: u64, is_kept: bool) -> u64 {
     with(|session| {
-        let number = session.map_of(1, map, &[MapKind::Queue, MapKind::Stack], site);
+        let number = session.map_of(1, map, only(MapKind::Queue) | only(MapKind::Stack), site);
         let length = session.maps[number].shape().value_size;
         session.pointer(2, value, length, site);
         let taken = session.maps[number].take(is_kept);
@@ -129,7 +126,7 @@ const XDP_REDIRECT: u64 = 4;
 /// As `bpf_redirect_map`: the lowest bits of the flags are the answer where there is no entry.
 pub(super) fn redirect(map: u64, key: u64, flags: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        let number = session.map_of(1, map, &REDIRECTED, site);
+        let number = session.map_of(1, map, REDIRECTED, site);
         let map = &mut session.maps[number];
         let extra = if matches!(map.shape().kind, MapKind::DevMap | MapKind::DevMapHash) { BROADCAST | EXCLUDE_INGRESS } else { 0 };
         if flags & !(3 | extra) != 0 {

@@ -16,6 +16,7 @@ mod redirect;
 mod ring;
 mod route;
 mod skb;
+mod socket;
 mod table;
 mod text;
 mod tunnel;
@@ -104,6 +105,13 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
 /// A map's handle in a register: an address that no memory has, plus the map's number.
 pub(super) fn handle(map: usize) -> u64 {
     HANDLE | map as u64
+}
+
+/// A set of kinds of maps.
+type Kinds = u64;
+
+const fn only(kind: MapKind) -> Kinds {
+    1 << kind as u32
 }
 
 const HANDLE: u64 = 0x00ba_d0ad_0000_0000;
@@ -228,10 +236,10 @@ impl Session {
     }
 
     /// The number of a map of one of these kinds.
-    fn map_of(&self, argument: u8, value: u64, kinds: &[MapKind], site: u64) -> usize {
+    fn map_of(&self, argument: u8, value: u64, kinds: Kinds, site: u64) -> usize {
         let number = self.map_number(value, site);
         let kind = self.maps[number].shape().kind;
-        if !kinds.contains(&kind) {
+        if kinds & only(kind) == 0 {
             stop(site, Fault::MapKind { argument, map: number, kind });
         }
         number

@@ -3,7 +3,7 @@
 use super::super::Fault;
 use super::super::map::MapKind;
 use super::super::record::Record;
-use super::{E2BIG, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Session, errno, result, stop, with, word};
+use super::{E2BIG, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Session, errno, only, result, stop, with, word};
 
 /// A record of a ring buffer that the program is filling.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(in crate::vm) struct Reservation {
 
 pub(super) fn reserve(map: u64, length: u64, flags: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        let map = session.map_of(1, map, &[MapKind::RingBuf], site);
+        let map = session.map_of(1, map, only(MapKind::RingBuf), site);
         if flags != 0 {
             return 0;
         }
@@ -43,7 +43,7 @@ pub(super) fn discard(record: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
 
 pub(super) fn output(map: u64, data: u64, count: u64, flags: u64, site: u64) -> u64 {
     with(|session| {
-        let map = session.map_of(1, map, &[MapKind::RingBuf], site);
+        let map = session.map_of(1, map, only(MapKind::RingBuf), site);
         let bytes = session.bytes(2, data, length(count), site);
         let done = session.maps[map].ring().ok_or(EINVAL).and_then(|ring| ring.output(&bytes, flags));
         if done.is_ok() {
@@ -55,7 +55,7 @@ pub(super) fn output(map: u64, data: u64, count: u64, flags: u64, site: u64) -> 
 
 pub(super) fn query(map: u64, what: u64, _: u64, _: u64, site: u64) -> u64 {
     with(|session| {
-        let map = session.map_of(1, map, &[MapKind::RingBuf], site);
+        let map = session.map_of(1, map, only(MapKind::RingBuf), site);
         session.maps[map].ring().map_or(0, |ring| ring.query(what))
     })
 }
@@ -69,7 +69,7 @@ const PACKET: u64 = 0xfffff << 32;
 pub(super) fn perf_output(context: u64, map: u64, flags: u64, data: u64, site: u64) -> u64 {
     with(|session| {
         session.expect_context(context, site);
-        let map = session.map_of(2, map, &[MapKind::PerfEventArray], site);
+        let map = session.map_of(2, map, only(MapKind::PerfEventArray), site);
         let count = length(session.fifth);
         let mut bytes = session.bytes(4, data, count, site);
         if flags & !(INDEX | PACKET) != 0 {

@@ -4,7 +4,7 @@
 //! Numbers and names are those of `include/uapi/linux/bpf.h`, hooks those of the kernel's `func_proto` functions, v6.18.
 
 use super::super::context::Hook;
-use super::{checksum, clock, map, packet, program, redirect, ring, route, skb, text, tunnel, xdp};
+use super::{checksum, clock, map, packet, program, redirect, ring, route, skb, socket, text, tunnel, xdp};
 
 /// The hooks that have a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub enum Argument {
     Text,
     /// A function of the program's.
     Function,
+    /// A socket, which a program never gets.
+    Socket,
     /// Anything.
     Any,
 }
@@ -124,7 +126,7 @@ pub fn find(number: i32) -> Option<&'static Helper> {
 }
 
 use Answer::{Number as N, Record as R, Value as V};
-use Argument::{Any, Change, Context, Lock, Map, Number, Read, Record, Text, Write};
+use Argument::{Any, Change, Context, Lock, Map, Number, Read, Record, Socket, Text, Write};
 use Packet::{Changed, Kept};
 
 type Run = rbpf::ebpf::Helper;
@@ -187,15 +189,41 @@ pub static HELPERS: &[Helper] = &[
     helper(65, "xdp_adjust_tail", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_tail),
     helper(68, "skb_load_bytes_relative", Hooks::SKB, &[Context, Number, Write(Size::Argument(4)), Number, Number], N, Kept, packet::load_bytes_relative),
     helper(69, "fib_lookup", Hooks::XDP_TC, &[Context, Change(Size::Argument(3)), Number, Number], N, Kept, route::lookup),
+    helper(84, "sk_lookup_tcp", Hooks::XDP_TC, &[Context, Read(Size::Argument(3)), Number, Number, Number], N, Kept, socket::lookup),
+    helper(85, "sk_lookup_udp", Hooks::XDP_TC, &[Context, Read(Size::Argument(3)), Number, Number, Number], N, Kept, socket::lookup),
+    helper(86, "sk_release", Hooks::XDP_TC, &[Socket], N, Kept, socket::absent),
     helper(87, "map_push_elem", Hooks::ALL, &[Map, VALUE, Number], N, Kept, map::push),
     helper(88, "map_pop_elem", Hooks::ALL, &[Map, Write(Size::Value)], N, Kept, map::pop),
     helper(89, "map_peek_elem", Hooks::ALL, &[Map, Write(Size::Value)], N, Kept, map::peek),
     helper(93, "spin_lock", Hooks::ALL, &[Lock], N, Kept, map::lock),
     helper(94, "spin_unlock", Hooks::ALL, &[Lock], N, Kept, map::lock),
+    helper(95, "sk_fullsock", Hooks::TC, &[Socket], N, Kept, socket::absent),
+    helper(96, "tcp_sock", Hooks::TC, &[Socket], N, Kept, socket::absent),
     helper(97, "skb_ecn_set_ce", Hooks::TC, &[Context], N, Changed, skb::set_congestion),
+    helper(98, "get_listener_sock", Hooks::TC, &[Socket], N, Kept, socket::absent),
+    helper(99, "skc_lookup_tcp", Hooks::XDP_TC, &[Context, Read(Size::Argument(3)), Number, Number, Number], N, Kept, socket::lookup),
+    helper(
+        100,
+        "tcp_check_syncookie",
+        Hooks::XDP_TC,
+        &[Socket, Read(Size::Argument(3)), Number, Read(Size::Argument(5)), Number],
+        N,
+        Kept,
+        socket::absent,
+    ),
     helper(105, "strtol", Hooks::ALL, &[Read(Size::Argument(2)), Number, Number, Write(Size::Bytes(8))], N, Kept, text::to_signed),
     helper(106, "strtoul", Hooks::ALL, &[Read(Size::Argument(2)), Number, Number, Write(Size::Bytes(8))], N, Kept, text::to_unsigned),
+    helper(
+        110,
+        "tcp_gen_syncookie",
+        Hooks::XDP_TC,
+        &[Socket, Read(Size::Argument(3)), Number, Read(Size::Argument(5)), Number],
+        N,
+        Kept,
+        socket::absent,
+    ),
     helper(118, "jiffies64", Hooks::ALL, &[], N, Kept, clock::ticks),
+    helper(124, "sk_assign", Hooks::TC, &[Context, Socket, Number], N, Kept, socket::absent),
     helper(125, "ktime_get_boot_ns", Hooks::ALL, &[], N, Kept, clock::now),
     helper(130, "ringbuf_output", Hooks::ALL, &[Map, Read(Size::Argument(3)), Number, Number], N, Kept, ring::output),
     helper(131, "ringbuf_reserve", Hooks::ALL, &[Map, Number, Number], R, Kept, ring::reserve),

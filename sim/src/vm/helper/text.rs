@@ -5,6 +5,8 @@ use super::{E2BIG, EINVAL, ERANGE, Session, errno, with, word};
 /// Longest string that is read from the program's memory at most, as the kernel's buffer for them has.
 const STRING_MAX: usize = 512;
 const ARGUMENTS_MAX: usize = 12;
+/// Bytes of the kernel's buffer for a line.
+const PRINT_MAX: usize = 1024;
 
 /// As `bpf_trace_printk`, into the run's lines.
 pub(super) fn print(format: u64, length: u64, first: u64, second: u64, site: u64) -> u64 {
@@ -31,7 +33,7 @@ pub(super) fn format(to: u64, length: u64, format: u64, data: u64, site: u64) ->
     with(|session| {
         let count = word(session.fifth);
         let format = session.string(3, format, site);
-        let text = match session.arguments(4, data, count, site).and_then(|arguments| session.format(&format, &arguments)) {
+        let text = match session.arguments(4, data, count, site).and_then(|arguments| session.format(&format, &arguments, word(length))) {
             Ok(text) => text,
             Err(error) => return errno(error),
         };
@@ -194,7 +196,7 @@ fn is_end(next: Option<&u8>) -> bool {
 impl Session {
     fn print(&mut self, format: &[u8], arguments: &[u64]) -> u64 {
         let Some(end) = format.iter().position(|byte| *byte == 0) else { return errno(EINVAL) };
-        match self.format(&format[..end], arguments) {
+        match self.format(&format[..end], arguments, PRINT_MAX) {
             Ok(text) => {
                 self.lines.push(String::from_utf8_lossy(&text).into_owned());
                 text.len() as u64
@@ -238,7 +240,7 @@ impl Session {
     }
 
     /// As `bpf_bprintf_prepare` and `bstr_printf`. Addresses print as zeroes: the kernel's are hashed.
-    fn format(&self, format: &[u8], arguments: &[u64]) -> Result<Vec<u8>, i32> {
+    fn format(&self, format: &[u8], arguments: &[u64], room: usize) -> Result<Vec<u8>, i32> {
         let mut out = Vec::new();
         let mut arguments = arguments.iter().copied();
         let mut index = 0;
@@ -255,7 +257,12 @@ impl Session {
             let argument = arguments.next().ok_or(EINVAL)?;
             let (field, count) = Field::read(&format[index..]);
             index += count;
+            let before = out.len();
             index += self.convert(&mut out, &field, &format[index..], argument)?;
+            // An address that starts beyond the room has no length, unlike all else.
+            if before >= room && matches!(format[..index], [.., b'p', b'i' | b'I', b'4' | b'6']) {
+                out.truncate(before);
+            }
         }
         if out.len() > 1 << 16 { Err(E2BIG) } else { Ok(out) }
     }
