@@ -102,6 +102,14 @@ pub(super) fn target(index: usize, insn: &Insn) -> Option<usize> {
     usize::try_from(i64::try_from(index).ok()? + 1 + offset).ok()
 }
 
+/// The first instruction of the function whose address an instruction loads.
+pub(super) fn reference(index: usize, insn: &Insn) -> Option<usize> {
+    if insn.opc != LD_IMM64 || insn.src != 4 {
+        return None;
+    }
+    usize::try_from(i64::try_from(index).ok()? + 1 + i64::from(insn.imm)).ok()
+}
+
 /// The registers an instruction reads.
 pub(super) fn reads(insn: &Insn) -> Registers {
     let (dst, src) = (only(insn.dst), only(insn.src));

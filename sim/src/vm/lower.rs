@@ -11,6 +11,7 @@
 //! What is not here: single arithmetic rewrites (`arithmetic`), stack frames (`function`).
 
 use super::arithmetic;
+use super::callback::is_callback;
 use super::emit::{Emitter, Scratch, goto};
 use super::field::{self, Store};
 use super::function::{self, Frame};
@@ -206,7 +207,9 @@ impl Lowering<'_> {
                 let address = address.ok_or_else(|| self.refuse.at(index, "not a map with a fixed address"))?;
                 address.wrapping_add(i64::from(next.map_or(0, |next| next.imm)).cast_unsigned())
             }
-            _ => return Err(self.refuse.at(index, "only maps and their values can be loaded by reference")),
+            // Nobody but a helper that calls it takes it, and that knows it already.
+            4 => 0,
+            _ => return Err(self.refuse.at(index, "only maps, their values and functions can be loaded by reference")),
         };
         self.out.wide(insn.dst, value);
         Ok(())
@@ -319,6 +322,9 @@ impl Lowering<'_> {
                         index,
                         "a tail call in a function would return to the function's caller; the VM has those of the main program",
                     ));
+                }
+                if is_callback(called.number) {
+                    return self.callback(index, called.number);
                 }
                 if called.arguments.len() == 5 {
                     self.out.helper(helper::FIFTH);

@@ -26,6 +26,7 @@
 
 mod arithmetic;
 mod atomic;
+mod callback;
 mod context;
 mod emit;
 mod error;

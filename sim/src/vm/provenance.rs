@@ -8,7 +8,7 @@ use super::Hook;
 use super::helper::{self, Answer, Helper};
 use super::instruction::{
     ADD, ALU, ALU64, CALL, FRAME, JMP, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MOV, ST, STX, SUB, X, class, is_end, is_jump, mode,
-    operation, size, target, writes,
+    operation, reference, size, target, writes,
 };
 use rbpf::ebpf::Insn;
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ pub(super) enum Known {
     Stack(i32),
     /// A map.
     Map(usize),
+    /// A function, by its first instruction.
+    Function(usize),
     /// A value of a map plus offset, or null plus offset.
     Value(usize, i32),
 }
@@ -81,8 +83,7 @@ impl Provenance {
         let mut bases = vec![Known::Nothing; program.len()];
         let mut depths = Vec::with_capacity(functions.len());
         // A function that somebody takes the address of is called with anything.
-        let taken = program.iter().enumerate().filter(|(_, insn)| insn.opc == LD_IMM64 && insn.src == 4);
-        let taken = taken.filter_map(|(index, insn)| usize::try_from(i64::try_from(index).ok()? + 1 + i64::from(insn.imm)).ok());
+        let taken = program.iter().enumerate().filter_map(|(index, insn)| reference(index, insn));
         let mut entries: BTreeMap<usize, [Known; 6]> = taken.map(|entry| (entry, [Known::Nothing; 6])).collect();
         for function in functions {
             let mut walk = Walk { program, hook, start: function.start, states: vec![None; function.len()], depth: Depth::default() };
@@ -98,6 +99,7 @@ impl Provenance {
                     pass(&mut entries, target(index, insn).unwrap_or(usize::MAX), &state.registers);
                 }
                 bases[index] = match class(insn) {
+                    JMP if insn.opc == CALL => state.registers[2],
                     LDX => state.registers[insn.src as usize],
                     ST | STX => state.registers[insn.dst as usize],
                     _ => Known::Nothing,
@@ -112,6 +114,14 @@ impl Provenance {
     pub(super) fn context_offset(&self, index: usize, insn: &Insn) -> Option<i32> {
         match self.bases[index] {
             Known::Context(start) => Some(start + i32::from(insn.off)),
+            _ => None,
+        }
+    }
+
+    /// The function whose address is the second argument of the call at `index`.
+    pub(super) fn callback(&self, index: usize) -> Option<usize> {
+        match self.bases[index] {
+            Known::Function(entry) => Some(entry),
             _ => None,
         }
     }
@@ -211,6 +221,7 @@ impl Walk<'_> {
                 let next = self.program.get(index + 1).map_or(0, |next| next.imm);
                 state.registers[dst] = match insn.src {
                     1 => Known::Map(usize::try_from(insn.imm).unwrap_or(usize::MAX)),
+                    4 => reference(index, insn).map_or(Known::Nothing, Known::Function),
                     2 if next.unsigned_abs() < REACH => Known::Value(usize::try_from(insn.imm).unwrap_or(usize::MAX), next),
                     _ => Known::Nothing,
                 };
@@ -271,7 +282,7 @@ impl Walk<'_> {
             }
             // These three cannot be the stack: an access that leaves them ends the run.
             Known::Context(_) | Known::Packet(_) | Known::Value(..) => {}
-            Known::Nothing | Known::Map(_) => state.slots.fill(Known::Nothing),
+            Known::Nothing | Known::Map(_) | Known::Function(_) => state.slots.fill(Known::Nothing),
         }
         if class(insn) == STX && mode(insn) == MODE_ATOMIC {
             for register in 0..10 {
@@ -310,7 +321,7 @@ impl Walk<'_> {
             Known::Packet(start) => sum(start).map(Known::Packet),
             Known::Stack(start) => sum(start).map(Known::Stack),
             Known::Value(map, start) => sum(start).map(|start| Known::Value(map, start)),
-            Known::Nothing | Known::Map(_) => None,
+            Known::Nothing | Known::Map(_) | Known::Function(_) => None,
         };
         if let Some(Known::Stack(offset)) = moved {
             self.note(offset);

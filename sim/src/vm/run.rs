@@ -1,6 +1,7 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
 use super::guard::{Guard, changes_packet};
+use super::helper::callback;
 use super::helper::{self, Cause, Meter, Session};
 use super::instruction::text;
 use super::lower::{MapView, Refusal, lower};
@@ -83,13 +84,17 @@ impl Vm {
         let packet_room = low.piece(room_length);
         // One a hook, so that a tail call finds its caller's.
         let contexts = HOOKS.map(|hook| low.piece(hook.context_length()));
+        let mut keys_arena = Arena::anywhere(callback::KEYS_MAX * Arena::room(callback::KEY_MAX))?;
+        let shows_keys =
+            programs.iter().filter_map(|name| object.program(name).ok()).any(|program| callback::shows_keys(&program.instructions));
+        let keys: Vec<Piece> = (0..if shows_keys { callback::KEYS_MAX } else { 0 }).map(|_| keys_arena.piece(callback::KEY_MAX)).collect();
         let mut loaded = Vec::with_capacity(programs.len());
         for name in programs {
             let program = object.program(name)?;
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
-            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps)?);
+            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys)?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
@@ -108,6 +113,8 @@ impl Vm {
             lines: Vec::new(),
             redirect: None,
             clones: Vec::new(),
+            loops: Vec::new(),
+            keys,
             buffer: helper::Buffer::default(),
             tunnel: None,
             mtus: options.mtus.clone(),
@@ -125,7 +132,15 @@ impl Vm {
             value: Vec::new(),
         };
         let (instructions_max, packet_length_max) = (options.instructions_max, options.packet_length_max);
-        Ok(Self { programs: loaded, session, packet_length_max, given: None, instructions_max, windows, arenas: vec![low, values] })
+        Ok(Self {
+            programs: loaded,
+            session,
+            packet_length_max,
+            given: None,
+            instructions_max,
+            windows,
+            arenas: vec![low, values, keys_arena],
+        })
     }
 
     /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
@@ -158,6 +173,7 @@ impl Vm {
         session.now_ns = input.now_ns;
         session.instructions_left = self.instructions_max;
         session.tail_calls = 0;
+        session.loops.clear();
         session.buffer = helper::Buffer::default();
         session.tunnel = None;
         session.records.clear();
@@ -304,7 +320,7 @@ const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::Tc, Hook::Socket];
 const CONTEXT_MAX: usize = 192;
 
 impl Loaded {
-    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map]) -> Result<Self, VmError> {
+    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map], keys: &[Piece]) -> Result<Self, VmError> {
         let views: Vec<MapView> = maps
             .iter()
             .map(|map| {
@@ -332,6 +348,9 @@ impl Loaded {
             machine.register_allowed_memory(range);
         }
         machine.register_allowed_memory(context.range());
+        for key in keys {
+            machine.register_allowed_memory(key.range());
+        }
         // Tables before arrays, and the bigger value first: a flow rather than a counter.
         let hottest = maps.iter().max_by_key(|map| (!map.shape().kind.is_array(), map.shape().value_size));
         let hot = hottest.and_then(Map::first).unwrap_or(context);

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod atomic;
 mod bounds;
+mod callback;
 mod code;
 mod context;
 mod document;

@@ -73,7 +73,6 @@ fn references_that_are_no_maps_are_refused() {
     let wide = |src: u8, imm: i32| Code::default().raw(0x18, 1, src, 0, imm).raw(0, 0, 0, 0, 0).asm("mov r0, 0\nexit");
     check(&wide(1, 2), 0, "no such map");
     check(&wide(2, 1), 0, "fixed address");
-    check(&wide(4, 0), 0, "by reference");
     check(&wide(3, 0), 0, "by reference");
 }
 

@@ -6,6 +6,7 @@
 //! By convention of `lower`, r5 holds the index of the calling instruction; a fifth argument waits in the session, see [`FIFTH`].
 //! What each helper is, `table` says.
 
+pub(super) mod callback;
 mod checksum;
 mod clock;
 mod map;
@@ -31,6 +32,7 @@ use super::guard::Guard;
 use super::map::{Map, MapKind};
 use super::memory::Piece;
 use super::record::{Record, Redirect};
+use callback::Turns;
 pub(super) use ring::Reservation;
 pub(super) use skb::Buffer;
 use std::cell::Cell;
@@ -98,8 +100,9 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
     let rows: [[rbpf::ebpf::Helper; 16]; GUARDS / 16] =
         rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
     let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth)];
+    let others = others.into_iter().chain(callback::functions());
     let guards = (GUARD..).zip(rows.into_iter().flatten()).take(guards);
-    others.into_iter().chain((METER..).zip(meters)).chain(guards)
+    others.chain((METER..).zip(meters)).chain(guards)
 }
 
 /// A map's handle in a register: an address that no memory has, plus the map's number.
@@ -154,6 +157,9 @@ pub(super) struct Session {
     pub(super) redirect: Option<Redirect>,
     /// Copies sent away while the run went on.
     pub(super) clones: Vec<(Redirect, Vec<u8>)>,
+    /// Loops that call functions, the innermost last, and where their keys are shown.
+    pub(super) loops: Vec<Turns>,
+    pub(super) keys: Vec<Piece>,
     /// What the kernel knows of a socket buffer.
     pub(super) buffer: Buffer,
     /// Through which tunnel the program sends the packet.
@@ -276,6 +282,7 @@ impl Session {
             || self.reach.holds(address, length)
             || self.context.holds(address, length)
             || self.maps.iter().any(|map| map.holds(address, length))
+            || self.keys.iter().any(|key| key.holds(address, length))
     }
 
     /// Puts the packet at `start` of its room, after `metadata` bytes; contents are the caller's.

@@ -126,7 +126,7 @@ pub fn find(number: i32) -> Option<&'static Helper> {
 }
 
 use Answer::{Number as N, Record as R, Value as V};
-use Argument::{Any, Change, Context, Lock, Map, Number, Read, Record, Socket, Text, Write};
+use Argument::{Any, Change, Context, Function, Lock, Map, Number, Read, Record, Socket, Text, Write};
 use Packet::{Changed, Kept};
 
 type Run = rbpf::ebpf::Helper;
@@ -235,8 +235,10 @@ pub static HELPERS: &[Helper] = &[
     helper(155, "redirect_peer", Hooks::TC, &[Number, Number], N, Kept, redirect::peer),
     helper(160, "ktime_get_coarse_ns", Hooks::ALL, &[], N, Kept, clock::now),
     helper(163, "check_mtu", Hooks::XDP_TC, &[Context, Number, Change(Size::Bytes(4)), Number, Number], N, Kept, redirect::check_mtu),
+    helper(164, "for_each_map_elem", Hooks::ALL, &[Map, Function, Any, Number], N, Kept, clock::zero),
     helper(165, "snprintf", Hooks::ALL, &[Write(Size::Argument(2)), Number, Text, Read(Size::Argument(5)), Number], N, Kept, text::format),
     helper(177, "trace_vprintk", Hooks::ALL, &[Read(Size::Argument(2)), Number, Read(Size::Argument(4)), Number], N, Kept, text::print_many),
+    helper(181, "loop", Hooks::ALL, &[Number, Function, Any, Number], N, Kept, clock::zero),
     helper(182, "strncmp", Hooks::ALL, &[Read(Size::Argument(2)), Number, Text], N, Kept, text::compare),
     helper(188, "xdp_get_buff_len", Hooks::XDP, &[Context], N, Kept, xdp::buffer_length),
     helper(189, "xdp_load_bytes", Hooks::XDP, &[Context, Number, Write(Size::Argument(4)), Number], N, Kept, xdp::load_bytes),

@@ -107,10 +107,10 @@ impl Array {
         Ok(())
     }
 
-    /// Ends a run: windows go back into the vector.
-    pub(super) fn close(&mut self, shape: &Shape) {
+    /// Windows but the first `kept` go back into the vector.
+    pub(super) fn close(&mut self, shape: &Shape, kept: usize) {
         if let Self::Windowed { values, windows } = self {
-            windows.close(|index, value| {
+            windows.close(kept, |index, value| {
                 let start = index as usize * shape.value_size;
                 values[start..start + shape.value_size].copy_from_slice(value);
             });

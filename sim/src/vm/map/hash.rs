@@ -23,7 +23,7 @@ pub(super) struct Hash {
     newest: u32,
     oldest: u32,
     free: Vec<u32>,
-    windows: Windows,
+    pub(super) windows: Windows,
     lru: bool,
     /// Per-CPU hashes overwrite a value in place, plain ones put a new element in its stead.
     in_place: bool,
@@ -79,6 +79,16 @@ impl Hash {
     pub(super) fn open(&mut self, shape: &Shape, key: &[u8]) -> Result<u64, Miss> {
         let slot = self.find(shape, key).ok_or(Miss::Absent)?;
         self.touch(slot);
+        self.show(shape, slot)
+    }
+
+    /// The first slot in use at or after one.
+    pub(super) fn next_slot(&self, from: u32) -> Option<u32> {
+        (from..).zip(self.links.get(from as usize..)?).find(|(slot, links)| links.0 != *slot).map(|(slot, _)| slot)
+    }
+
+    /// The address of a slot's value for the program.
+    pub(super) fn show(&mut self, shape: &Shape, slot: u32) -> Result<u64, Miss> {
         let value = &self.values[slot as usize * shape.value_size..][..shape.value_size];
         self.windows.open(slot, value).map_err(Miss::Windows)
     }
@@ -114,10 +124,10 @@ impl Hash {
         Ok(())
     }
 
-    /// Ends a run: windows go back into their slots.
-    pub(super) fn close(&mut self, shape: &Shape) {
+    /// Windows but the first `kept` go back into their slots.
+    pub(super) fn close(&mut self, shape: &Shape, kept: usize) {
         let values = &mut self.values;
-        self.windows.close(|slot, value| {
+        self.windows.close(kept, |slot, value| {
             values[slot as usize * shape.value_size..][..shape.value_size].copy_from_slice(value);
         });
     }

@@ -310,11 +310,42 @@ impl Map {
         }
     }
 
+    /// The first entry at or after a place: its place, its key and the value's address. Not a use in the sense of LRU. `None` also where
+    /// no window is left for it.
+    pub(super) fn next_entry(&mut self, from: u32) -> Option<(u32, Vec<u8>, u64)> {
+        match &mut self.body {
+            Body::Array(array) => Some((from, from.to_le_bytes().to_vec(), array.open(&self.shape, from).ok()?)),
+            Body::Hash(hash) => {
+                let slot = hash.next_slot(from)?;
+                let key = hash.key(&self.shape, slot).to_vec();
+                Some((slot, key, hash.show(&self.shape, slot).ok()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// How many windows are open.
+    pub(super) fn open_count(&self) -> usize {
+        match &self.body {
+            Body::Array(Array::Windowed { windows, .. }) | Body::Hash(Hash { windows, .. }) => windows.open_count(),
+            _ => 0,
+        }
+    }
+
+    /// Closes all windows but the first `count`.
+    pub(super) fn close_beyond(&mut self, count: usize) {
+        match &mut self.body {
+            Body::Array(array) => array.close(&self.shape, count),
+            Body::Hash(hash) => hash.close(&self.shape, count),
+            _ => {}
+        }
+    }
+
     /// Ends a run.
     pub(super) fn close(&mut self) {
         match &mut self.body {
-            Body::Array(array) => array.close(&self.shape),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => hash.close(&self.shape),
+            Body::Array(array) => array.close(&self.shape, 0),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => hash.close(&self.shape, 0),
             Body::Queue(_) | Body::Ring(_) => {}
         }
     }

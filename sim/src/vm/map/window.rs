@@ -70,9 +70,15 @@ impl Windows {
         }
     }
 
-    /// Closes all windows, giving each attached entry's bytes to `write`.
-    pub(super) fn close(&mut self, mut write: impl FnMut(u32, &[u8])) {
-        for (shown, place) in self.shown.drain(..).zip(&self.places) {
+    /// How many are open.
+    pub(super) fn open_count(&self) -> usize {
+        self.shown.len()
+    }
+
+    /// Closes all windows but the first `kept`, giving each attached entry's bytes to `write`.
+    pub(super) fn close(&mut self, kept: usize, mut write: impl FnMut(u32, &[u8])) {
+        let kept = kept.min(self.shown.len());
+        for (shown, place) in self.shown.drain(kept..).zip(&self.places[kept..]) {
             if let Some(entry) = shown {
                 write(entry, place.bytes());
             }
