@@ -1,4 +1,4 @@
-//! Guards: in programs whose packet changes, tests of each access that may be one to the packet against where the packet is now.
+//! Guards: in programs whose packet moves, tests of each access that may be one to the packet against where the packet is now.
 //!
 //! rbpf is told the range of the packet when a run starts and cannot be told another one. So such programs get the whole room around the
 //! packet, and before each access a call of a helper of the VM's own, which ends the run if the access is in the room and not in the packet.
@@ -21,9 +21,9 @@ pub(super) struct Guard {
     pub(super) site: usize,
 }
 
-/// Whether it calls a helper that may change the packet.
-pub(super) fn changes_packet(insn: &Insn) -> bool {
-    insn.opc == CALL && insn.src == 0 && helper::find(insn.imm).is_some_and(|helper| helper.packet == Packet::Changed)
+/// Whether it calls a helper that may move the packet's ends.
+pub(super) fn moves_packet(insn: &Insn) -> bool {
+    insn.opc == CALL && insn.src == 0 && helper::find(insn.imm).is_some_and(|helper| helper.packet == Packet::Moved)
 }
 
 impl Lowering<'_> {

@@ -15,7 +15,7 @@ use super::callback::is_callback;
 use super::emit::{Emitter, Scratch, goto};
 use super::field::{self, Store};
 use super::function::{self, Frame};
-use super::guard::{Guard, changes_packet};
+use super::guard::{Guard, moves_packet};
 use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
@@ -94,7 +94,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         frame: Frame { used: 0, spare: 0 },
         out: Emitter::new(program.len()),
         meters: Vec::new(),
-        is_guarded: program.iter().any(changes_packet),
+        is_guarded: program.iter().any(moves_packet),
         guards: Vec::new(),
     };
     lowering.out.begin(0);

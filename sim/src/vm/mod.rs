@@ -70,6 +70,8 @@ pub struct Options {
     pub windows: usize,
     /// So many entries more for runs that look up many; their ends rbpf does not see. Slows memory access a little, also if none is used.
     pub windows_more: usize,
+    /// Whether ring buffers have room. Where nobody wants what programs send, a full one costs less: a range that rbpf does not scan.
+    pub records: bool,
     /// The longest packet in bytes.
     pub packet_length_max: usize,
     /// Where `bpf_get_prandom_u32` starts, see [`random`].
@@ -88,6 +90,7 @@ impl Default for Options {
             instructions_max: 1_000_000,
             windows: 4,
             windows_more: 1024,
+            records: true,
             packet_length_max: 1 << 16,
             seed: random::SEED,
             mtus: BTreeMap::from([(1, 65536)]),

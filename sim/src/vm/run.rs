@@ -1,16 +1,17 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
-use super::guard::{Guard, changes_packet};
+use super::guard::{Guard, moves_packet};
 use super::helper::callback;
 use super::helper::{self, Cause, Meter, Session};
-use super::instruction::text;
+use super::instruction::{CALL, text};
 use super::lower::{MapView, Refusal, lower};
 use super::map::{Map, Shape};
 use super::memory::{Arena, Piece};
 use super::record::{Record, Redirect};
-use super::{Fault, Hook, Input, Object, VmError, context};
+use super::{Fault, Hook, Input, Object, Options, VmError, context};
 use rbpf::ebpf::Insn;
 use std::any::Any;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// One program of an object, loaded with maps of its own.
@@ -21,11 +22,9 @@ pub struct Vm {
     // Fields drop in this order: the machines point into nothing, the session's pieces into the arenas.
     programs: Vec<Loaded>,
     session: Session,
-    packet_length_max: usize,
     /// The context that the last run was given.
     given: Option<Vec<u8>>,
-    instructions_max: u64,
-    windows: (usize, usize),
+    options: Options,
     /// Of the packet and the contexts, and of the maps' values.
     arenas: Vec<Arena>,
 }
@@ -39,7 +38,7 @@ struct Loaded {
     machine: rbpf::EbpfVmMbuff<'static>,
     origin: Vec<usize>,
     /// It calls helpers that move or resize the packet.
-    changes_packet: bool,
+    moves_packet: bool,
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
     guards: Vec<Guard>,
@@ -67,11 +66,10 @@ impl Vm {
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
         let options = &object.options;
-        let windows = (options.windows, options.windows_more);
-        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, windows.0, windows.1)).sum())?;
+        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, options)).sum())?;
         let mut maps = Vec::with_capacity(object.maps.len());
         for (shape, data) in &object.maps {
-            let mut map = Map::new(shape, &mut values, windows.0, windows.1)?;
+            let mut map = Map::new(shape, &mut values, options)?;
             if let Some(entry) = map.entry_mut(0)
                 && entry.len() == data.len()
             {
@@ -131,16 +129,7 @@ impl Vm {
             key: Vec::new(),
             value: Vec::new(),
         };
-        let (instructions_max, packet_length_max) = (options.instructions_max, options.packet_length_max);
-        Ok(Self {
-            programs: loaded,
-            session,
-            packet_length_max,
-            given: None,
-            instructions_max,
-            windows,
-            arenas: vec![low, values, keys_arena],
-        })
+        Ok(Self { programs: loaded, session, given: None, options: options.clone(), arenas: vec![low, values, keys_arena] })
     }
 
     /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
@@ -155,7 +144,7 @@ impl Vm {
 
     /// Runs the program at a position of those given to [`Vm::load_all`], with a context of the caller's.
     pub fn run_input(&mut self, position: usize, input: &Input) -> Result<u64, VmError> {
-        let (length, length_max) = (input.packet.len(), self.packet_length_max);
+        let (length, length_max) = (input.packet.len(), self.options.packet_length_max);
         if length > length_max {
             return Err(VmError::PacketLength { length, length_max });
         }
@@ -171,7 +160,7 @@ impl Vm {
         session.hook = program.hook;
         session.context = program.context;
         session.now_ns = input.now_ns;
-        session.instructions_left = self.instructions_max;
+        session.instructions_left = self.options.instructions_max;
         session.tail_calls = 0;
         session.loops.clear();
         session.buffer = helper::Buffer::default();
@@ -199,7 +188,7 @@ impl Vm {
             let program = &self.programs[position];
             session.program = position;
             // A packet that grows may come to lie anywhere in its room; the program before may have moved it.
-            let bytes = if program.changes_packet { session.room } else { session.reach };
+            let bytes = if program.moves_packet { session.room } else { session.reach };
             let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
             let stop = match result {
                 Ok(Ok(value)) => return Ok(value),
@@ -256,8 +245,8 @@ impl Vm {
 
     /// Another map, for an entry of a map of maps; the answer is its position, which such an entry takes as its value (32 bits, little-endian).
     pub fn add_map(&mut self, shape: &Shape) -> Result<u32, VmError> {
-        let mut arena = Arena::anywhere(Map::room(shape, self.windows.0, self.windows.1))?;
-        let map = Map::new(shape, &mut arena, self.windows.0, self.windows.1)?;
+        let mut arena = Arena::anywhere(Map::room(shape, &self.options))?;
+        let map = Map::new(shape, &mut arena, &self.options)?;
         for program in &mut self.programs {
             for range in map.ranges() {
                 program.machine.register_allowed_memory(range);
@@ -341,7 +330,10 @@ impl Loaded {
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
         machine.set_program(code).map_err(engine)?;
-        for (number, function) in helper::functions(lowered.guards.len()) {
+        // Only what is called: rbpf looks each call up.
+        let calls = code.chunks_exact(rbpf::ebpf::INSN_SIZE).filter(|insn| insn[0] == CALL && insn[1] >> 4 == 0);
+        let called: HashSet<i32> = calls.map(|insn| i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]])).collect();
+        for (number, function) in helper::functions(lowered.guards.len()).filter(|(number, _)| called.contains(number)) {
             machine.register_helper(number.cast_unsigned(), function).map_err(engine)?;
         }
         for range in maps.iter().flat_map(Map::ranges) {
@@ -360,7 +352,7 @@ impl Loaded {
             context,
             hot,
             machine,
-            changes_packet: instructions.iter().any(changes_packet),
+            moves_packet: instructions.iter().any(moves_packet),
             guards: lowered.guards,
             origin: lowered.origin,
             meters: lowered.meters,

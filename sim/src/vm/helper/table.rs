@@ -88,8 +88,10 @@ pub enum Answer {
 pub enum Packet {
     /// Nothing.
     Kept,
-    /// Its bytes, length or place may change; older packet pointers are void.
+    /// Its bytes may change; as in the kernel, packet pointers from before are void.
     Changed,
+    /// Its length or place may change too.
+    Moved,
 }
 
 /// One helper.
@@ -127,7 +129,7 @@ pub fn find(number: i32) -> Option<&'static Helper> {
 
 use Answer::{Number as N, Record as R, Value as V};
 use Argument::{Any, Change, Context, Function, Lock, Map, Number, Read, Record, Socket, Text, Write};
-use Packet::{Changed, Kept};
+use Packet::{Changed, Kept, Moved};
 
 type Run = rbpf::ebpf::Helper;
 
@@ -161,8 +163,8 @@ pub static HELPERS: &[Helper] = &[
     helper(11, "l4_csum_replace", Hooks::TC, &[Context, Number, Number, Number, Number], N, Changed, checksum::replace_transport),
     helper(12, "tail_call", Hooks::ALL, &[Context, Map, Number], N, Kept, program::tail_call),
     helper(13, "clone_redirect", Hooks::TC, &[Context, Number, Number], N, Changed, redirect::clone),
-    helper(18, "skb_vlan_push", Hooks::TC, &[Context, Number, Number], N, Changed, skb::vlan_push),
-    helper(19, "skb_vlan_pop", Hooks::TC, &[Context], N, Changed, skb::vlan_pop),
+    helper(18, "skb_vlan_push", Hooks::TC, &[Context, Number, Number], N, Moved, skb::vlan_push),
+    helper(19, "skb_vlan_pop", Hooks::TC, &[Context], N, Moved, skb::vlan_pop),
     helper(20, "skb_get_tunnel_key", Hooks::TC, &[Context, Write(Size::Argument(3)), Number, Number], N, Kept, tunnel::key),
     helper(21, "skb_set_tunnel_key", Hooks::TC, &[Context, Read(Size::Argument(3)), Number, Number], N, Kept, tunnel::set_key),
     helper(23, "redirect", Hooks::XDP_TC, &[Number, Number], N, Kept, redirect::interface),
@@ -172,21 +174,21 @@ pub static HELPERS: &[Helper] = &[
     helper(28, "csum_diff", Hooks::XDP_TC, &[Read(Size::Argument(2)), Number, Read(Size::Argument(4)), Number, Number], N, Kept, checksum::difference),
     helper(29, "skb_get_tunnel_opt", Hooks::TC, &[Context, Write(Size::Argument(3)), Number], N, Kept, tunnel::options),
     helper(30, "skb_set_tunnel_opt", Hooks::TC, &[Context, Read(Size::Argument(3)), Number], N, Kept, tunnel::set_options),
-    helper(31, "skb_change_proto", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_proto),
+    helper(31, "skb_change_proto", Hooks::TC, &[Context, Number, Number], N, Moved, skb::change_proto),
     helper(32, "skb_change_type", Hooks::TC, &[Context, Number], N, Kept, skb::change_type),
     helper(34, "get_hash_recalc", Hooks::TC, &[Context], N, Kept, skb::get_hash),
-    helper(38, "skb_change_tail", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_tail),
+    helper(38, "skb_change_tail", Hooks::TC, &[Context, Number, Number], N, Moved, skb::change_tail),
     helper(39, "skb_pull_data", Hooks::TC, &[Context, Number], N, Changed, packet::pull_data),
     helper(40, "csum_update", Hooks::TC, &[Context, Number], N, Kept, skb::checksum_update),
     helper(41, "set_hash_invalid", Hooks::TC, &[Context], N, Kept, skb::set_hash_invalid),
     helper(42, "get_numa_node_id", Hooks::ALL, &[], N, Kept, clock::zero),
-    helper(43, "skb_change_head", Hooks::TC, &[Context, Number, Number], N, Changed, skb::change_head),
-    helper(44, "xdp_adjust_head", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_head),
+    helper(43, "skb_change_head", Hooks::TC, &[Context, Number, Number], N, Moved, skb::change_head),
+    helper(44, "xdp_adjust_head", Hooks::XDP, &[Context, Number], N, Moved, xdp::adjust_head),
     helper(48, "set_hash", Hooks::TC, &[Context, Number], N, Kept, skb::set_hash),
-    helper(50, "skb_adjust_room", Hooks::TC, &[Context, Number, Number, Number], N, Changed, skb::adjust_room),
+    helper(50, "skb_adjust_room", Hooks::TC, &[Context, Number, Number, Number], N, Moved, skb::adjust_room),
     helper(51, "redirect_map", Hooks::XDP, &[Map, Number, Number], N, Kept, map::redirect),
-    helper(54, "xdp_adjust_meta", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_meta),
-    helper(65, "xdp_adjust_tail", Hooks::XDP, &[Context, Number], N, Changed, xdp::adjust_tail),
+    helper(54, "xdp_adjust_meta", Hooks::XDP, &[Context, Number], N, Moved, xdp::adjust_meta),
+    helper(65, "xdp_adjust_tail", Hooks::XDP, &[Context, Number], N, Moved, xdp::adjust_tail),
     helper(68, "skb_load_bytes_relative", Hooks::SKB, &[Context, Number, Write(Size::Argument(4)), Number, Number], N, Kept, packet::load_bytes_relative),
     helper(69, "fib_lookup", Hooks::XDP_TC, &[Context, Change(Size::Argument(3)), Number, Number], N, Kept, route::lookup),
     helper(84, "sk_lookup_tcp", Hooks::XDP_TC, &[Context, Read(Size::Argument(3)), Number, Number, Number], N, Kept, socket::lookup),
@@ -230,7 +232,7 @@ pub static HELPERS: &[Helper] = &[
     helper(132, "ringbuf_submit", Hooks::ALL, &[Record, Number], N, Kept, ring::submit),
     helper(133, "ringbuf_discard", Hooks::ALL, &[Record, Number], N, Kept, ring::discard),
     helper(134, "ringbuf_query", Hooks::ALL, &[Map, Number], N, Kept, ring::query),
-    helper(135, "csum_level", Hooks::TC, &[Context, Number], N, Changed, skb::checksum_level),
+    helper(135, "csum_level", Hooks::TC, &[Context, Number], N, Kept, skb::checksum_level),
     helper(152, "redirect_neigh", Hooks::TC, &[Number, Read(Size::Argument(3)), Number, Number], N, Kept, redirect::neighbour),
     helper(155, "redirect_peer", Hooks::TC, &[Number, Number], N, Kept, redirect::peer),
     helper(160, "ktime_get_coarse_ns", Hooks::ALL, &[], N, Kept, clock::now),

@@ -16,8 +16,8 @@ mod window;
 
 pub use shape::{MapKind, Shape};
 
-use super::VmError;
 use super::memory::{Arena, Piece};
+use super::{Options, VmError};
 use array::Array;
 use hash::Hash;
 use queue::Queue;
@@ -73,17 +73,19 @@ pub struct Map {
 
 impl Map {
     /// Bytes of arena a map of this shape takes.
-    pub(super) fn room(shape: &Shape, windows_count: usize, more: usize) -> usize {
+    pub(super) fn room(shape: &Shape, options: &Options) -> usize {
+        let (windows_count, more) = (options.windows, options.windows_more);
         match shape.kind {
             MapKind::Array | MapKind::PerCpuArray => Array::room(shape, windows_count, more),
-            MapKind::RingBuf => Ring::room(shape),
+            MapKind::RingBuf => Ring::room(ring_size(shape, options)),
             kind if kind.is_keyless() => 0,
             _ => Windows::room(shape.value_size, windows_count, more),
         }
     }
 
     /// An empty map, or an array of zeroes.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize) -> Result<Self, VmError> {
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, options: &Options) -> Result<Self, VmError> {
+        let (windows_count, more) = (options.windows, options.windows_more);
         let hash = |arena, lru, in_place| Body::Hash(Hash::new(shape, arena, windows_count, more, lru, in_place));
         let body = match shape.kind {
             MapKind::Array | MapKind::PerCpuArray => Body::Array(Array::new(shape, arena, windows_count, more)?),
@@ -93,7 +95,7 @@ impl Map {
             MapKind::LruPerCpuHash => hash(arena, true, true),
             MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, windows_count, more)),
             MapKind::Queue | MapKind::Stack | MapKind::Bloom => Body::Queue(Queue::default()),
-            MapKind::RingBuf => Body::Ring(Ring::new(shape, arena)),
+            MapKind::RingBuf => Body::Ring(Ring::new(ring_size(shape, options), arena)),
             _ => Body::Sparse(Sparse::new(shape, arena, windows_count, more)),
         };
         Ok(Self { shape: shape.clone(), body, touched: Vec::new() })
@@ -374,10 +376,15 @@ impl Map {
         match &self.body {
             Body::Array(array) => array.ranges(),
             Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => hash.ranges(),
-            Body::Ring(ring) => vec![ring.range()],
+            Body::Ring(ring) => ring.range().into_iter().collect(),
             Body::Queue(_) => Vec::new(),
         }
     }
+}
+
+/// Bytes of a ring buffer; none if nobody wants its records.
+fn ring_size(shape: &Shape, options: &Options) -> u32 {
+    if options.records { shape.max_entries } else { 0 }
 }
 
 fn index(key: &[u8]) -> Option<u32> {

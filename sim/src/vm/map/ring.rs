@@ -4,7 +4,7 @@
 //! The kernel maps its pages twice, one after the other. Here the second time is a copy, made when a record goes over the end.
 
 use super::super::memory::{Arena, Piece};
-use super::{EAGAIN, EINVAL, Shape};
+use super::{EAGAIN, EINVAL};
 
 /// Bytes before each record: its length with two bits of state, and its page.
 const HEADER: u64 = 8;
@@ -30,13 +30,15 @@ pub(in crate::vm) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn room(shape: &Shape) -> usize {
-        Arena::room(shape.max_entries as usize * 2)
+    /// Bytes of arena that a ring of `size` bytes takes.
+    pub(super) fn room(size: u32) -> usize {
+        Arena::room(size as usize * 2)
     }
 
-    pub(super) fn new(shape: &Shape, arena: &mut Arena) -> Self {
-        let memory = arena.piece(shape.max_entries as usize * 2);
-        Self { memory, size: u64::from(shape.max_entries), produced: 0, consumed: 0, pending: 0, taken: Vec::new() }
+    /// A ring of `size` bytes, a power of two; one of none is always full.
+    pub(super) fn new(size: u32, arena: &mut Arena) -> Self {
+        let memory = arena.piece(size as usize * 2);
+        Self { memory, size: u64::from(size), produced: 0, consumed: 0, pending: 0, taken: Vec::new() }
     }
 
     /// All that was sent has been read.
@@ -109,8 +111,8 @@ impl Ring {
         })
     }
 
-    pub(super) fn range(&self) -> std::ops::Range<u64> {
-        self.memory.range()
+    pub(super) fn range(&self) -> Option<std::ops::Range<u64>> {
+        (self.size > 0).then(|| self.memory.range())
     }
 
     fn offset(&self, position: u64) -> usize {
