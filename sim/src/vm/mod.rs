@@ -4,8 +4,8 @@
 //! it and an unmodified Linux object. In the order of a program's way:
 //!
 //! ```text
-//! ELF -> object -> (instruction, inline, function, provenance, liveness) -> lower -> rbpf <-> helper <-> map
-//!                                                                    ^ memory, context
+//! ELF -> object -> (instruction, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
+//!                                                                                    ^ memory, context (field)
 //! ```
 //!
 //! What holds for every run:
@@ -21,8 +21,8 @@
 //! A fault found inside a helper unwinds through rbpf, so the VM needs `panic = "unwind"` (the default).
 //!
 //! Where it is not the kernel: LRU is exact, the one CPU is number 0, constants can be written, an entry of a big map that is
-//! looked up lives in one of [`Options::windows`] windows, of which a run has so many a map. Not here: tail calls, ring
-//! buffers, maps in maps, and a verifier: a program that faults here is one that the kernel would not have loaded.
+//! looked up lives in one of [`Options::windows`] windows. What there is of helpers and maps, and where they are not the kernel's, says
+//! `docs/vm.md`. Not here: a verifier. A program that faults here is one that the kernel would not have loaded.
 
 mod arithmetic;
 mod atomic;
@@ -34,6 +34,7 @@ mod field;
 mod function;
 mod guard;
 mod helper;
+mod host;
 mod inline;
 mod instruction;
 mod liveness;

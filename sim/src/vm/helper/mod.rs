@@ -6,6 +6,7 @@
 //! By convention of `lower`, r5 holds the index of the calling instruction; a fifth argument waits in the session, see [`FIFTH`].
 //! What each helper is, `table` says.
 
+mod buffer;
 pub(super) mod callback;
 mod checksum;
 mod clock;
@@ -16,6 +17,7 @@ mod program;
 mod redirect;
 mod ring;
 mod route;
+mod session;
 mod skb;
 mod socket;
 mod table;
@@ -28,17 +30,11 @@ pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::Fault;
 use super::context::Hook;
-use super::guard::Guard;
-use super::map::{Map, MapKind};
-use super::memory::Piece;
-use super::record::{Record, Redirect};
-use callback::Turns;
-pub(super) use ring::Reservation;
-pub(super) use skb::Buffer;
+use super::map::MapKind;
+pub(super) use buffer::Buffer;
+pub(super) use session::Session;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use tunnel::Tunnel;
 
 /// Tells the session where the stack ends: r5 is the main program's frame pointer.
 pub(super) const ENTER: i32 = 0x4000_0000;
@@ -136,54 +132,6 @@ thread_local! {
     static SESSION: Cell<*mut Session> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// What helpers work on, and all that a run changes.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) maps: Vec<Map>,
-    pub(super) hook: Hook,
-    pub(super) context: Piece,
-    pub(super) packet: Piece,
-    /// The packet with the metadata before it.
-    pub(super) reach: Piece,
-    /// All that the packet may grow into.
-    pub(super) room: Piece,
-    pub(super) now_ns: u64,
-    /// State of the generator, see `random`.
-    pub(super) random: u64,
-    /// What the run sent to ring buffers and perf event arrays, and where it sent the packet.
-    pub(super) records: Vec<Record>,
-    pub(super) reserved: Vec<Reservation>,
-    pub(super) lines: Vec<String>,
-    pub(super) redirect: Option<Redirect>,
-    /// Copies sent away while the run went on.
-    pub(super) clones: Vec<(Redirect, Vec<u8>)>,
-    /// Loops that call functions, the innermost last, and where their keys are shown.
-    pub(super) loops: Vec<Turns>,
-    pub(super) keys: Vec<Piece>,
-    /// What the kernel knows of a socket buffer.
-    pub(super) buffer: Buffer,
-    /// Through which tunnel the program sends the packet.
-    pub(super) tunnel: Option<Tunnel>,
-    /// The longest packet of each interface, without its Ethernet header.
-    pub(super) mtus: BTreeMap<u32, u32>,
-    pub(super) routes: Vec<Route>,
-    /// Fifth argument of the helper that is called next.
-    pub(super) fifth: u64,
-    pub(super) instructions_max: u64,
-    pub(super) instructions_left: u64,
-    /// Position of the running program, and the meters of each.
-    pub(super) program: usize,
-    /// Hook of each program, and how often the run went on to another.
-    pub(super) hooks: Vec<Hook>,
-    pub(super) tail_calls: u32,
-    pub(super) meters: Vec<Vec<Meter>>,
-    pub(super) guards: Vec<Vec<Guard>>,
-    pub(super) stack_end: u64,
-    /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
-}
-
 /// Why a helper ended the run; `site` is the calling instruction, if it is known.
 pub(super) struct Stop {
     pub(super) site: Option<usize>,
@@ -232,81 +180,6 @@ fn result(done: Result<(), i32>) -> u64 {
     done.map_or_else(errno, |()| 0)
 }
 
-impl Session {
-    fn map_number(&self, value: u64, site: u64) -> usize {
-        let number = usize::try_from(value ^ HANDLE).unwrap_or(usize::MAX);
-        if number >= self.maps.len() {
-            stop(site, Fault::NoMap { value });
-        }
-        number
-    }
-
-    /// The number of a map of one of these kinds.
-    fn map_of(&self, argument: u8, value: u64, kinds: Kinds, site: u64) -> usize {
-        let number = self.map_number(value, site);
-        let kind = self.maps[number].shape().kind;
-        if kinds & only(kind) == 0 {
-            stop(site, Fault::MapKind { argument, map: number, kind });
-        }
-        number
-    }
-
-    /// A copy of bytes that the program points to; a null pointer to none is none.
-    fn bytes(&self, argument: u8, address: u64, length: usize, site: u64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if length > 0 {
-            self.copy(&mut bytes, argument, address, length, site);
-        }
-        bytes
-    }
-
-    /// Writes to where the program points.
-    fn write(&self, argument: u8, address: u64, bytes: &[u8], site: u64) {
-        let target = self.pointer(argument, address, bytes.len(), site);
-        // SAFETY: `pointer` made sure that so many bytes are there, in memory that lives as long as the run; `bytes` are the host's own.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
-    }
-
-    /// The address as a pointer, after making sure that `length` bytes there are the program's.
-    fn pointer(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
-        if !self.holds(address, length) {
-            stop(site, Fault::Pointer { argument, address, size: length });
-        }
-        std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
-    }
-
-    /// Whether so many bytes there are the program's.
-    fn holds(&self, address: u64, length: usize) -> bool {
-        let in_stack = address >= self.stack_end - STACK_LENGTH && address <= self.stack_end && length as u64 <= self.stack_end - address;
-        in_stack
-            || self.reach.holds(address, length)
-            || self.context.holds(address, length)
-            || self.maps.iter().any(|map| map.holds(address, length))
-            || self.keys.iter().any(|key| key.holds(address, length))
-    }
-
-    /// Puts the packet at `start` of its room, after `metadata` bytes; contents are the caller's.
-    pub(super) fn place(&mut self, start: usize, length: usize, metadata: usize) {
-        self.packet = self.room.part(start, length);
-        self.reach = self.room.part(start - metadata, metadata + length);
-    }
-
-    fn copy(&self, into: &mut Vec<u8>, argument: u8, address: u64, length: usize, site: u64) {
-        let source = self.pointer(argument, address, length, site);
-        // SAFETY: `pointer` made sure that `length` bytes are there, in memory that lives as long as the run; `into` is the
-        // host's own.
-        let bytes = unsafe { std::slice::from_raw_parts(source, length) };
-        into.clear();
-        into.extend_from_slice(bytes);
-    }
-
-    fn take_key(&mut self, map: usize, address: u64, site: u64) -> Vec<u8> {
-        let mut key = std::mem::take(&mut self.key);
-        self.copy(&mut key, 2, address, self.maps[map].shape().key_size, site);
-        key
-    }
-}
-
 /// An argument of 32 bits: the upper half does not count.
 fn word(argument: u64) -> usize {
     usize::try_from(argument & u64::from(u32::MAX)).expect("32 bits fit")
@@ -315,14 +188,6 @@ fn word(argument: u64) -> usize {
 /// An argument of 32 bits with a sign.
 fn signed(argument: u64) -> i64 {
     i64::from(u32::try_from(argument & u64::from(u32::MAX)).expect("32 bits").cast_signed())
-}
-
-impl Session {
-    fn expect_context(&self, address: u64, site: u64) {
-        if address != self.context.address() {
-            stop(site, Fault::Pointer { argument: 1, address, size: self.hook.context_length() });
-        }
-    }
 }
 
 fn enter(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
