@@ -305,6 +305,20 @@ fn tc_reads_and_writes_bytes() {
 }
 
 #[test]
+fn socket_filters_read_bytes_and_have_notes() {
+    for (offset, count) in [(0_u64, 6), (12, 2), (14, 20), (50, 16), (58, 8), (0xffff_ffff, 4)] {
+        let mut code = Calls::new().call(26, &[Context, Number(offset), Stack(64), Number(count)]).keep_stack(64, 24);
+        for field in [0, 4, 8, 12, 16, 20, 32, 44, 48, 64, 68, 164] {
+            code = code.field(4, field);
+        }
+        let code = code.asm("stw [r9+52], 7\nstdw [r9+56], 9").field(8, 48).field(8, 56);
+        // Behind a second header, what a length stands for cannot be told.
+        let packets: Vec<_> = packets().into_iter().filter(|packet| packet[12] >= 6).collect();
+        check(&format!("{count} bytes at {offset}"), Hook::Socket, &code.end(), &[], &packets);
+    }
+}
+
+#[test]
 fn checksums_are_the_kernels() {
     let words = [0_u64, 1, 0xffff, 0xffff_ffff, 0x1234_5678, 0xffff_0000, 0x8000_0001, 0xdead_beef];
     for (number, from) in words.into_iter().enumerate() {

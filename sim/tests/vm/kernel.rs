@@ -8,6 +8,7 @@ use treeline_sim::vm::{Hook, MapKind, Shape};
 
 /// Programs and maps of one test, closed when dropped.
 pub struct Kernel {
+    hook: Hook,
     program: libc::c_int,
     maps: Vec<libc::c_int>,
     shapes: Vec<Shape>,
@@ -129,7 +130,7 @@ impl Kernel {
         }
         let (loaded, log) = verify(hook, &bytecode);
         match loaded {
-            Ok(program) => Some(Self { program, maps, shapes: shapes.to_vec() }),
+            Ok(program) => Some(Self { hook, program, maps, shapes: shapes.to_vec() }),
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test),
             Err(error) => {
                 panic!("{test}: the kernel refuses the program: {error}\n{log}");
@@ -184,11 +185,14 @@ impl Kernel {
     /// One run over a packet with a context, and all that it shows.
     pub fn run_with(&self, packet: &[u8], context: &[u8]) -> Outcome {
         pin_to_one_cpu();
+        // A socket filter's run starts at the network header: an Ethernet header of its own goes before the packet.
+        let before = if self.hook == Hook::Socket { 14 } else { 0 };
+        let packet = [&packet[..before], packet].concat();
         let (mut packet_out, mut context_out) = (vec![0_u8; 1 << 16], vec![0_u8; context.len()]);
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("short");
         let mut attributes = Attributes::new()
             .word(0, self.program.cast_unsigned())
-            .word(8, length(packet))
+            .word(8, length(&packet))
             .word(12, length(&packet_out))
             .address(16, packet.as_ptr())
             .address(24, packet_out.as_mut_ptr())
@@ -200,6 +204,7 @@ impl Kernel {
         attributes.call(10).unwrap_or_else(|error| panic!("test run: {error}"));
         let word = |offset: usize| u32::from_ne_bytes(attributes.0[offset..offset + 4].try_into().expect("four bytes"));
         packet_out.truncate(word(12) as usize);
+        packet_out.drain(..before);
         Outcome { returned: word(4), packet: packet_out, context: context_out }
     }
 
