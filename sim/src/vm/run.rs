@@ -154,6 +154,10 @@ impl Vm {
             return Err(VmError::Metadata { length: metadata });
         }
         let session = &mut self.session;
+        // What a packet grows into is zero, as in a test run; other programs see none of it.
+        if self.programs.iter().any(|program| program.moves_packet) {
+            session.room.bytes_mut()[..HEAD_ROOM].fill(0);
+        }
         session.place(HEAD_ROOM, length - metadata, metadata);
         session.reach.bytes_mut().copy_from_slice(input.packet);
         session.hook = program.hook;

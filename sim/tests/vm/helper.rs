@@ -2,6 +2,7 @@
 
 use crate::code::{Code, cell, load_with, shape};
 use crate::kernel::{Kernel, Outcome};
+use proptest::prelude::*;
 use treeline_sim::vm::{Fault, HELPERS, Hook, Input, MapKind, Options, Shape, VmError};
 
 /// What goes into an argument's register.
@@ -139,7 +140,11 @@ fn check_context(test: &str, hook: Hook, code: &Code, maps: &[Shape], inputs: &[
     let Some(kernel) = Kernel::load(test, hook, &code.0, &all) else { return };
     for (packet, given) in inputs {
         let input = Input { packet, now_ns: 0, context: Some(given) };
-        let returned = vm.run_input(0, &input).unwrap_or_else(|error| panic!("{test}: {error}"));
+        let returned = match vm.run_input(0, &input) {
+            // What lies behind a packet in the kernel's memory; such a case says nothing.
+            Err(VmError::Fault { fault: Fault::Absent { what }, .. }) if what.starts_with("room") => continue,
+            returned => returned.unwrap_or_else(|error| panic!("{test}: {error}")),
+        };
         let ours = Outcome {
             returned: u32::try_from(returned & 0xffff_ffff).expect("32 bits"),
             packet: vm.packet().to_vec(),
@@ -437,6 +442,53 @@ fn room_is_made_and_taken() {
                     &[ipv4(), ipv6(), tagged(1)],
                 );
             }
+        }
+    }
+}
+
+/// A call that changes a packet, its arguments mostly sensible.
+fn change(hook: Hook) -> BoxedStrategy<(i32, Vec<u64>)> {
+    let word = |by: i32| u64::from(by.cast_unsigned());
+    let by = prop_oneof![4 => -40..60_i32, 1 => Just(0), 1 => -300..4100_i32].prop_map(word);
+    // Long enough for the headers: behind the end the kernel shows what lay in its memory.
+    let length = prop_oneof![4 => 54..200_u64, 1 => 54..17_000_u64];
+    let protocol = prop_oneof![Just(0x0008_u64), Just(0xdd86), Just(0x0081), Just(0xa888), Just(0)];
+    let flags = prop_oneof![3 => Just(0_u64), 1 => 0..512_u64, 1 => (0..32_u64).prop_map(|flags| flags | 14 << 56)];
+    if hook == Hook::Xdp {
+        return (prop_oneof![Just(44), Just(54), Just(65)], by).prop_map(|(helper, by)| (helper, vec![by])).boxed();
+    }
+    prop_oneof![
+        (protocol.clone(), any::<u16>()).prop_map(|(protocol, tci)| (18, vec![protocol, tci.into()])),
+        Just((19, Vec::new())),
+        protocol.prop_map(|protocol| (31, vec![protocol, 0])),
+        length.clone().prop_map(|length| (38, vec![length, 0])),
+        length.clone().prop_map(|length| (43, vec![length, 0])),
+        (by, 0..2_u64, flags).prop_map(|(by, mode, flags)| (50, vec![by, mode, flags])),
+        (0..4_u64).prop_map(|level| (135, vec![level])),
+        Just((97, Vec::new())),
+        length.prop_map(|length| (39, vec![length])),
+        (0..4_u64).prop_map(|kind| (32, vec![kind])),
+        any::<u32>().prop_map(|hash| (48, vec![hash.into()])),
+    ]
+    .boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changes_one_after_another_equal_the_kernels(
+        tc in prop::collection::vec(change(Hook::Tc), 1..10),
+        xdp in prop::collection::vec(change(Hook::Xdp), 1..12),
+    ) {
+        for (hook, changes) in [(Hook::Tc, tc), (Hook::Xdp, xdp)] {
+            let mut calls = Calls::new();
+            for (helper, arguments) in &changes {
+                let arguments: Vec<Give> = [Context].into_iter().chain(arguments.iter().copied().map(Number)).collect();
+                calls = calls.call(*helper, &arguments);
+                calls = if hook == Hook::Tc { shown(calls) } else { calls.call(188, &[Context]) };
+            }
+            check(&format!("{changes:x?}"), hook, &calls.end(), &[], &packets());
         }
     }
 }

@@ -17,6 +17,8 @@ const UNKNOWN: u16 = u16::MAX;
 pub(in crate::vm) struct Buffer {
     /// Where the network header starts.
     pub(in crate::vm) network: usize,
+    /// Bytes of the Ethernet header as some helpers note it; 0 where none has.
+    pub(super) mac_length: usize,
     /// Bytes that the kernel has before the packet, and where in its memory it thinks the transport header is. It moves that also when it
     /// knows none, and then knows one: `bpf_skb_change_tail` shows it.
     pub(super) headroom: usize,
@@ -49,11 +51,8 @@ impl Buffer {
 
     /// The shortest that a packet may become.
     pub(super) fn length_min(&self) -> usize {
-        let offset = i64::from(self.transport) - i64::try_from(self.headroom).expect("rooms are small");
-        match self.transport {
-            UNKNOWN => self.network,
-            _ => usize::try_from(offset).unwrap_or(usize::MAX),
-        }
+        let transport = usize::from(self.transport).checked_sub(self.headroom);
+        transport.filter(|offset| *offset > 0 && self.transport != UNKNOWN).unwrap_or(self.network)
     }
 }
 
@@ -63,7 +62,7 @@ pub(super) fn low(count: usize) -> u16 {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self { network: ETHERNET, headroom: PAD, transport: UNKNOWN, checked: None, is_encapsulated: false, has_hash: false }
+        Self { network: ETHERNET, mac_length: 0, headroom: PAD, transport: UNKNOWN, checked: None, is_encapsulated: false, has_hash: false }
     }
 }
 
@@ -76,11 +75,12 @@ impl Session {
     pub(super) fn protocol_behind_tags(&self) -> u16 {
         const TAGS_MAX: usize = 8;
         let mut protocol = self.protocol();
-        for place in (ETHERNET + 2..).step_by(TAG).take(TAGS_MAX) {
+        let first = if self.buffer.mac_length == 0 { ETHERNET } else { self.buffer.mac_length - TAG };
+        for (place, number) in (first + 2..).step_by(TAG).zip(1..) {
             if !matches!(protocol, DOT1Q | DOT1AD) {
                 break;
             }
-            let next = self.packet.bytes().get(place..place + 2);
+            let next = self.packet.bytes().get(place..place + 2).filter(|_| number < TAGS_MAX);
             protocol = next.map_or(0, |next| u16::from_be_bytes([next[0], next[1]]));
         }
         protocol
@@ -118,6 +118,7 @@ impl Session {
         self.remove(12, TAG)?;
         self.buffer.headroom += TAG;
         self.buffer.network = self.buffer.network.saturating_sub(TAG).max(ETHERNET);
+        self.buffer.mac_length = self.buffer.network;
         Ok(tci)
     }
 
@@ -140,6 +141,10 @@ impl Session {
     /// Puts `count` zero bytes before the byte at `at`.
     pub(super) fn insert(&mut self, at: usize, count: usize, site: u64) {
         let before = self.packet.length();
+        if at > before {
+            // There the kernel shows what lay in its memory.
+            stop(site, Fault::Absent { what: "room behind the end of the packet" });
+        }
         self.resize(before + count, site);
         let bytes = self.packet.bytes_mut();
         bytes.copy_within(at..before, at + count);

@@ -94,6 +94,7 @@ pub(super) fn change_head(context: u64, length: u64, flags: u64, _: u64, site: u
         session.insert(0, length, site);
         session.buffer.push(length);
         session.buffer.network += length;
+        session.buffer.mac_length = session.buffer.network;
         Ok(())
     })
 }
@@ -135,7 +136,8 @@ pub(super) fn adjust_room(context: u64, by: u64, mode: u64, flags: u64, site: u6
             DECAP_IPV6 => 40,
             _ => return Err(EINVAL),
         };
-        let there = session.packet.length().saturating_sub(session.buffer.network);
+        // Of 32 bits in the kernel, where a network header behind the end leaves very many.
+        let there = session.packet.length().wrapping_sub(session.buffer.network) & 0xffff_ffff;
         let is_too_short = is_shrink && (by >= there || there - by < left_min);
         if is_too_short || !is_shrink && session.packet.length() + by > LENGTH_MAX {
             return Err(ENOTSUPP);
@@ -203,8 +205,8 @@ pub(super) fn vlan_push(context: u64, protocol: u64, tci: u64, _: u64, site: u64
             let bytes = session.packet.bytes_mut();
             bytes[12..14].copy_from_slice(&outer.to_be_bytes());
             bytes[14..16].copy_from_slice(&tci.to_be_bytes());
+            // The network header keeps its distance from the start: it is the tag now.
             session.set_protocol(outer);
-            session.buffer.network += TAG;
         }
         session.set_tag(Some((protocol, u16::try_from(word(tci) & 0xffff).expect("16 bits"))));
         Ok(())
