@@ -493,6 +493,45 @@ proptest! {
     }
 }
 
+/// Anything for an argument.
+fn give() -> impl Strategy<Value = Give> {
+    let number = prop_oneof![3 => 0..70_u64, 1 => any::<u64>(), 1 => any::<u32>().prop_map(u64::from), 1 => Just(u64::MAX)];
+    prop_oneof![2 => Just(Context), 4 => number.prop_map(Number), 3 => (0..300).prop_map(Stack), 3 => (1..12).prop_map(Map), 1 => Just(Value(0))]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Nothing that a program passes breaks the VM: what no verifier would let pass is a fault.
+    #[test]
+    fn a_helper_called_with_anything_answers_or_faults(
+        calls in prop::collection::vec((0..HELPERS.len(), prop::collection::vec(give(), 5)), 1..8),
+        length in 0..80_usize,
+    ) {
+        let kinds = [
+            (MapKind::Hash, 4), (MapKind::Array, 4), (MapKind::LruPerCpuHash, 4), (MapKind::LpmTrie, 8), (MapKind::ProgArray, 4),
+            (MapKind::PerfEventArray, 4), (MapKind::ArrayOfMaps, 4), (MapKind::DevMap, 4), (MapKind::Queue, 0), (MapKind::Bloom, 0),
+        ];
+        let mut maps = vec![cell(RESULTS)];
+        maps.extend(kinds.map(|(kind, key_size)| shape(kind, key_size, 4, 4)));
+        maps.push(shape(MapKind::RingBuf, 0, 0, 4096));
+        for hook in [Hook::Xdp, Hook::Tc, Hook::Socket] {
+            let mut program = Calls::new();
+            for (position, arguments) in &calls {
+                let helper = &HELPERS[*position];
+                // Those with functions want one at load.
+                if helper.hooks.has(hook) && !matches!(helper.number, 164 | 181) {
+                    program = program.call(helper.number, arguments);
+                }
+            }
+            let mut vm = load_with(hook, &program.end(), &maps, &Options::default()).expect("loads");
+            for _ in 0..2 {
+                let _ = vm.run(&vec![8; length], 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn packets_are_sent_elsewhere() {
     for flags in [0_u64, 1, 2, 3, 4, 8, 1 << 32] {
