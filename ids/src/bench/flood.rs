@@ -12,7 +12,7 @@ use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::program;
 
 use super::alternative::{Alternative, Files, Refusal, TC, USER_RECV, XDP};
-use super::lab::{Lab, WIRE};
+use super::lab::{self, Lab, WIRE};
 use super::{machine, paper};
 
 /// Who is measured.
@@ -45,7 +45,7 @@ pub fn measure(lab: &Lab, alternative: Alternative, flows: u32, seconds: u32, fi
         Err(Refusal::NotAvailable(reason)) => return Ok(Flood { alternative, flows, rates: Err(reason) }),
         Err(Refusal::Failed(error)) => return Err(error),
     };
-    lab.receive_on(receiving)?;
+    lab::receive_on(receiving)?;
     let before = lab.received(into)?;
     let (sent, took) = lab.within("h0", CPU, || send(out, flows, Duration::from_secs(seconds.into()), lab))?;
     std::thread::sleep(SETTLE);

@@ -72,20 +72,6 @@ impl Lab {
         output(Command::new("ip").args(["netns", "exec", &self.name("h1"), "sh", "-c", &format!("echo 1 > {file}")])).map(|_| ())
     }
 
-    /// Receives the wire's packets on one processor.
-    pub fn receive_on(&self, cpu: usize) -> Result<(), String> {
-        let named = format!("napi/{}-", WIRE[1]);
-        let mut is_there = false;
-        for entry in fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?.flatten() {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            if let (true, Ok(thread)) = (name.starts_with(&named), entry.file_name().to_string_lossy().parse()) {
-                pin(thread, cpu)?;
-                is_there = true;
-            }
-        }
-        if is_there { Ok(()) } else { Err(format!("no kernel thread {named}*, which receives for {}: it wants Linux 5.12", WIRE[1])) }
-    }
-
     /// The full name of a namespace.
     fn name(&self, namespace: &str) -> String {
         format!("{}-{namespace}", self.tag)
@@ -167,6 +153,20 @@ impl Drop for Lab {
             let _ = ip(&format!("netns del {}", self.name(namespace)));
         }
     }
+}
+
+/// Receives the wire's packets on one processor.
+pub fn receive_on(cpu: usize) -> Result<(), String> {
+    let named = format!("napi/{}-", WIRE[1]);
+    let mut is_there = false;
+    for entry in fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?.flatten() {
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if let (true, Ok(thread)) = (name.starts_with(&named), entry.file_name().to_string_lossy().parse()) {
+            pin(thread, cpu)?;
+            is_there = true;
+        }
+    }
+    if is_there { Ok(()) } else { Err(format!("no kernel thread {named}*, which receives for {}: it wants Linux 5.12", WIRE[1])) }
 }
 
 /// Keeps a thread on one processor; 0 is the calling thread.
