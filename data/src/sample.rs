@@ -77,6 +77,8 @@ pub struct Sample {
     first_packets: Vec<u64>,
     /// Draws ports anew.
     ports: Option<u64>,
+    /// For each of `classes`, the seed by which its flows go to any port, if they do.
+    any_ports: Vec<Option<u64>>,
     take: Take,
     packets_min: u64,
     /// The index of each flow, by its number in the source.
@@ -126,7 +128,7 @@ impl Sample {
             return Err(SampleError::TooManyClasses { found: classes.len() });
         }
         let (table, flow, flows, known) = Default::default();
-        let first_packets = vec![0; classes.len()];
+        let (first_packets, any_ports) = (vec![0; classes.len()], vec![None; classes.len()]);
         let packets_min = packets_min.into();
         Ok(Self {
             table,
@@ -137,6 +139,7 @@ impl Sample {
             left_out_count: 0,
             first_packets,
             ports: None,
+            any_ports,
             take,
             packets_min,
             known,
@@ -156,6 +159,14 @@ impl Sample {
     #[must_use]
     pub fn redraw_ports(self, seed: Option<u64>) -> Self {
         Self { ports: seed, ..self }
+    }
+
+    /// For each class, a seed by which the responder's port of each second flow, drawn too, is any: a list of ports that a tool tries first tells nothing about those it
+    /// tries later.
+    #[must_use]
+    pub fn any_ports(self, seeds: Vec<Option<u64>>) -> Self {
+        assert_eq!(seeds.len(), self.classes.len(), "one seed or none a class");
+        Self { any_ports: seeds, ..self }
     }
 
     /// Makes room for `rows` more, so that a table whose length is known needs no more memory than its rows.
@@ -187,6 +198,9 @@ impl Sample {
         }
         if packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
             return Ok(());
+        }
+        if let Some(seed) = self.any_ports[usize::from(class)] {
+            disperse(&mut features, split::mix(!seed ^ split::mix(flow)));
         }
         if let Some(seed) = self.ports {
             redraw(&mut features, split::mix(seed ^ split::mix(flow)));
@@ -280,5 +294,13 @@ fn redraw(features: &mut [i64; FEATURES], drawn: u64) {
     if own >= SERVICE_PORTS && own > features[feature::RESPONDER_PORT] {
         let first = SERVICE_PORTS.cast_unsigned() >> FRACTION_BITS;
         features[feature::ORIGINATOR_PORT] = ((first + drawn % ((1 << 16) - first)) << FRACTION_BITS).cast_signed();
+    }
+}
+
+/// Replaces the responder's port of each second flow by any, where the protocol has ports.
+fn disperse(features: &mut [i64; FEATURES], drawn: u64) {
+    let port = &mut features[feature::RESPONDER_PORT];
+    if *port != 0 && drawn & 1 == 0 {
+        *port = ((1 + (drawn >> 1) % ((1 << 16) - 1)) << FRACTION_BITS).cast_signed();
     }
 }

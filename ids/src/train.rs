@@ -82,6 +82,10 @@ pub struct Train {
     #[arg(long)]
     pub redraw_ports: bool,
 
+    /// Classes of the labels whose flows can go to any port: the responder's port of each second flow is drawn from all. Separated by commas, or given again.
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    pub any_port: Vec<String>,
+
     /// What the model tells apart.
     #[arg(long, value_enum, default_value = "binary")]
     pub classes: Kind,

@@ -105,6 +105,29 @@ fn redrawn_ports_are_one_a_flow_and_spare_services() {
 }
 
 #[test]
+fn any_port_is_one_a_flow_and_of_each_second_flow_of_its_class() {
+    let classes = vec!["benign".to_owned(), "portscan".to_owned()];
+    let mut sample = Sample::new(classes, Take::Packet, 1).expect("two classes").any_ports(vec![None, Some(7)]);
+    let mut features = [0; FEATURES];
+    for flow in 0..400 {
+        // Benign flows to port 80, scans of it, and scans without ports.
+        features[feature::RESPONDER_PORT] = if flow % 4 == 3 { 0 } else { 80 << 16 };
+        (1..=2).for_each(|packet| sample.push(0, flow, packet, features, Some(u16::from(flow % 4 > 1))).expect("a row"));
+    }
+    let ports: Vec<_> = sample.table.columns[feature::RESPONDER_PORT].iter().map(|port| port >> 16).collect();
+    let mut moved = 0;
+    for (flow, pair) in ports.chunks(2).enumerate() {
+        assert!(pair[0] == pair[1] && (0..1 << 16).contains(&pair[0]), "{pair:?}");
+        match flow % 4 {
+            2 => moved += usize::from(pair[0] != 80),
+            3 => assert_eq!(pair[0], 0),
+            _ => assert_eq!(pair[0], 80),
+        }
+    }
+    assert!((35..=65).contains(&moved), "{moved} of 100");
+}
+
+#[test]
 fn flow_last_takes_the_last_of_at_most_100_packets() {
     let sample = sample(Take::FlowLast, &[(0, 0, 1), (0, 0, 250), (0, 1, 42)]);
     assert_eq!(sample.table.columns[3], [1, 100, 42]);

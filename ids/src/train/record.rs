@@ -90,6 +90,7 @@ impl Record<'_> {
             "without": options.without,
             "first_packet": options.first_packet.iter().map(|(class, number)| (class.clone(), json!(number))).collect::<Map<_, _>>(),
             "redraw_ports": options.redraw_ports,
+            "any_port": options.any_port,
             "classes": match options.classes {
                 Kind::Binary => "binary",
                 Kind::Attack => "attack",

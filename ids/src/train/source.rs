@@ -103,14 +103,20 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
 fn sample(options: &Train, classes: Vec<String>) -> Result<Sample, String> {
     let without = options.without.iter().map(|name| ("--without", name, LEFT_OUT));
     let later = options.first_packet.iter().map(|(name, number)| ("--first-packet", name, *number));
+    let position = |option: &str, name: &String| {
+        let class = classes.iter().position(|class| class == name);
+        class.ok_or_else(|| format!("{option} {name}: the labels have no such class, only {}", classes.join(", ")))
+    };
     let mut first_packets = vec![0; classes.len()];
     for (option, name, number) in later.chain(without) {
-        let class = classes.iter().position(|class| class == name);
-        let class = class.ok_or_else(|| format!("{option} {name}: the labels have no such class, only {}", classes.join(", ")))?;
-        first_packets[class] = number;
+        first_packets[position(option, name)?] = number;
+    }
+    let mut any_ports = vec![None; classes.len()];
+    for name in &options.any_port {
+        any_ports[position("--any-port", name)?] = Some(options.seed);
     }
     let sample = Sample::new(classes, take(options), options.packets_min).map_err(|error| error.to_string())?;
-    Ok(sample.beginning(first_packets).redraw_ports(options.redraw_ports.then_some(options.seed)))
+    Ok(sample.beginning(first_packets).redraw_ports(options.redraw_ports.then_some(options.seed)).any_ports(any_ports))
 }
 
 fn show(bar: &ProgressBar, rows: &Rows) {
