@@ -6,6 +6,7 @@
 //! | [`sequence`] | settings, a tree and frames with times | every exact engine and the reference agree after every frame |
 //! | [`capture`] | a capture file | the reader neither panics nor depends on how the bytes arrive; frames come before damage |
 //! | [`import`] | a model of another library | what is accepted reads back equal, and is exact on the grid |
+//! | [`program`] | a BPF program with packets | the VM does what the kernel does; any bytecode is refused, runs or faults, and ends |
 //! | [`model`] | a model file | what is accepted reads back equal, and decides every features vector |
 //!
 //! `fuzz/` calls them with new inputs, `sim/tests/regression.rs` with the committed ones. Not here: searching for inputs.
@@ -17,6 +18,7 @@ pub mod capture;
 pub mod import;
 pub mod model;
 pub mod packet;
+pub mod program;
 pub mod sequence;
 
 /// Something that must not be.
@@ -55,6 +57,14 @@ pub enum Finding {
         promise: &'static str,
         /// What this one does.
         found: String,
+    },
+    /// The VM and the kernel differ over a program.
+    #[error("{what}\n{listing}")]
+    Program {
+        /// The difference.
+        what: String,
+        /// The program, an instruction a line.
+        listing: String,
     },
 }
 

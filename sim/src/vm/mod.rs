@@ -49,6 +49,18 @@ pub use run::Vm;
 
 use std::collections::BTreeMap;
 
+/// A program in assembly, an instruction a line with its index.
+#[must_use]
+pub fn listing(program: &[rbpf::ebpf::Insn]) -> String {
+    let mut lines = String::new();
+    let mut index = 0;
+    while let Some(insn) = program.get(index) {
+        lines += &format!("{index:4}: {}\n", instruction::text(program, index));
+        index += if insn.opc == instruction::LD_IMM64 { 2 } else { 1 };
+    }
+    lines
+}
+
 /// How to load an object.
 #[derive(Debug, Clone)]
 pub struct Options {
