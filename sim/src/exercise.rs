@@ -7,6 +7,7 @@
 //! | [`capture`] | a capture file | the reader neither panics nor depends on how the bytes arrive; frames come before damage |
 //! | [`import`] | a model of another library | what is accepted reads back equal, and is exact on the grid |
 //! | [`program`] | a BPF program with packets | the VM does what the kernel does; any bytecode is refused, runs or faults, and ends |
+//! | [`map`] | a map and a program's operations upon it | the VM runs them, and keeps no more than the map takes |
 //! | [`model`] | a model file | what is accepted reads back equal, and decides every features vector |
 //!
 //! `fuzz/` calls them with new inputs, `sim/tests/regression.rs` with the committed ones. Not here: searching for inputs.
@@ -16,6 +17,7 @@ use crate::oracle::Divergence;
 
 pub mod capture;
 pub mod import;
+pub mod map;
 pub mod model;
 pub mod packet;
 pub mod program;
@@ -49,6 +51,14 @@ pub enum Finding {
         promise: &'static str,
         /// What happened instead.
         found: String,
+    },
+    /// The VM did not run operations upon a map.
+    #[error("{what}\n{exercise}")]
+    Map {
+        /// What happened.
+        what: String,
+        /// The map and the operations.
+        exercise: String,
     },
     /// A model was accepted that should not have been.
     #[error("an accepted model {promise}: {found}")]

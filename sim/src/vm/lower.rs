@@ -11,17 +11,22 @@
 //! What is not here: single arithmetic rewrites (`arithmetic`), stack frames (`function`).
 
 use super::arithmetic;
+use super::callback::is_callback;
 use super::emit::{Emitter, Scratch, goto};
+use super::field::{self, Store};
 use super::function::{self, Frame};
+use super::guard::{Guard, moves_packet};
 use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
-    ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX, Registers, ST, STX, X,
+    ADD, ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ABS, MODE_ATOMIC, MODE_IND, MODE_MEM, MODE_MEMSX, MOV,
+    Registers, ST, STX, X,
     class, is_jump, mode, only, operation, size, target, text, wide,
 };
 use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
-use super::{Hook, VmError};
+use super::synonym;
+use super::{Hook, VmError, stack};
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
 
@@ -41,8 +46,12 @@ pub(super) struct Lowered {
     pub(super) origin: Vec<usize>,
     /// Bytes of stack of each function, by its lowered range.
     pub(super) frames: Vec<(Range<usize>, u16)>,
+    /// It runs on the VM's own stack.
+    pub(super) has_own_stack: bool,
     /// What each meter charges.
     pub(super) meters: Vec<Meter>,
+    /// What each guard tests.
+    pub(super) guards: Vec<Guard>,
 }
 
 /// Makes errors that name the program and the instruction.
@@ -62,32 +71,60 @@ impl Refusal<'_> {
     }
 }
 
-/// Lowers a relocated program.
-pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[MapView]) -> Result<Lowered, VmError> {
+/// Where a program runs.
+pub(super) struct Place<'a> {
+    pub(super) hook: Hook,
+    /// Address of the context.
+    pub(super) context: u64,
+    /// The end of the VM's own stack.
+    pub(super) stack: u64,
+    pub(super) maps: &'a [MapView],
+}
+
+/// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
+pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
+    match lower_for(refuse, place, false) {
+        Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
+        done => done,
+    }
+}
+
+const NO_ROOM: &str = "to lower it a register is needed, and none is free, nor eight bytes of stack";
+
+fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowered, VmError> {
     let program = refuse.instructions;
     for (index, insn) in program.iter().enumerate() {
         if insn.dst > FRAME || insn.src > FRAME {
             return Err(refuse.at(index, "there are eleven registers"));
         }
     }
-    let functions = function::split(program, refuse)?;
-    let inlined = inline::inlined(program, &functions);
+    let program = synonym::replaced(program);
+    let functions = function::split(&program, refuse)?;
+    let inlined = inline::inlined(&program, &functions);
     let program = inlined.as_slice();
     let functions = function::split(program, refuse)?;
-    let provenance = Provenance::of(program, &functions, hook);
-    let (frames, nesting) = function::frames(program, &functions, &provenance.depths, refuse)?;
+    let provenance = Provenance::of(program, &functions, place.hook);
+    let is_open = provenance.depths.iter().any(|depth| depth.is_open);
+    let (frames, nesting, has_own_stack) = match function::frames(program, &functions, &provenance.depths, refuse) {
+        Ok((frames, nesting)) if !is_own_stack => (frames, nesting, false),
+        Err(refusal) if !is_open => return Err(refusal),
+        _ => (vec![stack::FRAME; functions.len()], function::nesting(program, &functions, refuse)?, true),
+    };
     let live = live_before(program, &functions);
     let charges = charges(program, &functions);
     let mut lowering = Lowering {
         program,
         refuse,
-        hook,
-        maps,
+        hook: place.hook,
+        maps: place.maps,
+        main: functions[0].clone(),
         live,
         provenance,
         frame: Frame { used: 0, spare: 0 },
         out: Emitter::new(program.len()),
         meters: Vec::new(),
+        is_guarded: program.iter().any(moves_packet),
+        guards: Vec::new(),
     };
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
@@ -99,9 +136,12 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         while index < function.end {
             lowering.out.begin(index);
             if index == 0 {
+                if has_own_stack {
+                    lowering.out.wide(FRAME, place.stack);
+                }
                 lowering.out.reg(ebpf::MOV64_IMM, 5, FRAME);
                 lowering.out.helper(helper::ENTER);
-                lowering.out.wide(1, context_address);
+                lowering.out.wide(1, place.context);
             }
             if charges[index] > 0 {
                 lowering.meter(index, charges[index])?;
@@ -109,12 +149,12 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
             lowering.one(index)?;
             index += if program[index].opc == LD_IMM64 { 2 } else { 1 };
         }
-        let bytes = u16::try_from(frame.used + frame.spare).expect("a frame has at most 520 bytes");
+        let bytes = u16::try_from(frame.used + frame.spare).expect("a frame has at most 576 bytes");
         ranges.push((start..lowering.out.code.len(), bytes));
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters })
+    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, has_own_stack, meters: lowering.meters, guards: lowering.guards })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -142,11 +182,16 @@ pub(super) struct Lowering<'a> {
     pub(super) refuse: &'a Refusal<'a>,
     hook: Hook,
     maps: &'a [MapView],
-    live: Vec<Registers>,
-    provenance: Provenance,
+    /// Where the main program lies.
+    main: Range<usize>,
+    pub(super) live: Vec<Registers>,
+    pub(super) provenance: Provenance,
     frame: Frame,
     pub(super) out: Emitter,
     meters: Vec<Meter>,
+    /// The packet may change under the program, so that accesses to it are tested against its current ends.
+    pub(super) is_guarded: bool,
+    pub(super) guards: Vec<Guard>,
 }
 
 impl Lowering<'_> {
@@ -161,15 +206,21 @@ impl Lowering<'_> {
 
     fn one(&mut self, index: usize) -> Result<(), VmError> {
         let insn = self.program[index].clone();
+        if matches!(class(&insn), LD | LDX | ALU | ALU64) && insn.dst == FRAME {
+            return Err(self.refuse.at(index, "r10 is read-only"));
+        }
         match class(&insn) {
             LD if insn.opc == LD_IMM64 => self.constant(index, &insn),
-            LD => Err(self.refuse.at(index, "rbpf does not swap the bytes of packet loads (LD_ABS, LD_IND)")),
+            LD => self.classic(index, &insn),
             LDX if matches!(mode(&insn), MODE_MEM | MODE_MEMSX) => self.load(index, &insn),
             ST | STX if mode(&insn) == MODE_MEM => self.store(index, &insn),
             STX if mode(&insn) == MODE_ATOMIC => self.atomic(index, &insn),
             ALU | ALU64 => {
-                if insn.dst == FRAME {
-                    return Err(self.refuse.at(index, "r10 is read-only"));
+                if arithmetic::is_signed_division(&insn) {
+                    let scratch = self.scratch(index, only(insn.dst) | if insn.opc & X != 0 { only(insn.src) } else { 0 })?;
+                    arithmetic::divide(&mut self.out, &insn, scratch.register);
+                    scratch.give_back(&mut self.out);
+                    return Ok(());
                 }
                 arithmetic::compute(&mut self.out, &insn).map_err(|reason| self.refuse.at(index, reason))
             }
@@ -183,6 +234,28 @@ impl Lowering<'_> {
         }
     }
 
+    /// A packet load of classic BPF: like a call that ends r1 to r5, and beyond the packet the function ends with 0.
+    fn classic(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        let helper = match (self.hook, mode(insn), size(insn)) {
+            (Hook::Xdp, MODE_ABS | MODE_IND, _) => return Err(self.refuse.at(index, "XDP has no packet loads of classic BPF")),
+            (_, MODE_ABS | MODE_IND, size @ (1 | 2 | 4)) => helper::CLASSIC + i32::from(size),
+            _ => return Err(self.refuse.at(index, "an unknown instruction")),
+        };
+        if mode(insn) == MODE_ABS {
+            self.out.imm(ALU | MOV, 1, insn.imm);
+        } else {
+            self.out.reg(ALU | MOV, 1, insn.src);
+            self.out.imm(ALU | ADD, 1, insn.imm);
+        }
+        self.out.reg(ALU64 | MOV, 2, 6);
+        self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+        self.out.helper(helper);
+        self.out.skip(&Insn { opc: ebpf::JSGE_IMM, dst: 0, src: 0, off: 0, imm: 0 }, 2);
+        self.out.imm(ebpf::MOV64_IMM, 0, 0);
+        self.out.push(Insn { opc: EXIT, dst: 0, src: 0, off: 0, imm: 0 });
+        Ok(())
+    }
+
     fn constant(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
         let next = self.program.get(index + 1);
         let map = usize::try_from(insn.imm).ok();
@@ -194,7 +267,9 @@ impl Lowering<'_> {
                 let address = address.ok_or_else(|| self.refuse.at(index, "not a map with a fixed address"))?;
                 address.wrapping_add(i64::from(next.map_or(0, |next| next.imm)).cast_unsigned())
             }
-            _ => return Err(self.refuse.at(index, "only maps and their values can be loaded by reference")),
+            // Nobody but a helper that calls it takes it, and that knows it already.
+            4 => 0,
+            _ => return Err(self.refuse.at(index, "only maps, their values and functions can be loaded by reference")),
         };
         self.out.wide(insn.dst, value);
         Ok(())
@@ -217,10 +292,20 @@ impl Lowering<'_> {
     pub(super) fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
         let spare = (self.frame.spare > 0).then(|| -(self.frame.used + self.frame.spare)).and_then(|slot| i16::try_from(slot).ok());
         Scratch::borrow(&mut self.out, self.live[index], busy, spare)
-            .ok_or_else(|| self.refuse.at(index, "to lower it a register is needed, and none is free, nor eight bytes of stack"))
+            .ok_or_else(|| self.refuse.at(index, NO_ROOM))
     }
 
     fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let sign = mode(insn) == MODE_MEMSX;
+            let done = if sign {
+                Err("the context is not loaded with its sign".to_owned())
+            } else {
+                field::load(self.hook, offset, size(insn).into())
+            };
+            done.map_err(|reason| self.refuse.at(index, &reason))?;
+        }
+        self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
                 self.trap(index);
@@ -250,6 +335,12 @@ impl Lowering<'_> {
     }
 
     fn store(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let how = field::store(self.hook, offset, size(insn).into()).map_err(|reason| self.refuse.at(index, &reason))?;
+            self.store_field(insn, how);
+            return Ok(());
+        }
+        self.guard(index, insn, insn.dst)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
                 self.trap(index);
@@ -266,15 +357,39 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// A store to a field of the context, which some fields take but half of.
+    fn store_field(&mut self, insn: &Insn, how: Store) {
+        const HALF: u8 = 0x08;
+        const FITS: i32 = 0xffff;
+        let half = Insn { opc: insn.opc & !0x18 | HALF, ..insn.clone() };
+        match (how, class(insn)) {
+            (Store::Plain, _) => self.out.push(insn.clone()),
+            (Store::HalfIfItFits, STX) => {
+                self.out.skip(&Insn { opc: ebpf::JGE_IMM, dst: insn.src, src: 0, off: 0, imm: FITS }, 1);
+                self.out.push(half);
+            }
+            (Store::HalfIfItFits, _) if !(0..FITS).contains(&insn.imm) => self.out.push(goto()),
+            (Store::Half | Store::HalfIfItFits, _) => self.out.push(half),
+        }
+    }
+
     fn call(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
         match insn.src {
             0 => {
-                let provided = helper::PROVIDED.iter().any(|(number, _)| *number == insn.imm);
-                if !provided || !self.hook.has_helper(insn.imm) {
-                    let reason = format!("the VM has no helper {} for {:?} programs", insn.imm, self.hook);
-                    return Err(self.refuse.at(index, &reason));
+                let called = helper::allowed(insn.imm, self.hook).map_err(|reason| self.refuse.at(index, &reason))?;
+                if called.number == helper::TAIL_CALL && !self.main.contains(&index) {
+                    return Err(self.refuse.at(
+                        index,
+                        "a tail call in a function would return to the function's caller; the VM has those of the main program",
+                    ));
                 }
-                // r5 is no argument of any helper here, and ends with the call.
+                if is_callback(called.number) {
+                    return self.callback(index, called.number);
+                }
+                if called.arguments.len() == 5 {
+                    self.out.helper(helper::FIFTH);
+                }
+                // r5 ends with the call.
                 self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
                 self.out.helper(insn.imm);
                 Ok(())
