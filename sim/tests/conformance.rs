@@ -45,7 +45,15 @@ fn programs_equal() {
             }
             Err(finding) => {
                 *counts.entry("Finding".to_owned()).or_insert(0) += 1;
+                let options = treeline_sim::vm::Options { instructions_max: 1 << 24, ..Default::default() };
                 let text = finding.to_string();
+                let text = if findings.len() < 4 {
+                    let small = treeline_sim::exercise::program::reduced(Case::draw(&input).unwrap(), &kernel, &options);
+                    let text = treeline_sim::exercise::program::compare(&small, &kernel, &options).unwrap_err().to_string();
+                    text.lines().filter(|line| !line.contains(": ja +0x0")).collect::<Vec<_>>().join("\n")
+                } else {
+                    text
+                };
                 let key: String = text.lines().next().unwrap().chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
                 findings.entry(key).or_insert((0, text)).0 += 1;
             }
@@ -56,7 +64,8 @@ fn programs_equal() {
         println!("=== {count} x {key}");
         if std::env::var("SHOW").is_ok() {
             println!("{}\n...", text.lines().take(if text.contains("REJ") {0} else {7}).collect::<Vec<_>>().join("\n"));
-            println!("{}", text.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+            println!("{}", text.lines().rev().take(400).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
     }
 }
+

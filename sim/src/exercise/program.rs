@@ -168,6 +168,43 @@ fn number(bytes: &mut Unstructured) -> arbitrary::Result<u64> {
     })
 }
 
+/// How the kernel and the VM differ over a case, if the kernel takes it.
+pub fn compare(case: &Case, kernel: &Kernel, options: &Options) -> Result<Verdict, Finding> {
+    let Ok(expected) = case.in_kernel(kernel) else { return Ok(Verdict::Rejected) };
+    let wrong = |what: String| Finding::Program { what, listing: case.listing() };
+    let found = case.in_vm(options).map_err(|error| wrong(format!("the kernel runs it, the VM does not: {error}")))?;
+    match expected.iter().zip(&found).position(|(expected, found)| expected != found) {
+        None => Ok(Verdict::Equal),
+        Some(run) => Err(wrong(format!("run {run}: {}", difference(&expected[run], &found[run])))),
+    }
+}
+
+/// A case over which they differ with as many instructions as can be replaced by jumps to the next one.
+#[must_use]
+pub fn reduced(mut case: Case, kernel: &Kernel, options: &Options) -> Case {
+    let differs = |case: &Case| compare(case, kernel, options).is_err();
+    for index in (0..case.instructions.len()).rev() {
+        let kept = case.clone();
+        let insn = &mut case.instructions[index];
+        // Without a store to the stack the program may read what was never written, which is another matter.
+        let is_stack_store = matches!(insn.opc & 0x07, 0x02 | 0x03) && insn.dst == 10;
+        if matches!(insn.opc, 0 | 0x05 | 0x95) || is_stack_store {
+            continue;
+        }
+        let is_wide = insn.opc == 0x18;
+        *insn = NOTHING;
+        if is_wide {
+            case.instructions[index + 1] = NOTHING;
+        }
+        if !differs(&case) {
+            case = kept;
+        }
+    }
+    case
+}
+
+const NOTHING: Insn = Insn { opc: 0x05, dst: 0, src: 0, off: 0, imm: 0 };
+
 /// The exercise on drawn bytes, with the kernel if there is one.
 pub fn program(bytes: &[u8], kernel: Option<&Kernel>) -> Result<Verdict, Finding> {
     let Some(case) = Case::draw(bytes) else { return Ok(Verdict::Rejected) };
@@ -177,14 +214,7 @@ pub fn program(bytes: &[u8], kernel: Option<&Kernel>) -> Result<Verdict, Finding
         let _ = case.in_vm(&options);
         return Ok(Verdict::Alone);
     };
-    let Ok(expected) = case.in_kernel(kernel) else { return Ok(Verdict::Rejected) };
-    let found = case.in_vm(&options);
-    let wrong = |what: String| Finding::Program { what, listing: case.listing() };
-    let found = found.map_err(|error| wrong(format!("the kernel runs it, the VM does not: {error}")))?;
-    match expected.iter().zip(&found).position(|(expected, found)| expected != found) {
-        None => Ok(Verdict::Equal),
-        Some(run) => Err(wrong(format!("run {run}: {}", difference(&expected[run], &found[run])))),
-    }
+    compare(&case, kernel, &options)
 }
 
 /// Any bytes as bytecode, in the VM alone: it is refused, runs or faults, and ends.

@@ -215,7 +215,11 @@ impl Draw<'_, '_> {
             if kind < 32 { function.push(opc, src, base, offset, 0x100) } else { function.push(opc, base, src, offset, 0x110) }
             return Ok(());
         }
-        let operation = ATOMICS[usize::from(kind) % ATOMICS.len()];
+        let mut operation = ATOMICS[usize::from(kind) % ATOMICS.len()];
+        if base == 10 {
+            // What a fetching one takes from the stack the verifier (6.18) forgets when it goes back for precision, and prunes paths that differ.
+            operation = ATOMICS[usize::from(kind) % 4];
+        }
         if operation == 0xf1 && function.state.numbers & 1 == 0 {
             return Ok(());
         }
