@@ -54,6 +54,19 @@ pub(super) struct Lowered {
     pub(super) guards: Vec<Guard>,
 }
 
+impl Lowered {
+    /// Puts one opcode in another's place.
+    pub(super) fn mutate(&mut self, right: u8, wrong: u8) {
+        let mut is_second_half = false;
+        for insn in self.bytecode.chunks_exact_mut(ebpf::INSN_SIZE) {
+            if !is_second_half && insn[0] == right {
+                insn[0] = wrong;
+            }
+            is_second_half = !is_second_half && insn[0] == LD_IMM64;
+        }
+    }
+}
+
 /// Makes errors that name the program and the instruction.
 pub(super) struct Refusal<'a> {
     pub(super) program: &'a str,
@@ -304,6 +317,10 @@ impl Lowering<'_> {
                 field::load(self.hook, offset, size(insn).into())
             };
             done.map_err(|reason| self.refuse.at(index, &reason))?;
+            if insn.off >= 2 && field::is_lower_half(self.hook, offset, size(insn).into()) {
+                self.out.push(Insn { off: insn.off - 2, ..insn.clone() });
+                return Ok(());
+            }
         }
         self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {

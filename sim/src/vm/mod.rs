@@ -95,6 +95,9 @@ pub struct Options {
     pub mtus: BTreeMap<u32, u32>,
     /// What `bpf_fib_lookup` looks at.
     pub routes: Vec<Route>,
+    /// For canaries: an opcode of the lowered program, and the one that runs in its place.
+    #[doc(hidden)]
+    pub mutation: Option<(u8, u8)>,
 }
 
 impl Default for Options {
@@ -110,6 +113,7 @@ impl Default for Options {
             seed: random::SEED,
             mtus: BTreeMap::from([(1, 65536)]),
             routes: Vec::new(),
+            mutation: None,
         }
     }
 }

@@ -94,7 +94,7 @@ impl Vm {
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
-            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys, stack)?);
+            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys, stack, options.mutation)?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
@@ -227,7 +227,7 @@ const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::Tc, Hook::Socket];
 const CONTEXT_MAX: usize = 192;
 
 impl Loaded {
-    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map], keys: &[Piece], stack: Piece) -> Result<Self, VmError> {
+    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map], keys: &[Piece], stack: Piece, mutation: Option<(u8, u8)>) -> Result<Self, VmError> {
         let views: Vec<MapView> = maps
             .iter()
             .map(|map| {
@@ -240,7 +240,10 @@ impl Loaded {
             return Err(VmError::Program { program: name.to_owned(), reason: "it has no instructions".to_owned() });
         }
         let refuse = Refusal { program: name, instructions: &instructions };
-        let lowered = lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views })?;
+        let mut lowered = lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views })?;
+        if let Some((right, wrong)) = mutation {
+            lowered.mutate(right, wrong);
+        }
         let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
         let bytecode = Bytecode(Box::into_raw(lowered.bytecode.into_boxed_slice()));
         // SAFETY: the allocation is freed only by `Bytecode::drop`, which runs after the machine's, and nobody writes to it.
