@@ -106,7 +106,9 @@ fn agreement() -> Result<(), Failed> {
     println!("{cases} programs, {rejected} rejected by the verifier, {runs} runs compared");
     if rejected * 50 > cases {
         let last: Vec<&str> = said.lines().rev().take(20).collect();
-        return Err(format!("{rejected} of {cases} programs are rejected, at most 2% may be; the last of them:\n{}", last.join("\n")).into());
+        return Err(
+            format!("{rejected} of {cases} programs are rejected, at most 2% may be; the last of them:\n{}", last.join("\n")).into()
+        );
     }
     Ok(())
 }

@@ -73,7 +73,11 @@ pub(super) fn divide(out: &mut Emitter, insn: &Insn, work: u8) {
     when_negative(out, work, 6);
     negate(out, work);
     divide(out);
-    if is_modulo { negate(out, dst) } else { (0..2).for_each(|_| over(out, 0)) }
+    if is_modulo {
+        negate(out, dst);
+    } else {
+        (0..2).for_each(|_| over(out, 0));
+    }
     over(out, 12);
     divide(out);
     negate(out, dst);
@@ -81,7 +85,11 @@ pub(super) fn divide(out: &mut Emitter, insn: &Insn, work: u8) {
     when_negative(out, work, 6);
     negate(out, work);
     divide(out);
-    if is_modulo { (0..2).for_each(|_| over(out, 0)) } else { negate(out, dst) }
+    if is_modulo {
+        (0..2).for_each(|_| over(out, 0));
+    } else {
+        negate(out, dst);
+    }
     over(out, 1);
     divide(out);
     if width == ALU {

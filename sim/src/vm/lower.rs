@@ -19,9 +19,8 @@ use super::guard::{Guard, moves_packet};
 use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
-    ADD, ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ABS, MODE_ATOMIC, MODE_IND, MODE_MEM, MODE_MEMSX, MOV,
-    Registers, ST, STX, X,
-    class, is_jump, mode, only, operation, size, target, text, wide,
+    ADD, ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ABS, MODE_ATOMIC, MODE_IND, MODE_MEM, MODE_MEMSX,
+    MOV, Registers, ST, STX, X, class, is_jump, mode, only, operation, size, target, text, wide,
 };
 use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
@@ -304,8 +303,7 @@ impl Lowering<'_> {
 
     pub(super) fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
         let spare = (self.frame.spare > 0).then(|| -(self.frame.used + self.frame.spare)).and_then(|slot| i16::try_from(slot).ok());
-        Scratch::borrow(&mut self.out, self.live[index], busy, spare)
-            .ok_or_else(|| self.refuse.at(index, NO_ROOM))
+        Scratch::borrow(&mut self.out, self.live[index], busy, spare).ok_or_else(|| self.refuse.at(index, NO_ROOM))
     }
 
     fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {

@@ -65,7 +65,9 @@ pub fn listing(program: &[rbpf::ebpf::Insn]) -> String {
     let mut lines = String::new();
     let mut index = 0;
     while let Some(insn) = program.get(index) {
-        lines += &format!("{index:4}: {}\n", instruction::text(program, index));
+        for part in [&format!("{index:4}: "), &instruction::text(program, index), "\n"] {
+            lines.push_str(part);
+        }
         index += if insn.opc == instruction::LD_IMM64 { 2 } else { 1 };
     }
     lines

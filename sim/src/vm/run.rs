@@ -7,7 +7,7 @@ use super::instruction::{CALL, text};
 use super::lower::{MapView, Place, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
-use super::{Fault, Hook, Input, Object, Options, VmError, context, stack};
+use super::{Fault, Hook, Input, Object, Options, Program, VmError, context, stack};
 use rbpf::ebpf::Insn;
 use std::any::Any;
 use std::collections::HashSet;
@@ -94,7 +94,8 @@ impl Vm {
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
-            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys, stack, options.mutation)?);
+            let memory = Memory { maps: &maps, keys: &keys, stack };
+            loaded.push(Loaded::new(program, hook, context, &memory, options.mutation)?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
@@ -226,8 +227,17 @@ const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::Tc, Hook::Socket];
 /// The biggest context in bytes.
 const CONTEXT_MAX: usize = 192;
 
+/// What a program may point into, beside packet and context.
+struct Memory<'a> {
+    maps: &'a [Map],
+    keys: &'a [Piece],
+    stack: Piece,
+}
+
 impl Loaded {
-    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map], keys: &[Piece], stack: Piece, mutation: Option<(u8, u8)>) -> Result<Self, VmError> {
+    fn new(program: &Program, hook: Hook, context: Piece, memory: &Memory, mutation: Option<(u8, u8)>) -> Result<Self, VmError> {
+        let (name, instructions) = (program.name.as_str(), program.instructions.clone());
+        let Memory { maps, keys, stack } = *memory;
         let views: Vec<MapView> = maps
             .iter()
             .map(|map| {

@@ -4,9 +4,7 @@
 //! falls through as long as the kernel's budget lasts, which is eight million turns, more than runs have instructions. Maps come by position
 //! in any case. Indices do not change.
 
-use super::instruction::{
-    JA, LD_IMM64, LDX, LOAD_ACQUIRE, MAY_GOTO, MODE_ATOMIC, MODE_MEM, STORE_RELEASE, STX, class, mode,
-};
+use super::instruction::{JA, LD_IMM64, LDX, LOAD_ACQUIRE, MAY_GOTO, MODE_ATOMIC, MODE_MEM, STORE_RELEASE, STX, class, mode};
 use rbpf::ebpf::Insn;
 
 /// The program in fewer words.

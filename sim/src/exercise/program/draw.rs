@@ -396,5 +396,7 @@ pub(super) fn data(hook: Hook) -> Option<(i16, i16)> {
 /// The bytes of `SLOTS` that an access touches, as a mask.
 pub(super) fn touched(offset: i16, size: i16) -> u64 {
     let first = offset - SLOTS;
-    ((1_u128 << size) - 1).checked_shl(u32::try_from(first).expect("inside")).map_or(0, |mask| u64::try_from(mask & u128::from(u64::MAX)).expect("masked"))
+    ((1_u128 << size) - 1)
+        .checked_shl(u32::try_from(first).expect("inside"))
+        .map_or(0, |mask| u64::try_from(mask & u128::from(u64::MAX)).expect("masked"))
 }

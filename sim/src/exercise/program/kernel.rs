@@ -18,7 +18,9 @@ const BTF_LOAD: i64 = 18;
 
 /// The right to load programs, tested.
 #[derive(Debug)]
-pub struct Kernel(());
+pub struct Kernel {
+    license: CString,
+}
 
 /// The verifier's last words.
 #[derive(Debug)]
@@ -76,15 +78,16 @@ impl Kernel {
     /// Asks the kernel for a map and a program, and stays on one CPU from here on: the programs read its number, which is 0 in the VM.
     pub fn new() -> Result<Self, Error> {
         let probe = Case { hook: Hook::Xdp, instructions: vec![mov(0), exit()], functions: vec![0], cell: Vec::new(), packets: Vec::new() };
+        let license = CString::new("GPL").expect("no zero in it");
         create_maps()?;
-        load(&probe, &probe.bytecode(), None, None)?;
+        load(&probe, &probe.bytecode(), &license, None, None)?;
         // SAFETY: an all-zero set is a valid one, and the call reads only it.
         unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
             libc::CPU_SET(0, &mut set);
             libc::sched_setaffinity(0, std::mem::size_of_val(&set), &raw const set);
         }
-        Ok(Self(()))
+        Ok(Self { license })
     }
 
     /// Loads a case's program with fresh maps.
@@ -104,11 +107,11 @@ impl Kernel {
         }
         let bytecode: Vec<u8> = instructions.iter().flat_map(Insn::to_array).collect();
         let types = load_types(case.functions.len()).expect("the kernel takes these types");
-        if let Ok(program) = load(case, &bytecode, Some(&types), None) {
+        if let Ok(program) = load(case, &bytecode, &self.license, Some(&types), None) {
             return Ok(Loaded { program, maps });
         }
         let mut log = vec![0; 1 << 20];
-        match load(case, &bytecode, Some(&types), Some(&mut log)) {
+        match load(case, &bytecode, &self.license, Some(&types), Some(&mut log)) {
             Ok(program) => Ok(Loaded { program, maps }),
             Err(error) => {
                 let text = String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned();
@@ -138,13 +141,12 @@ fn create_maps() -> Result<Vec<OwnedFd>, Error> {
     maps().iter().map(create).collect()
 }
 
-fn load(case: &Case, bytecode: &[u8], types: Option<&OwnedFd>, log: Option<&mut Vec<u8>>) -> Result<OwnedFd, Error> {
+fn load(case: &Case, bytecode: &[u8], license: &CString, types: Option<&OwnedFd>, log: Option<&mut Vec<u8>>) -> Result<OwnedFd, Error> {
     let kind = match case.hook {
         Hook::Socket => 1,
         Hook::Tc => 3,
         Hook::Xdp => 6,
     };
-    let license = CString::new("GPL").expect("no zero in it");
     let mut attributes =
         Attributes::new().word(0, kind).word(4, length(bytecode.len() / 8)).address(8, bytecode.as_ptr()).address(16, license.as_ptr());
     // `struct bpf_func_info`: where a function starts, and its type, of which the first is the fourth.

@@ -91,8 +91,16 @@ impl Draw<'_, '_> {
             _ => {
                 // A spilled pointer comes back into its register.
                 let roles = function.roles;
-                let Some(register) = self.pick(&[roles.context, roles.value, roles.packet.map(|(register, _)| register)])? else { return Ok(()) };
-                let slot = if Some(register) == roles.context { 0 } else if Some(register) == roles.value { 8 } else { 16 };
+                let Some(register) = self.pick(&[roles.context, roles.value, roles.packet.map(|(register, _)| register)])? else {
+                    return Ok(());
+                };
+                let slot = if Some(register) == roles.context {
+                    0
+                } else if Some(register) == roles.value {
+                    8
+                } else {
+                    16
+                };
                 if function.depth == 0 {
                     function.push(0x79, register, 10, SPILL - slot, 0);
                 }
@@ -212,7 +220,11 @@ impl Draw<'_, '_> {
             // Load-acquire and store-release, of any size.
             let (size, opc) = self.pick(&[(1, 0xd3_u8), (2, 0xcb), (4, 0xc3), (8, 0xdb)])?;
             let offset = start + place / size * size;
-            if kind < 32 { function.push(opc, src, base, offset, 0x100) } else { function.push(opc, base, src, offset, 0x110) }
+            if kind < 32 {
+                function.push(opc, src, base, offset, 0x100);
+            } else {
+                function.push(opc, base, src, offset, 0x110);
+            }
             return Ok(());
         }
         let mut operation = ATOMICS[usize::from(kind) % ATOMICS.len()];

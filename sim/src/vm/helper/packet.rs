@@ -55,7 +55,7 @@ fn classic<const SIZE: usize>(offset: u64, context: u64, _: u64, _: u64, site: u
         session.expect_context(context, site);
         let start = match signed(offset) {
             offset @ 0.. => Some(offset),
-            offset @ FROM_NETWORK.. => Some(offset - FROM_NETWORK + session.buffer.network as i64),
+            offset @ FROM_NETWORK.. => Some(offset - FROM_NETWORK + i64::try_from(session.buffer.network).expect("a header's place")),
             offset @ FROM_ETHERNET.. => Some(offset - FROM_ETHERNET),
             _ => None,
         };

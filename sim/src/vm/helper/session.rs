@@ -108,7 +108,8 @@ impl Session {
 
     /// Whether so many bytes there are the program's.
     pub(super) fn holds(&self, address: u64, length: usize) -> bool {
-        let in_stack = address >= self.stack_end - self.stack_length && address <= self.stack_end && length as u64 <= self.stack_end - address;
+        let in_stack =
+            address >= self.stack_end - self.stack_length && address <= self.stack_end && length as u64 <= self.stack_end - address;
         in_stack
             || self.reach.holds(address, length)
             || self.context.holds(address, length)
