@@ -3,7 +3,8 @@
 //! Rewritten, because rbpf does otherwise (each has a regression test):
 //! - 64-bit compares with a negative immediate (rbpf zero-extends it) become two compares that it does right;
 //! - `mod32` by zero leaves the upper half (RFC 9669: cleared): a `mov32` follows; `neg64` of the least integer panics in debug
-//!   builds: `xor -1`, `add 1`; `movsx`, loads with sign extension, `bswap`, `gotol` (cpu v4) become cpu v1 instructions;
+//!   builds: `xor -1`, `add 1`; `movsx`, loads with sign extension, `bswap`, `gotol`, `sdiv`, `smod` (cpu v4) become cpu v1 instructions;
+//! - packet loads of classic BPF become calls of a helper of the VM's own, after which the function may end;
 //! - atomics become load, compute, store: one run is one thread (`atomic`);
 //! - of a wide access outside the stack rbpf tests only the first byte: a one-byte access to the last byte goes before it;
 //! - a call to a helper leaves its index in r5; loop heads and function entries charge the instruction limit.
