@@ -26,6 +26,7 @@ use super::instruction::{
 use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
 use super::synonym;
+use super::trace::{self, Point, is_conditional};
 use super::{Hook, VmError, stack};
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
@@ -52,6 +53,8 @@ pub(super) struct Lowered {
     pub(super) meters: Vec<Meter>,
     /// What each guard tests.
     pub(super) guards: Vec<Guard>,
+    /// Where it counts, if it is traced.
+    pub(super) points: Option<Vec<Point>>,
 }
 
 impl Lowered {
@@ -92,11 +95,13 @@ pub(super) struct Place<'a> {
     /// The end of the VM's own stack.
     pub(super) stack: u64,
     pub(super) maps: &'a [MapView],
+    /// It counts what it executes.
+    pub(super) is_traced: bool,
 }
 
 /// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
 pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
-    match lower_for(refuse, place, false) {
+    match lower_for(refuse, place, place.is_traced) {
         Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
         done => done,
     }
@@ -138,7 +143,9 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         meters: Vec::new(),
         is_guarded: program.iter().any(moves_packet),
         guards: Vec::new(),
+        points: place.is_traced.then(Vec::new),
     };
+    let leaders = trace::leaders(program, &functions);
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
     let mut ranges = Vec::with_capacity(functions.len());
@@ -156,10 +163,16 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
                 lowering.out.helper(helper::ENTER);
                 lowering.out.wide(1, place.context);
             }
+            if leaders[index] {
+                lowering.count(Point::Block(index));
+            }
             if charges[index] > 0 {
                 lowering.meter(index, charges[index])?;
             }
             lowering.one(index)?;
+            if is_conditional(&program[index]) {
+                lowering.count(Point::Fall(index));
+            }
             index += if program[index].opc == LD_IMM64 { 2 } else { 1 };
         }
         let bytes = u16::try_from(frame.used + frame.spare).expect("a frame has at most 576 bytes");
@@ -167,7 +180,15 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, has_own_stack, meters: lowering.meters, guards: lowering.guards })
+    Ok(Lowered {
+        bytecode,
+        origin: lowering.out.origin,
+        frames: ranges,
+        has_own_stack,
+        meters: lowering.meters,
+        guards: lowering.guards,
+        points: lowering.points,
+    })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -205,6 +226,8 @@ pub(super) struct Lowering<'a> {
     /// The packet may change under the program, so that accesses to it are tested against its current ends.
     pub(super) is_guarded: bool,
     pub(super) guards: Vec<Guard>,
+    /// Where it counts, if it is traced.
+    pub(super) points: Option<Vec<Point>>,
 }
 
 impl Lowering<'_> {

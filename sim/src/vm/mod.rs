@@ -48,6 +48,7 @@ mod record;
 mod run;
 mod stack;
 mod synonym;
+mod trace;
 
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
@@ -56,6 +57,7 @@ pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::{Object, Program};
 pub use record::{Record, Redirect};
 pub use run::Vm;
+pub use trace::{Branch, Trace};
 
 use std::collections::BTreeMap;
 
@@ -97,6 +99,8 @@ pub struct Options {
     pub mtus: BTreeMap<u32, u32>,
     /// What `bpf_fib_lookup` looks at.
     pub routes: Vec<Route>,
+    /// Whether runs count what they execute, see [`Vm::trace`]. Slower several times.
+    pub trace: bool,
     /// For canaries: an opcode of the lowered program, and the one that runs in its place.
     #[doc(hidden)]
     pub mutation: Option<(u8, u8)>,
@@ -115,6 +119,7 @@ impl Default for Options {
             seed: random::SEED,
             mtus: BTreeMap::from([(1, 65536)]),
             routes: Vec::new(),
+            trace: false,
             mutation: None,
         }
     }

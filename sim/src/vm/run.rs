@@ -7,6 +7,7 @@ use super::instruction::{CALL, text};
 use super::lower::{MapView, Place, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
+use super::trace::Point;
 use super::{Fault, Hook, Input, Object, Options, Program, VmError, context, stack};
 use rbpf::ebpf::Insn;
 use std::any::Any;
@@ -43,6 +44,8 @@ pub(super) struct Loaded {
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
     guards: Vec<Guard>,
+    /// Where it counts, if it is traced.
+    pub(super) points: Option<Vec<Point>>,
     pub(super) instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
@@ -95,7 +98,7 @@ impl Vm {
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
             let memory = Memory { maps: &maps, keys: &keys, stack };
-            loaded.push(Loaded::new(program, hook, context, &memory, options.mutation)?);
+            loaded.push(Loaded::new(program, hook, context, &memory, options)?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
@@ -128,6 +131,7 @@ impl Vm {
             tail_calls: 0,
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
             guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
+            counts: loaded.iter().map(|program| vec![0; program.points.as_ref().map_or(0, Vec::len)]).collect(),
             stack_end: 0,
             stack_length: 0,
             key: Vec::new(),
@@ -235,7 +239,7 @@ struct Memory<'a> {
 }
 
 impl Loaded {
-    fn new(program: &Program, hook: Hook, context: Piece, memory: &Memory, mutation: Option<(u8, u8)>) -> Result<Self, VmError> {
+    fn new(program: &Program, hook: Hook, context: Piece, memory: &Memory, options: &Options) -> Result<Self, VmError> {
         let (name, instructions) = (program.name.as_str(), program.instructions.clone());
         let Memory { maps, keys, stack } = *memory;
         let views: Vec<MapView> = maps
@@ -250,8 +254,9 @@ impl Loaded {
             return Err(VmError::Program { program: name.to_owned(), reason: "it has no instructions".to_owned() });
         }
         let refuse = Refusal { program: name, instructions: &instructions };
-        let mut lowered = lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views })?;
-        if let Some((right, wrong)) = mutation {
+        let mut lowered =
+            lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views, is_traced: options.trace })?;
+        if let Some((right, wrong)) = options.mutation {
             lowered.mutate(right, wrong);
         }
         let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
@@ -290,6 +295,7 @@ impl Loaded {
             machine,
             moves_packet: instructions.iter().any(moves_packet),
             guards: lowered.guards,
+            points: lowered.points,
             own_stack,
             origin: lowered.origin,
             meters: lowered.meters,

@@ -56,6 +56,8 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) tail_calls: u32,
     pub(in crate::vm) meters: Vec<Vec<Meter>>,
     pub(in crate::vm) guards: Vec<Vec<Guard>>,
+    /// What traced programs count.
+    pub(in crate::vm) counts: Vec<Vec<u64>>,
     pub(in crate::vm) stack_end: u64,
     pub(in crate::vm) stack_length: u64,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
