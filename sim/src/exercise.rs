@@ -6,6 +6,7 @@
 //! | [`sequence`] | settings, a tree and frames with times | every exact engine and the reference agree after every frame |
 //! | [`capture`] | a capture file | the reader neither panics nor depends on how the bytes arrive; frames come before damage |
 //! | [`import`] | a model of another library | what is accepted reads back equal, and is exact on the grid |
+//! | [`program`] | a BPF program with packets | the VM does what the kernel does; any bytecode is refused, runs or faults, and ends |
 //! | [`map`] | a map and a program's operations upon it | the VM runs them, and keeps no more than the map takes |
 //! | [`model`] | a model file | what is accepted reads back equal, and decides every features vector |
 //!
@@ -19,6 +20,7 @@ pub mod import;
 pub mod map;
 pub mod model;
 pub mod packet;
+pub mod program;
 pub mod sequence;
 
 /// Something that must not be.
@@ -65,6 +67,14 @@ pub enum Finding {
         promise: &'static str,
         /// What this one does.
         found: String,
+    },
+    /// The VM and the kernel differ over a program.
+    #[error("{what}\n{listing}")]
+    Program {
+        /// The difference.
+        what: String,
+        /// The program, an instruction a line.
+        listing: String,
     },
 }
 

@@ -66,6 +66,20 @@ fn operations_upon_maps_run() {
 }
 
 #[test]
+fn programs_end() {
+    use treeline_sim::exercise::program::{Verdict, program, raw};
+    let said = replay("program", |bytes| {
+        let Some((first, rest)) = bytes.split_first() else { return Ok(Verdict::Alone) };
+        if first & 1 == 0 {
+            raw(rest);
+            return Ok(Verdict::Alone);
+        }
+        program(rest, None)
+    });
+    assert!(said.len() >= 5, "{said:?}");
+}
+
+#[test]
 fn packets_are_read_alike() {
     let said = replay("packet", packet);
     assert!(said.iter().any(|(_, outcome)| matches!(outcome, Outcome::Judged(_))), "no seed is judged");

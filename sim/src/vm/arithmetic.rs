@@ -1,6 +1,6 @@
 //! Arithmetic and compares: each instruction either passes as it is or becomes others with the same result.
 
-use super::emit::Emitter;
+use super::emit::{Emitter, goto};
 use super::instruction::{ADD, ALU, ALU64, ARSH, DIV, END, JMP, LSH, MOD, MOV, NEG, X, XOR, class, operation};
 use rbpf::ebpf::{self, Insn};
 
@@ -11,7 +11,7 @@ pub(super) fn compute(out: &mut Emitter, insn: &Insn) -> Result<(), &'static str
         return Err("its offset field must be zero");
     }
     match operation {
-        DIV | MOD if insn.off != 0 => return Err("rbpf has no signed division (cpu v4)"),
+        DIV | MOD if insn.off != 0 => return Err("division has no such offset"),
         MOD if width == ALU && (is_register || insn.imm == 0) => {
             out.push(insn.clone());
             // RFC 9669, 4.1: modulo by zero leaves the lower half and clears the upper.
@@ -39,6 +39,63 @@ pub(super) fn compute(out: &mut Emitter, insn: &Insn) -> Result<(), &'static str
         _ => out.push(insn.clone()),
     }
     Ok(())
+}
+
+/// Whether it is a division with sign (cpu v4), to be lowered by [`divide`].
+pub(super) fn is_signed_division(insn: &Insn) -> bool {
+    matches!(class(insn), ALU | ALU64) && matches!(operation(insn), DIV | MOD) && insn.off == 1
+}
+
+/// Lowers a division with sign, which rbpf takes for one without: of magnitudes, and the sign comes back after it. The quotient's is that of
+/// both, the remainder's that of the dividend (RFC 9669, 4.1). By zero gives zero or the dividend; the least integer by -1 gives itself or
+/// zero, as its magnitude is taken for what it is. `work` is neither operand.
+pub(super) fn divide(out: &mut Emitter, insn: &Insn, work: u8) {
+    let (width, dst) = (class(insn), insn.dst);
+    let is_modulo = operation(insn) == MOD;
+    let not_negative = if width == ALU64 { ebpf::JSGE_IMM } else { ebpf::JSGE_IMM32 };
+    let negate = |out: &mut Emitter, register: u8| {
+        out.imm(width | XOR, register, -1);
+        out.imm(width | ADD, register, 1);
+    };
+    let when_negative = |out: &mut Emitter, register: u8, count: i16| {
+        out.skip(&Insn { opc: not_negative, dst: register, src: 0, off: 0, imm: 0 }, count);
+    };
+    if insn.opc & X == 0 {
+        out.imm(width | MOV, work, insn.imm);
+    } else {
+        out.reg(width | MOV, work, insn.src);
+    }
+    let over = |out: &mut Emitter, count: i16| out.skip(&goto(), count);
+    let divide = |out: &mut Emitter| out.reg(width | operation(insn), dst, work);
+    // Of a negative dividend, then of another one.
+    when_negative(out, dst, 13);
+    negate(out, dst);
+    when_negative(out, work, 6);
+    negate(out, work);
+    divide(out);
+    if is_modulo {
+        negate(out, dst);
+    } else {
+        (0..2).for_each(|_| over(out, 0));
+    }
+    over(out, 12);
+    divide(out);
+    negate(out, dst);
+    over(out, 8);
+    when_negative(out, work, 6);
+    negate(out, work);
+    divide(out);
+    if is_modulo {
+        (0..2).for_each(|_| over(out, 0));
+    } else {
+        negate(out, dst);
+    }
+    over(out, 1);
+    divide(out);
+    if width == ALU {
+        // What rbpf leaves of a remainder by zero, see `compute`.
+        out.reg(ALU | MOV, dst, dst);
+    }
 }
 
 /// Sign extension in place, by shifting up and down.

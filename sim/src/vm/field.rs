@@ -93,6 +93,14 @@ pub(super) fn load(hook: Hook, offset: i32, size: i32) -> Result<(), String> {
     Err(format!("the kernel does not let {hook:?} programs load {size} bytes at {offset} of the context ({})", field.name))
 }
 
+/// Whether a load of a field's upper half gives the lower one: where the kernel's own field has two bytes, a load of two is that field,
+/// whichever half was asked for (`convert_ctx_accesses`).
+pub(super) fn is_lower_half(hook: Hook, offset: i32, size: i32) -> bool {
+    let field = if hook == Hook::Xdp { None } else { find(hook, offset) };
+    let is_short = |field: &Field| matches!(field.name, "queue_mapping" | "protocol" | "vlan_tci" | "vlan_proto" | "tc_index");
+    size == 2 && field.is_some_and(|field| is_short(field) && offset == field.offset + 2)
+}
+
 /// How a program stores so many bytes to the context, if it may.
 pub(super) fn store(hook: Hook, offset: i32, size: i32) -> Result<Store, String> {
     let field = find(hook, offset).filter(|field| hook == Hook::Tc && field.is_stored || hook == Hook::Socket && field.width == Free);

@@ -137,6 +137,11 @@ pub(super) fn frames(
     Ok((frames, nesting))
 }
 
+/// How many frames nest at most, the main program's included.
+pub(super) fn nesting(program: &[Insn], functions: &[Range<usize>], refuse: &Refusal) -> Result<usize, VmError> {
+    check_chain(program, functions, &vec![Frame { used: 0, spare: 0 }; functions.len()], refuse)
+}
+
 /// A function's part of the stack, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {

@@ -17,6 +17,8 @@ pub(super) const ALU64: u8 = 0x07;
 /// Bit 3: the second operand is a register.
 pub(super) const X: u8 = 0x08;
 
+pub(super) const MODE_ABS: u8 = 0x20;
+pub(super) const MODE_IND: u8 = 0x40;
 pub(super) const MODE_MEM: u8 = 0x60;
 pub(super) const MODE_MEMSX: u8 = 0x80;
 pub(super) const MODE_ATOMIC: u8 = 0xc0;
@@ -40,10 +42,14 @@ pub(super) const GOTOL: u8 = 0x06;
 pub(super) const CALL: u8 = 0x85;
 pub(super) const EXIT: u8 = 0x95;
 pub(super) const JCOND: u8 = 0xe0;
+/// Falls through, until the kernel has had enough of it.
+pub(super) const MAY_GOTO: u8 = JMP | JCOND;
 
 pub(super) const FETCH: i32 = 0x01;
 pub(super) const XCHG: i32 = 0xe1;
 pub(super) const CMPXCHG: i32 = 0xf1;
+pub(super) const LOAD_ACQUIRE: i32 = 0x100;
+pub(super) const STORE_RELEASE: i32 = 0x110;
 
 /// The stack pointer.
 pub(super) const FRAME: u8 = 10;
@@ -122,6 +128,7 @@ pub(super) fn reads(insn: &Insn) -> Registers {
             let from = if insn.opc & X != 0 && operation(insn) != END { src } else { 0 };
             from | if operation(insn) == MOV { 0 } else { dst }
         }
+        LD if insn.opc != LD_IMM64 => only(6) | if mode(insn) == MODE_IND { src } else { 0 },
         JMP | JMP32 => match insn.opc {
             JA | GOTOL => 0,
             CALL if insn.src == 0 => arguments(insn.imm),
@@ -142,6 +149,7 @@ fn arguments(number: i32) -> Registers {
 /// The registers an instruction overwrites.
 pub(super) fn writes(insn: &Insn) -> Registers {
     match class(insn) {
+        LD if insn.opc != LD_IMM64 => 0b11_1111,
         LD | LDX | ALU | ALU64 => only(insn.dst),
         STX if mode(insn) == MODE_ATOMIC && insn.imm == CMPXCHG => only(0),
         STX if mode(insn) == MODE_ATOMIC && insn.imm & FETCH != 0 => only(insn.src),
@@ -160,6 +168,9 @@ pub(super) fn text(program: &[Insn], index: usize) -> String {
             2 => format!("lddw r{}, map {} + {}", insn.dst, insn.imm, program.get(index + 1).map_or(0, |next| next.imm)),
             kind => format!("lddw r{}, kind {kind}: {:#x}", insn.dst, insn.imm),
         };
+    }
+    if let Some(text) = newer(insn) {
+        return text;
     }
     if class(insn) == STX && mode(insn) == MODE_ATOMIC {
         let name = match insn.imm {
@@ -183,6 +194,29 @@ pub(super) fn text(program: &[Insn], index: usize) -> String {
         return listed.into_iter().next().map_or_else(String::new, |line| line.desc);
     }
     format!("opcode {:#04x} dst r{} src r{} off {} imm {:#x}", insn.opc, insn.dst, insn.src, insn.off, insn.imm)
+}
+
+/// What rbpf's disassembler does not know, in its manner.
+fn newer(insn: &Insn) -> Option<String> {
+    let Insn { dst, src, off, imm, .. } = *insn;
+    let letter = ["w", "h", "b", "dw"][usize::from(insn.opc >> 3 & 3)];
+    let operand = if insn.opc & X != 0 { format!("r{src}") } else { format!("{imm:#x}") };
+    let width = if class(insn) == ALU64 { "64" } else { "32" };
+    Some(match class(insn) {
+        LD if mode(insn) == MODE_ABS => format!("ldabs{letter} [{imm:#x}]"),
+        LD if mode(insn) == MODE_IND => format!("ldind{letter} [r{src}{imm:+#x}]"),
+        LDX if mode(insn) == MODE_MEMSX => format!("ldxs{letter} r{dst}, [r{src}{off:+}]"),
+        STX if mode(insn) == MODE_ATOMIC && imm == LOAD_ACQUIRE => format!("load_acquire{letter} r{dst}, [r{src}{off:+}]"),
+        STX if mode(insn) == MODE_ATOMIC && imm == STORE_RELEASE => format!("store_release{letter} [r{dst}{off:+}], r{src}"),
+        ALU | ALU64 if matches!(operation(insn), DIV | MOD) && off == 1 => {
+            format!("s{}{width} r{dst}, {operand}", if operation(insn) == DIV { "div" } else { "mod" })
+        }
+        ALU | ALU64 if operation(insn) == MOV && off != 0 && insn.opc & X != 0 => format!("movs{off}to{width} r{dst}, r{src}"),
+        ALU64 if operation(insn) == END && insn.opc & X == 0 => format!("bswap{imm} r{dst}"),
+        JMP32 if operation(insn) == 0 && insn.opc & X == 0 => format!("gotol {imm:+#x}"),
+        JMP if insn.opc == MAY_GOTO && src == 0 => format!("may_goto {off:+#x}"),
+        _ => return None,
+    })
 }
 
 /// Both halves of a 64-bit immediate.

@@ -3,7 +3,8 @@
 //! Rewritten, because rbpf does otherwise (each has a regression test):
 //! - 64-bit compares with a negative immediate (rbpf zero-extends it) become two compares that it does right;
 //! - `mod32` by zero leaves the upper half (RFC 9669: cleared): a `mov32` follows; `neg64` of the least integer panics in debug
-//!   builds: `xor -1`, `add 1`; `movsx`, loads with sign extension, `bswap`, `gotol` (cpu v4) become cpu v1 instructions;
+//!   builds: `xor -1`, `add 1`; `movsx`, loads with sign extension, `bswap`, `gotol`, `sdiv`, `smod` (cpu v4) become cpu v1 instructions;
+//! - packet loads of classic BPF become calls of a helper of the VM's own, after which the function may end;
 //! - atomics become load, compute, store: one run is one thread (`atomic`);
 //! - of a wide access outside the stack rbpf tests only the first byte: a one-byte access to the last byte goes before it;
 //! - a call to a helper leaves its index in r5; loop heads and function entries charge the instruction limit.
@@ -19,12 +20,14 @@ use super::guard::{Guard, moves_packet};
 use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
-    ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX, Registers, ST, STX, X,
-    class, is_jump, mode, only, operation, size, target, text, wide,
+    ADD, ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ABS, MODE_ATOMIC, MODE_IND, MODE_MEM, MODE_MEMSX,
+    MOV, Registers, ST, STX, X, class, is_jump, mode, only, operation, size, target, text, wide,
 };
 use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
-use super::{Hook, VmError};
+use super::synonym;
+use super::trace::{self, Point, is_conditional};
+use super::{Hook, VmError, stack};
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
 
@@ -44,10 +47,27 @@ pub(super) struct Lowered {
     pub(super) origin: Vec<usize>,
     /// Bytes of stack of each function, by its lowered range.
     pub(super) frames: Vec<(Range<usize>, u16)>,
+    /// It runs on the VM's own stack.
+    pub(super) has_own_stack: bool,
     /// What each meter charges.
     pub(super) meters: Vec<Meter>,
     /// What each guard tests.
     pub(super) guards: Vec<Guard>,
+    /// Where it counts, if it is traced.
+    pub(super) points: Option<Vec<Point>>,
+}
+
+impl Lowered {
+    /// Puts one opcode in another's place.
+    pub(super) fn mutate(&mut self, right: u8, wrong: u8) {
+        let mut is_second_half = false;
+        for insn in self.bytecode.chunks_exact_mut(ebpf::INSN_SIZE) {
+            if !is_second_half && insn[0] == right {
+                insn[0] = wrong;
+            }
+            is_second_half = !is_second_half && insn[0] == LD_IMM64;
+        }
+    }
 }
 
 /// Makes errors that name the program and the instruction.
@@ -67,27 +87,54 @@ impl Refusal<'_> {
     }
 }
 
-/// Lowers a relocated program.
-pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[MapView]) -> Result<Lowered, VmError> {
+/// Where a program runs.
+pub(super) struct Place<'a> {
+    pub(super) hook: Hook,
+    /// Address of the context.
+    pub(super) context: u64,
+    /// The end of the VM's own stack.
+    pub(super) stack: u64,
+    pub(super) maps: &'a [MapView],
+    /// It counts what it executes.
+    pub(super) is_traced: bool,
+}
+
+/// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
+pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
+    match lower_for(refuse, place, place.is_traced) {
+        Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
+        done => done,
+    }
+}
+
+const NO_ROOM: &str = "to lower it a register is needed, and none is free, nor eight bytes of stack";
+
+fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowered, VmError> {
     let program = refuse.instructions;
     for (index, insn) in program.iter().enumerate() {
         if insn.dst > FRAME || insn.src > FRAME {
             return Err(refuse.at(index, "there are eleven registers"));
         }
     }
-    let functions = function::split(program, refuse)?;
-    let inlined = inline::inlined(program, &functions);
+    let program = synonym::replaced(program);
+    let functions = function::split(&program, refuse)?;
+    let inlined = inline::inlined(&program, &functions);
     let program = inlined.as_slice();
     let functions = function::split(program, refuse)?;
-    let provenance = Provenance::of(program, &functions, hook);
-    let (frames, nesting) = function::frames(program, &functions, &provenance.depths, refuse)?;
+    let provenance = Provenance::of(program, &functions, place.hook);
+    let is_open = provenance.depths.iter().any(|depth| depth.is_open);
+    let (frames, nesting, has_own_stack) = match function::frames(program, &functions, &provenance.depths, refuse) {
+        Ok((frames, nesting)) if !is_own_stack => (frames, nesting, false),
+        Err(refusal) if !is_open => return Err(refusal),
+        _ => (vec![stack::FRAME; functions.len()], function::nesting(program, &functions, refuse)?, true),
+    };
     let live = live_before(program, &functions);
     let charges = charges(program, &functions);
     let mut lowering = Lowering {
         program,
         refuse,
-        hook,
-        maps,
+        hook: place.hook,
+        maps: place.maps,
         main: functions[0].clone(),
         live,
         provenance,
@@ -96,7 +143,9 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         meters: Vec::new(),
         is_guarded: program.iter().any(moves_packet),
         guards: Vec::new(),
+        points: place.is_traced.then(Vec::new),
     };
+    let leaders = trace::leaders(program, &functions);
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
     let mut ranges = Vec::with_capacity(functions.len());
@@ -107,22 +156,39 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         while index < function.end {
             lowering.out.begin(index);
             if index == 0 {
+                if has_own_stack {
+                    lowering.out.wide(FRAME, place.stack);
+                }
                 lowering.out.reg(ebpf::MOV64_IMM, 5, FRAME);
                 lowering.out.helper(helper::ENTER);
-                lowering.out.wide(1, context_address);
+                lowering.out.wide(1, place.context);
+            }
+            if leaders[index] {
+                lowering.count(Point::Block(index));
             }
             if charges[index] > 0 {
                 lowering.meter(index, charges[index])?;
             }
             lowering.one(index)?;
+            if is_conditional(&program[index]) {
+                lowering.count(Point::Fall(index));
+            }
             index += if program[index].opc == LD_IMM64 { 2 } else { 1 };
         }
-        let bytes = u16::try_from(frame.used + frame.spare).expect("a frame has at most 520 bytes");
+        let bytes = u16::try_from(frame.used + frame.spare).expect("a frame has at most 576 bytes");
         ranges.push((start..lowering.out.code.len(), bytes));
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters, guards: lowering.guards })
+    Ok(Lowered {
+        bytecode,
+        origin: lowering.out.origin,
+        frames: ranges,
+        has_own_stack,
+        meters: lowering.meters,
+        guards: lowering.guards,
+        points: lowering.points,
+    })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -160,6 +226,8 @@ pub(super) struct Lowering<'a> {
     /// The packet may change under the program, so that accesses to it are tested against its current ends.
     pub(super) is_guarded: bool,
     pub(super) guards: Vec<Guard>,
+    /// Where it counts, if it is traced.
+    pub(super) points: Option<Vec<Point>>,
 }
 
 impl Lowering<'_> {
@@ -174,15 +242,21 @@ impl Lowering<'_> {
 
     fn one(&mut self, index: usize) -> Result<(), VmError> {
         let insn = self.program[index].clone();
+        if matches!(class(&insn), LD | LDX | ALU | ALU64) && insn.dst == FRAME {
+            return Err(self.refuse.at(index, "r10 is read-only"));
+        }
         match class(&insn) {
             LD if insn.opc == LD_IMM64 => self.constant(index, &insn),
-            LD => Err(self.refuse.at(index, "rbpf does not swap the bytes of packet loads (LD_ABS, LD_IND)")),
+            LD => self.classic(index, &insn),
             LDX if matches!(mode(&insn), MODE_MEM | MODE_MEMSX) => self.load(index, &insn),
             ST | STX if mode(&insn) == MODE_MEM => self.store(index, &insn),
             STX if mode(&insn) == MODE_ATOMIC => self.atomic(index, &insn),
             ALU | ALU64 => {
-                if insn.dst == FRAME {
-                    return Err(self.refuse.at(index, "r10 is read-only"));
+                if arithmetic::is_signed_division(&insn) {
+                    let scratch = self.scratch(index, only(insn.dst) | if insn.opc & X != 0 { only(insn.src) } else { 0 })?;
+                    arithmetic::divide(&mut self.out, &insn, scratch.register);
+                    scratch.give_back(&mut self.out);
+                    return Ok(());
                 }
                 arithmetic::compute(&mut self.out, &insn).map_err(|reason| self.refuse.at(index, reason))
             }
@@ -194,6 +268,28 @@ impl Lowering<'_> {
             JMP | JMP32 => self.branch(index, &insn),
             _ => Err(self.refuse.at(index, "an unknown instruction")),
         }
+    }
+
+    /// A packet load of classic BPF: like a call that ends r1 to r5, and beyond the packet the function ends with 0.
+    fn classic(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        let helper = match (self.hook, mode(insn), size(insn)) {
+            (Hook::Xdp, MODE_ABS | MODE_IND, _) => return Err(self.refuse.at(index, "XDP has no packet loads of classic BPF")),
+            (_, MODE_ABS | MODE_IND, size @ (1 | 2 | 4)) => helper::CLASSIC + i32::from(size),
+            _ => return Err(self.refuse.at(index, "an unknown instruction")),
+        };
+        if mode(insn) == MODE_ABS {
+            self.out.imm(ALU | MOV, 1, insn.imm);
+        } else {
+            self.out.reg(ALU | MOV, 1, insn.src);
+            self.out.imm(ALU | ADD, 1, insn.imm);
+        }
+        self.out.reg(ALU64 | MOV, 2, 6);
+        self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+        self.out.helper(helper);
+        self.out.skip(&Insn { opc: ebpf::JSGE_IMM, dst: 0, src: 0, off: 0, imm: 0 }, 2);
+        self.out.imm(ebpf::MOV64_IMM, 0, 0);
+        self.out.push(Insn { opc: EXIT, dst: 0, src: 0, off: 0, imm: 0 });
+        Ok(())
     }
 
     fn constant(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
@@ -231,8 +327,7 @@ impl Lowering<'_> {
 
     pub(super) fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
         let spare = (self.frame.spare > 0).then(|| -(self.frame.used + self.frame.spare)).and_then(|slot| i16::try_from(slot).ok());
-        Scratch::borrow(&mut self.out, self.live[index], busy, spare)
-            .ok_or_else(|| self.refuse.at(index, "to lower it a register is needed, and none is free, nor eight bytes of stack"))
+        Scratch::borrow(&mut self.out, self.live[index], busy, spare).ok_or_else(|| self.refuse.at(index, NO_ROOM))
     }
 
     fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
@@ -244,6 +339,10 @@ impl Lowering<'_> {
                 field::load(self.hook, offset, size(insn).into())
             };
             done.map_err(|reason| self.refuse.at(index, &reason))?;
+            if insn.off >= 2 && field::is_lower_half(self.hook, offset, size(insn).into()) {
+                self.out.push(Insn { off: insn.off - 2, ..insn.clone() });
+                return Ok(());
+            }
         }
         self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {

@@ -4,7 +4,7 @@
 //! it and an unmodified Linux object. In the order of a program's way:
 //!
 //! ```text
-//! ELF -> object -> (instruction, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
+//! ELF -> object -> (instruction, synonym, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
 //!                                                                                    ^ memory, context (field)
 //! ```
 //!
@@ -46,6 +46,9 @@ mod provenance;
 pub mod random;
 mod record;
 mod run;
+mod stack;
+mod synonym;
+mod trace;
 
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
@@ -54,8 +57,23 @@ pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::{Object, Program};
 pub use record::{Record, Redirect};
 pub use run::Vm;
+pub use trace::{Branch, Trace};
 
 use std::collections::BTreeMap;
+
+/// A program in assembly, an instruction a line with its index.
+#[must_use]
+pub fn listing(program: &[rbpf::ebpf::Insn]) -> String {
+    let mut lines = String::new();
+    let mut index = 0;
+    while let Some(insn) = program.get(index) {
+        for part in [&format!("{index:4}: "), &instruction::text(program, index), "\n"] {
+            lines.push_str(part);
+        }
+        index += if insn.opc == instruction::LD_IMM64 { 2 } else { 1 };
+    }
+    lines
+}
 
 /// How to load an object.
 #[derive(Debug, Clone)]
@@ -81,6 +99,11 @@ pub struct Options {
     pub mtus: BTreeMap<u32, u32>,
     /// What `bpf_fib_lookup` looks at.
     pub routes: Vec<Route>,
+    /// Whether runs count what they execute, see [`Vm::trace`]. Slower several times.
+    pub trace: bool,
+    /// For canaries: an opcode of the lowered program, and the one that runs in its place.
+    #[doc(hidden)]
+    pub mutation: Option<(u8, u8)>,
 }
 
 impl Default for Options {
@@ -96,6 +119,8 @@ impl Default for Options {
             seed: random::SEED,
             mtus: BTreeMap::from([(1, 65536)]),
             routes: Vec::new(),
+            trace: false,
+            mutation: None,
         }
     }
 }

@@ -217,6 +217,7 @@ impl Walk<'_> {
         let insn = &self.program[index];
         let dst = insn.dst as usize;
         match class(insn) {
+            LD if insn.opc != LD_IMM64 => state.registers[..6].fill(Known::Nothing),
             LD => {
                 let next = self.program.get(index + 1).map_or(0, |next| next.imm);
                 state.registers[dst] = match insn.src {

@@ -4,10 +4,11 @@ use super::guard::{Guard, moves_packet};
 use super::helper::callback;
 use super::helper::{self, Cause, Meter, Session};
 use super::instruction::{CALL, text};
-use super::lower::{MapView, Refusal, lower};
+use super::lower::{MapView, Place, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
-use super::{Fault, Hook, Input, Object, Options, VmError, context};
+use super::trace::Point;
+use super::{Fault, Hook, Input, Object, Options, Program, VmError, context, stack};
 use rbpf::ebpf::Insn;
 use std::any::Any;
 use std::collections::HashSet;
@@ -38,9 +39,13 @@ pub(super) struct Loaded {
     pub(super) origin: Vec<usize>,
     /// It calls helpers that move or resize the packet.
     moves_packet: bool,
+    /// Its stack, where that is not rbpf's.
+    own_stack: Option<Piece>,
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
     guards: Vec<Guard>,
+    /// Where it counts, if it is traced.
+    pub(super) points: Option<Vec<Point>>,
     pub(super) instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
@@ -77,8 +82,9 @@ impl Vm {
             maps.push(map);
         }
         let room_length = HEAD_ROOM + options.packet_length_max + TAIL_ROOM;
-        let mut low = Arena::low(Arena::room(room_length) + HOOKS.len() * Arena::room(CONTEXT_MAX))?;
+        let mut low = Arena::low(Arena::room(room_length) + HOOKS.len() * Arena::room(CONTEXT_MAX) + Arena::room(stack::LENGTH))?;
         let packet_room = low.piece(room_length);
+        let stack = low.piece(stack::LENGTH);
         // One a hook, so that a tail call finds its caller's.
         let contexts = HOOKS.map(|hook| low.piece(hook.context_length()));
         let mut keys_arena = Arena::anywhere(callback::KEYS_MAX * Arena::room(callback::KEY_MAX))?;
@@ -91,7 +97,8 @@ impl Vm {
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
-            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys)?);
+            let memory = Memory { maps: &maps, keys: &keys, stack };
+            loaded.push(Loaded::new(program, hook, context, &memory, options)?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
@@ -124,7 +131,9 @@ impl Vm {
             tail_calls: 0,
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
             guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
+            counts: loaded.iter().map(|program| vec![0; program.points.as_ref().map_or(0, Vec::len)]).collect(),
             stack_end: 0,
+            stack_length: 0,
             key: Vec::new(),
             value: Vec::new(),
         };
@@ -190,6 +199,11 @@ impl Vm {
         loop {
             let program = &self.programs[position];
             session.program = position;
+            session.stack_length = rbpf::ebpf::STACK_SIZE as u64;
+            if let Some(mut stack) = program.own_stack {
+                stack.bytes_mut().fill(0);
+                session.stack_length = stack.length() as u64;
+            }
             // A packet that grows may come to lie anywhere in its room; the program before may have moved it.
             let bytes = if program.moves_packet { session.room } else { session.reach };
             let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
@@ -217,8 +231,17 @@ const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::Tc, Hook::Socket];
 /// The biggest context in bytes.
 const CONTEXT_MAX: usize = 192;
 
+/// What a program may point into, beside packet and context.
+struct Memory<'a> {
+    maps: &'a [Map],
+    keys: &'a [Piece],
+    stack: Piece,
+}
+
 impl Loaded {
-    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map], keys: &[Piece]) -> Result<Self, VmError> {
+    fn new(program: &Program, hook: Hook, context: Piece, memory: &Memory, options: &Options) -> Result<Self, VmError> {
+        let (name, instructions) = (program.name.as_str(), program.instructions.clone());
+        let Memory { maps, keys, stack } = *memory;
         let views: Vec<MapView> = maps
             .iter()
             .map(|map| {
@@ -231,13 +254,21 @@ impl Loaded {
             return Err(VmError::Program { program: name.to_owned(), reason: "it has no instructions".to_owned() });
         }
         let refuse = Refusal { program: name, instructions: &instructions };
-        let lowered = lower(&refuse, hook, context.address(), &views)?;
+        let mut lowered =
+            lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views, is_traced: options.trace })?;
+        if let Some((right, wrong)) = options.mutation {
+            lowered.mutate(right, wrong);
+        }
         let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
         let bytecode = Bytecode(Box::into_raw(lowered.bytecode.into_boxed_slice()));
         // SAFETY: the allocation is freed only by `Bytecode::drop`, which runs after the machine's, and nobody writes to it.
         let code: &'static [u8] = unsafe { &*bytecode.0 };
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
+        if lowered.has_own_stack {
+            // rbpf's verifier refuses that the program is given another stack than rbpf's; what else it refuses, lowering does.
+            machine.set_verifier(|_| Ok(())).map_err(engine)?;
+        }
         machine.set_program(code).map_err(engine)?;
         // Only what is called: rbpf looks each call up.
         let calls = code.chunks_exact(rbpf::ebpf::INSN_SIZE).filter(|insn| insn[0] == CALL && insn[1] >> 4 == 0);
@@ -254,7 +285,8 @@ impl Loaded {
         }
         // Tables before arrays, and the bigger value first: a flow rather than a counter.
         let hottest = maps.iter().max_by_key(|map| (!map.shape().kind.is_array(), map.shape().value_size));
-        let hot = hottest.and_then(Map::first).unwrap_or(context);
+        let own_stack = lowered.has_own_stack.then_some(stack);
+        let hot = own_stack.or_else(|| hottest.and_then(Map::first)).unwrap_or(context);
         Ok(Self {
             name: name.to_owned(),
             hook,
@@ -263,6 +295,8 @@ impl Loaded {
             machine,
             moves_packet: instructions.iter().any(moves_packet),
             guards: lowered.guards,
+            points: lowered.points,
+            own_stack,
             origin: lowered.origin,
             meters: lowered.meters,
             instructions,

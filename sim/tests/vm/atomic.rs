@@ -82,3 +82,16 @@ fn an_atomic_without_a_free_register_uses_the_stack() {
     assert_eq!(vm.run(&[0; 64], 0).expect("runs"), 45);
     assert_eq!(vm.map("Array").and_then(|map| map.entry(0)), Some(&2_u64.to_le_bytes()[..]));
 }
+
+#[test]
+fn an_atomic_without_a_free_register_or_stack_runs_on_a_stack_of_the_vms() {
+    let mut code = Code::default().asm("stdw [r10-512], 0").value(9, 0, 0);
+    for register in 0..9 {
+        code = code.asm(&format!("mov r{register}, 1"));
+    }
+    code = code.atomic64(0x00, 9, 0, 1);
+    for register in 1..9 {
+        code = code.asm(&format!("add r0, r{register}"));
+    }
+    assert_eq!(load(Hook::Xdp, &code.asm("exit"), &[cell(8)]).expect("loads").run(&[0; 64], 0).expect("runs"), 9);
+}

@@ -36,7 +36,7 @@ fn a_loop_turns_as_often_as_it_is_told() {
     let maps = [cell(16)];
     let errno = |number: i64| (-number).cast_unsigned();
     for (turns, flags, answer, sum) in
-        [(5, 0, 5, 10), (0, 0, 0, 0), (1, 0, 1, 0), (100, 0, 100, 4950), (5, 1, errno(22), 0), ((1 << 23) + 1, 0, errno(7), 0)]
+        [(5, 0, 5, 10), (0, 0, 0, 0), (1, 0, 1, 0), (100, 0, 100, 4950), (5, 1, errno(22), 0), ((1 << 23) + 1, 0, 0xffff_fff9, 0)]
     {
         assert_eq!(run(&looped(turns, flags, ADD), &maps).expect("runs"), (77, vec![answer, sum]), "{turns} turns, flags {flags}");
     }

@@ -130,3 +130,35 @@ fn a_helper_call_is_taken_for_a_local_one_when_frames_are_measured() {
         .asm("mov r0, 4\nstdw [r10-200], 9\nexit");
     assert_eq!(load(Hook::Xdp, &code, &[]).expect("loads").run(&[0; 64], 77).expect("runs"), 7);
 }
+
+#[test]
+fn division_with_sign_is_taken_for_one_without() {
+    let numbers = [0, 1, -1, 7, -7, 100, -100, i64::MIN, i64::MAX, i64::from(i32::MIN), 1 << 31];
+    for (dividend, divisor) in numbers.into_iter().flat_map(|one| numbers.map(|other| (one, other))) {
+        let of = |opc: u8| {
+            let code = Code::default().asm(&format!("lddw r0, {:#x}\nlddw r1, {:#x}", dividend.cast_unsigned(), divisor.cast_unsigned()));
+            run(&code.raw(opc, 0, 1, 1, 0).asm("exit"), &[]).expect("runs")
+        };
+        let quotient = if divisor == 0 { 0 } else { dividend.wrapping_div(divisor) };
+        let remainder = if divisor == 0 { dividend } else { dividend.wrapping_rem(divisor) };
+        assert_eq!((of(0x3f), of(0x9f)), (quotient.cast_unsigned(), remainder.cast_unsigned()), "{dividend} by {divisor}");
+        let [short, by] = [dividend, divisor].map(|wide| i32::from_le_bytes(wide.to_le_bytes()[..4].try_into().expect("four")));
+        let quotient = if by == 0 { 0 } else { short.wrapping_div(by) };
+        let remainder = if by == 0 { short } else { short.wrapping_rem(by) };
+        let unsigned = |value: i32| u64::from(value.cast_unsigned());
+        assert_eq!((of(0x3c), of(0x9c)), (unsigned(quotient), unsigned(remainder)), "{short} by {by} in 32 bits");
+    }
+}
+
+#[test]
+fn packet_loads_of_classic_bpf_keep_the_hosts_byte_order() {
+    let packet: Vec<u8> = (0..64).collect();
+    for (opc, imm, expected) in
+        [(0x20_u8, 4, 0x0405_0607_u64), (0x28, 62, 0x3e3f), (0x30, 63, 63), (0x28, 63, 0), (0x20, -0x10_0000, 0x0e0f_1011)]
+    {
+        let code = Code::default().asm("mov r6, r1").raw(opc, 0, 0, 0, imm).asm("exit");
+        assert_eq!(load(Hook::Tc, &code, &[]).expect("loads").run(&packet, 0).expect("runs"), expected, "{opc:#x} at {imm}");
+        let code = Code::default().asm("mov r6, r1\nmov r7, 2").raw(opc ^ 0x60, 0, 7, 0, imm.wrapping_sub(2)).asm("exit");
+        assert_eq!(load(Hook::Tc, &code, &[]).expect("loads").run(&packet, 0).expect("runs"), expected, "{opc:#x} at 2 + {imm} - 2");
+    }
+}

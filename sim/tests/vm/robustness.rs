@@ -81,3 +81,14 @@ fn an_array_larger_than_the_machine_is_refused() {
         assert!(error.to_string().contains("an array of more than 1073741824 bytes"), "{error}");
     }
 }
+
+#[test]
+fn a_trace_counts_instructions_and_the_ways_of_jumps() {
+    use treeline_sim::vm::{Branch, Trace};
+    let code = Code::default().asm("mov r0, 0\nmov r6, 3\nadd r0, r6\nsub r6, 1\njne r6, 0, -3\njeq r0, 7, 1\nexit\nmov r0, 1\nexit");
+    let options = Options { trace: true, ..Options::default() };
+    let mut vm = load_with(Hook::Xdp, &code, &[], &options).expect("loads");
+    assert_eq!(vm.run(&[0; 64], 0).expect("runs"), 6);
+    let branches = vec![Branch { instruction: 4, taken: 2, fallen: 1 }, Branch { instruction: 5, taken: 0, fallen: 1 }];
+    assert_eq!(vm.trace(0), Some(Trace { executed: vec![1, 1, 3, 3, 3, 1, 1, 0, 0], branches }));
+}

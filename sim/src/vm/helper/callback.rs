@@ -6,7 +6,7 @@
 use super::super::instruction::CALL;
 use super::super::map::MapKind;
 use super::super::memory::Piece;
-use super::{E2BIG, EINVAL, Kinds, Session, errno, only, with, word};
+use super::{E2BIG, EINVAL, Kinds, Session, errno, only, with};
 use rbpf::ebpf::Insn;
 
 /// Begins a `bpf_loop`: r1 turns, r3 handed on, r4 flags.
@@ -63,7 +63,7 @@ pub(in crate::vm) struct Turns {
     made: u64,
     limit: u64,
     is_stopped: bool,
-    error: Option<i32>,
+    error: Option<u64>,
     handed: u64,
     /// Of a map: its number, its handle, and where the next turn looks.
     map: Option<(usize, u64)>,
@@ -75,15 +75,16 @@ pub(in crate::vm) struct Turns {
 }
 
 impl Turns {
-    fn new(limit: u64, handed: u64, error: Option<i32>) -> Self {
+    fn new(limit: u64, handed: u64, error: Option<u64>) -> Self {
         Self { made: 0, limit, is_stopped: error.is_some(), error, handed, map: None, cursor: 0, windows: 0, key: 0, value: 0 }
     }
 }
 
 fn begin_loop(turns: u64, _: u64, handed: u64, flags: u64, _: u64) -> u64 {
     with(|session| {
-        let turns = word(turns) as u64;
-        let error = if flags != 0 { Some(EINVAL) } else { (turns > TURNS_MAX).then_some(E2BIG) };
+        // Where the flags are zero the kernel puts instructions in place of the call. They look at all of r1, and their error has no sign
+        // in the upper half.
+        let error = if flags != 0 { Some(errno(EINVAL)) } else { (turns > TURNS_MAX).then_some(errno(E2BIG) & u64::from(u32::MAX)) };
         session.loops.push(Turns::new(turns, handed, error));
     });
     0
@@ -92,7 +93,7 @@ fn begin_loop(turns: u64, _: u64, handed: u64, flags: u64, _: u64) -> u64 {
 fn begin_each(map: u64, _: u64, handed: u64, flags: u64, site: u64) -> u64 {
     with(|session| {
         let number = session.map_of(1, map, ITERATED, site);
-        let mut turns = Turns::new(u64::MAX, handed, (flags != 0).then_some(EINVAL));
+        let mut turns = Turns::new(u64::MAX, handed, (flags != 0).then_some(errno(EINVAL)));
         turns.map = Some((number, map));
         session.loops.push(turns);
     });
@@ -136,7 +137,7 @@ fn turned(returned: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 }
 
 fn done(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    with(|session| session.loops.pop().map_or(0, |turns| turns.error.map_or(turns.made, errno)))
+    with(|session| session.loops.pop().map_or(0, |turns| turns.error.unwrap_or(turns.made)))
 }
 
 impl Session {

@@ -42,6 +42,10 @@ pub(super) const ENTER: i32 = 0x4000_0000;
 pub(super) const TRAP: i32 = 0x4000_0001;
 /// Keeps r5 as the fifth argument of the helper called next, whose r5 is the calling instruction.
 pub(super) const FIFTH: i32 = 0x4000_0002;
+/// Counts at the point of number r5.
+pub(super) const COUNT: i32 = 0x4000_0003;
+/// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
+pub(super) const CLASSIC: i32 = 0x4000_0080;
 /// Charges what the meter of the number minus this says.
 pub(super) const METER: i32 = 0x4000_0100;
 
@@ -95,8 +99,9 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
     let meters: [rbpf::ebpf::Helper; METERS] = meters!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     let rows: [[rbpf::ebpf::Helper; 16]; GUARDS / 16] =
         rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-    let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth)];
-    let others = others.into_iter().chain(callback::functions());
+    let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth), (COUNT, count)];
+    let classic = [1, 2, 4].map(|size| CLASSIC + size).into_iter().zip(packet::CLASSIC);
+    let others = others.into_iter().chain(classic).chain(callback::functions());
     let guards = (GUARD..).zip(rows.into_iter().flatten()).take(guards);
     others.chain((METER..).zip(meters)).chain(guards)
 }
@@ -126,7 +131,6 @@ const EOPNOTSUPP: i32 = 95;
 const EALREADY: i32 = 114;
 const EPROTO: i32 = 71;
 const ENOTSUPP: i32 = 524;
-const STACK_LENGTH: u64 = rbpf::ebpf::STACK_SIZE as u64;
 
 thread_local! {
     static SESSION: Cell<*mut Session> = const { Cell::new(std::ptr::null_mut()) };
@@ -197,6 +201,16 @@ fn enter(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
 
 fn fifth(_: u64, _: u64, _: u64, _: u64, argument: u64) -> u64 {
     with(|session| session.fifth = argument);
+    0
+}
+
+fn count(_: u64, _: u64, _: u64, _: u64, point: u64) -> u64 {
+    with(|session| {
+        let counts = &mut session.counts[session.program];
+        if let Some(count) = usize::try_from(point).ok().and_then(|point| counts.get_mut(point)) {
+            *count += 1;
+        }
+    });
     0
 }
 

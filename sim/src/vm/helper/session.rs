@@ -11,7 +11,7 @@ use super::callback::Turns;
 use super::ring::Reservation;
 use super::route::Route;
 use super::tunnel::Tunnel;
-use super::{HANDLE, Kinds, Meter, STACK_LENGTH, only, stop};
+use super::{HANDLE, Kinds, Meter, only, stop};
 use std::collections::BTreeMap;
 
 /// What helpers work on, and all that a run changes.
@@ -56,7 +56,10 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) tail_calls: u32,
     pub(in crate::vm) meters: Vec<Vec<Meter>>,
     pub(in crate::vm) guards: Vec<Vec<Guard>>,
+    /// What traced programs count.
+    pub(in crate::vm) counts: Vec<Vec<u64>>,
     pub(in crate::vm) stack_end: u64,
+    pub(in crate::vm) stack_length: u64,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
     pub(in crate::vm) key: Vec<u8>,
     pub(in crate::vm) value: Vec<u8>,
@@ -107,7 +110,8 @@ impl Session {
 
     /// Whether so many bytes there are the program's.
     pub(super) fn holds(&self, address: u64, length: usize) -> bool {
-        let in_stack = address >= self.stack_end - STACK_LENGTH && address <= self.stack_end && length as u64 <= self.stack_end - address;
+        let in_stack =
+            address >= self.stack_end - self.stack_length && address <= self.stack_end && length as u64 <= self.stack_end - address;
         in_stack
             || self.reach.holds(address, length)
             || self.context.holds(address, length)
