@@ -7,7 +7,9 @@ use super::instruction::{CALL, text};
 use super::lower::{MapView, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
+use super::object::Maps;
 use super::{Fault, Hook, Input, Object, Options, VmError, context};
+use crate::bpf::ObjectError;
 use rbpf::ebpf::Insn;
 use std::any::Any;
 use std::collections::HashSet;
@@ -64,10 +66,11 @@ impl Vm {
 
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
-        let options = &object.options;
-        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, options)).sum())?;
-        let mut maps = Vec::with_capacity(object.maps.len());
-        for (shape, data) in &object.maps {
+        let options = object.options();
+        let known = Maps::of(object, programs)?;
+        let mut values = Arena::anywhere(known.shapes.iter().map(|(shape, _)| Map::room(shape, options)).sum())?;
+        let mut maps = Vec::with_capacity(known.shapes.len());
+        for (shape, data) in &known.shapes {
             let mut map = Map::new(shape, &mut values, options)?;
             if let Some(entry) = map.entry_mut(0)
                 && entry.len() == data.len()
@@ -91,10 +94,10 @@ impl Vm {
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
-            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys)?);
+            loaded.push(Loaded::new(name, hook, context, known.instructions(program), &maps, &keys)?);
         }
         let Some(first) = loaded.first() else {
-            return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
+            return Err(VmError::Object(ObjectError::NoProgram { program: String::new(), known: "none was asked for".to_owned() }));
         };
         let session = Session {
             maps,
