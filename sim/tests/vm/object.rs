@@ -58,6 +58,8 @@ fn constants_are_set_at_load() {
     let verdicts = [0, 1, 2].map(|now| vm.run(&frame(1, 2, 3, 60), now).expect("runs"));
     assert_eq!(verdicts, [2, 2, 1]);
     let options = Options { globals: [("PACKETS_MIN".to_owned(), vec![2])].into(), ..Options::default() };
+    assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::Unknown { .. })));
+    let options = Options { globals: [("PACKETS_MAX".to_owned(), vec![2])].into(), ..Options::default() };
     assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::ValueSize { .. })));
 }
 
