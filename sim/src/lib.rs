@@ -16,6 +16,8 @@ pub mod vm;
 
 pub mod kernel;
 
+pub mod verifier;
+
 pub mod engine;
 
 pub mod reference;
