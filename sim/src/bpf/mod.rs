@@ -139,6 +139,13 @@ impl Object {
         parsed.unwrap_or_else(|_| Err(ObjectError::Unreadable { text: "the parser panicked: the file is damaged".to_owned() }))
     }
 
+    /// Bytes of a global variable of an ELF object, for a caller that makes its value.
+    pub fn variable_size(elf: &[u8], name: &str) -> Result<usize, ObjectError> {
+        let elf = elf::Elf::read(elf)?;
+        let symbol = elf.symbols.values().find(|symbol| symbol.name == name && !symbol.is_function && symbol.section.is_some());
+        symbol.map(|symbol| symbol.size).ok_or_else(|| ObjectError::Unknown { what: "variable", name: name.to_owned() })
+    }
+
     /// An object of one program given as bytecode; a map is named in `ld_imm64` (source 1 or 2) by its position in `maps`.
     pub fn from_bytecode(name: &str, hook: Hook, bytecode: &[u8], maps: &[Shape], options: &Options) -> Result<Self, ObjectError> {
         if bytecode.is_empty() || !bytecode.len().is_multiple_of(rbpf::ebpf::INSN_SIZE) {
