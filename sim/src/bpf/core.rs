@@ -25,24 +25,24 @@ pub(super) fn relocate(
     options: &Options,
 ) -> Result<(), String> {
     let file = carrier(names.values(), types, ext)?;
-    let mut carrier = aya_obj::Object::parse(&file).map_err(|error| explain(&error))?;
+    let mut host = aya_obj::Object::parse(&file).map_err(|error| explain(&error))?;
     let positions: BTreeMap<&str, usize> = {
         let read = object::read::elf::ElfFile64::<Endianness>::parse(&*file).map_err(|error| explain(&error))?;
         let sections = object::Object::sections(&read);
-        let named = sections.filter_map(|section| Some((object::ObjectSection::name(&section).ok()?.to_owned(), section)));
-        let indices: BTreeMap<String, usize> = named.map(|(name, section)| (name, object::ObjectSection::index(&section).0)).collect();
+        let found = sections.filter_map(|section| Some((object::ObjectSection::name(&section).ok()?.to_owned(), section)));
+        let indices: BTreeMap<String, usize> = found.map(|(name, section)| (name, object::ObjectSection::index(&section).0)).collect();
         names.values().filter_map(|name| Some((name.as_str(), *indices.get(name)?))).collect()
     };
     for ((section, address), function) in functions.iter() {
         let Some(index) = names.get(section).and_then(|name| positions.get(name.as_str())) else { continue };
-        carrier.functions.insert((*index, *address as u64), aya_function(&function.name, *index, *address, &function.instructions));
+        host.functions.insert((*index, *address as u64), aya_function(&function.name, *index, *address, &function.instructions));
     }
     let target = target(options, types)?;
-    carrier.relocate_btf(&target).map_err(|error| explain(&error))?;
+    host.relocate_btf(&target).map_err(|error| explain(&error))?;
     for ((section, address), function) in functions.iter_mut() {
         let Some(index) = names.get(section).and_then(|name| positions.get(name.as_str())) else { continue };
-        if let Some(relocated) = carrier.functions.get(&(*index, *address as u64)) {
-            function.instructions = relocated.instructions.iter().map(|insn| instruction(&aya_bytes(*insn))).collect();
+        if let Some(relocated) = host.functions.get(&(*index, *address as u64)) {
+            function.instructions = relocated.instructions.iter().map(|insn| instruction(aya_bytes(*insn))).collect();
         }
     }
     Ok(())

@@ -28,6 +28,7 @@ pub(super) struct Section<'a> {
 
 /// One symbol.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the file says each by itself")]
 pub(super) struct Symbol {
     pub(super) name: String,
     /// `None` for what the file does not define.

@@ -275,6 +275,6 @@ pub(super) fn instructions(bytes: &[u8]) -> Vec<Insn> {
 }
 
 /// Eight bytes as an instruction.
-pub(super) fn instruction(bytes: &[u8; 8]) -> Insn {
-    ebpf::get_insn(bytes, 0)
+pub(super) fn instruction(bytes: [u8; 8]) -> Insn {
+    ebpf::get_insn(&bytes, 0)
 }

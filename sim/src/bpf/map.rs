@@ -163,7 +163,9 @@ fn by_types(elf: &Elf, section: usize, types: Option<&Types>) -> Vec<Placed> {
             Some((Map { name: symbol.name.clone(), ..map }, values))
         });
         match defined {
-            Some((map, values)) => (placed.map, placed.values) = (map, values),
+            Some((map, values)) => {
+                (placed.map, placed.values) = (map, values);
+            }
             None => {
                 placed.refusal = Some(format!("map `{}` has no readable definition: compile with `-g`, which gives its types", symbol.name))
             }

@@ -301,7 +301,7 @@ fn attempt(map: &Map, inner_fd: u32, btf: Option<BorrowedFd<'_>>) -> io::Result<
     unsafe { bpf_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr) }
 }
 
-/// Until 5.11 maps and programs counted against RLIMIT_MEMLOCK. Without the right to raise it, the error of a map says so.
+/// Until 5.11 maps and programs counted against `RLIMIT_MEMLOCK`. Without the right to raise it, the error of a map says so.
 fn raise_memory_limit() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: a plain structure that lives.

@@ -49,6 +49,11 @@ pub(super) fn walk(log: &str) -> Walk {
         } else if let Some((instruction, rest)) = numbered(line) {
             if let Some(text) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(_, text)| text) {
                 let (text, state) = text.split_once(';').unwrap_or((text, ""));
+                if text.trim().starts_with("call ") {
+                    // A call leaves these without a value.
+                    walk.states
+                        .retain(|name, _| !matches!(name.as_str(), "r1" | "r2" | "r3" | "r4" | "r5") || state.contains(name.as_str()));
+                }
                 walk.path.push((instruction, text.trim().to_owned()));
                 walk.longest = walk.longest.max(walk.path.len());
                 walk.note(state);
@@ -88,10 +93,15 @@ impl Walk {
 
     /// What the registers that the last instruction names held.
     pub(super) fn registers(&self) -> Vec<(String, String)> {
+        // `r1 = *(u64 *)(r0 +0)` does not read r1.
+        let read = self
+            .text
+            .split_once(" = ")
+            .map_or(self.text.as_str(), |(target, value)| if target.starts_with('*') { &self.text } else { value });
         let mentioned = |name: &str| {
             let narrow = name.replacen('r', "w", 1);
-            self.text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == name || word == narrow)
-                || self.message.split_whitespace().any(|word| word.eq_ignore_ascii_case(name))
+            read.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == name || word == narrow)
+                || self.message.split_whitespace().any(|word| word.split('(').next().is_some_and(|word| word.eq_ignore_ascii_case(name)))
         };
         self.states.iter().filter(|(name, _)| mentioned(name)).map(|(name, state)| (name.clone(), words(state))).collect()
     }

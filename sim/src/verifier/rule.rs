@@ -16,7 +16,7 @@ const fn rule(pattern: &'static str, rule: &'static str, remedy: &'static str) -
 }
 
 /// The table; the first that fits counts.
-pub const RULES: [Rule; 28] = [
+pub const RULES: [Rule; 29] = [
     rule(
         "_or_null'",
         "An address that may be null is not followed before a test for null.",
@@ -108,6 +108,11 @@ pub const RULES: [Rule; 28] = [
         "last insn is not an exit or jmp",
         "A program's and a function's last instruction ends it.",
         "Look for a panic or `__builtin_unreachable` on a path: it leaves nothing behind it.",
+    ),
+    rule(
+        "func unknown",
+        "A program calls helpers that the kernel has for its type.",
+        "Check the kernel's version, and the helper's number, in `man bpf-helpers`.",
     ),
     rule(
         "unknown func",
