@@ -167,7 +167,8 @@ fn by_types(elf: &Elf, section: usize, types: Option<&Types>) -> Vec<Placed> {
                 (placed.map, placed.values) = (map, values);
             }
             None => {
-                placed.refusal = Some(format!("map `{}` has no readable definition: compile with `-g`, which gives its types", symbol.name))
+                placed.refusal =
+                    Some(format!("map `{}` has no readable definition: compile with `-g`, which gives its types", symbol.name));
             }
         }
         placed
