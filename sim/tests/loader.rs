@@ -9,10 +9,12 @@ use treeline_sim::vm::Options;
 
 const FLOWS: &[u8] = include_bytes!("objects/flows.bpf.o");
 
+type Run = fn() -> Result<(), Failed>;
+
 fn main() {
     let allowed = Features::probe().functions;
     assert!(allowed || std::env::var_os("CI").is_none(), "under CI the kernel must be there (CAP_BPF, CAP_NET_ADMIN)");
-    let trials: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let trials: [(&str, Run); 4] = [
         ("every_program_of_an_object_by_clang_loads", || loads_all(FLOWS)),
         ("every_program_of_the_classifier_loads", || loads_all(OBJECT)),
         ("constants_are_in_the_kernels_map", constants),
