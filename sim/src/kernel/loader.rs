@@ -104,7 +104,13 @@ impl<'a> Loader<'a> {
 
     /// Creates the maps that a program uses; others are there in name, as arrays of one entry.
     pub fn create_for(self, program: &Program) -> Result<Loaded, KernelError> {
-        let positions = program.map_positions();
+        let mut positions = program.map_positions();
+        // Maps of maps hold others from the start.
+        let maps = self.object.maps();
+        let inner = positions.iter().flat_map(|position| maps.get(*position).map_or(&[][..], |map| &map.entries));
+        let named = inner.filter_map(|(_, initial)| maps.iter().position(|map| matches!(initial, Initial::Map(name) if *name == map.name)));
+        let named: Vec<usize> = named.collect();
+        positions.extend(named);
         self.create_only(&positions)
     }
 
