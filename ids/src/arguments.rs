@@ -25,6 +25,7 @@ pub struct Arguments {
 pub enum Command {
     Replay(Replay),
     Link(Link),
+    Verify(crate::verify::Verify),
     Bench(crate::bench::Bench),
     Evaluate(crate::evaluate::Evaluate),
     Explain(crate::explain::Explain),

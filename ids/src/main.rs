@@ -26,6 +26,8 @@ mod report;
 
 mod train;
 
+mod verify;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
         Command::Link(options) => link::run(options),
+        Command::Verify(options) => verify::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Evaluate(options) => evaluate::run(options),
         Command::Explain(options) => explain::run(options),

@@ -10,7 +10,13 @@ pub mod object;
 
 pub mod allow;
 
+pub mod bpf;
+
 pub mod vm;
+
+pub mod kernel;
+
+pub mod verifier;
 
 pub mod engine;
 

@@ -44,7 +44,7 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
         records: false,
         ..vm::Options::default()
     };
-    let object = vm::Object::parse(settings.object(), &options).map_err(unavailable)?;
+    let object = vm::Object::parse(settings.object(), &options).map_err(|error| unavailable(error.into()))?;
     let mut machine = vm::Vm::load(&object, settings.hook.program()).map_err(unavailable)?;
     if settings.linked.is_none() {
         let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;

@@ -223,7 +223,9 @@ pub fn raw(bytes: &[u8]) {
     let hook = [Hook::Xdp, Hook::Tc, Hook::Socket][usize::from(*first) % 3];
     let options = Options { instructions_max: 5_000, ..Options::default() };
     let rest = &rest[..rest.len() / 8 * 8];
-    let loaded = Object::from_bytecode("program", hook, rest, &maps(), &options).and_then(|object| Vm::load(&object, "program"));
+    let loaded = Object::from_bytecode("program", hook, rest, &maps(), &options)
+        .map_err(VmError::from)
+        .and_then(|object| Vm::load(&object, "program"));
     if let Ok(mut vm) = loaded {
         for packet in [&[0x5a; 64][..], &[]] {
             let _ = vm.run(packet, 0);

@@ -1,31 +1,21 @@
 //! What can go wrong in the VM: an object it cannot take, an instruction it will not run, a run that did what the kernel forbids.
 
 use super::MapKind;
+use crate::bpf::ObjectError;
 use thiserror::Error;
 
 /// Why the VM did not load or did not finish a program.
 #[derive(Debug, Error)]
 pub enum VmError {
-    /// The bytes are no BPF ELF object, or its relocation failed.
-    #[error("cannot read the BPF object: {text}")]
-    Object {
-        /// The parser's words.
-        text: String,
-    },
-    /// The object has no program of that name.
-    #[error("no program `{program}` in the object, which has: {known}")]
-    NoProgram {
-        /// The name asked for.
-        program: String,
-        /// The names there are, comma-separated.
-        known: String,
-    },
+    /// The object cannot be read, or the program of that name cannot be had from it.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     /// The program's type has no context here (XDP, TC and socket filters do).
-    #[error("program `{program}` is of type {section}, the VM runs XDP, TC and socket filter programs")]
+    #[error("program `{program}` (section `{section}`): the VM runs XDP, TC and socket filter programs")]
     ProgramType {
         /// The program.
         program: String,
-        /// Its section kind.
+        /// Its section.
         section: String,
     },
     /// A map of a kind or shape that the VM does not have.
@@ -35,14 +25,6 @@ pub enum VmError {
         map: String,
         /// What is wrong with it.
         reason: String,
-    },
-    /// A name in [`Options`](super::Options) that the object does not have.
-    #[error("the object has no {what} `{name}`")]
-    Unknown {
-        /// What was named: a map or a global.
-        what: &'static str,
-        /// The name.
-        name: String,
     },
     /// The VM does not run this instruction, because rbpf would run it wrongly.
     #[error("program `{program}`, instruction {instruction} `{text}`: {reason}")]

@@ -4,7 +4,7 @@
 //! it and an unmodified Linux object. In the order of a program's way:
 //!
 //! ```text
-//! ELF -> object -> (instruction, synonym, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
+//! bpf::Object -> object -> (instruction, synonym, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
 //!                                                                                    ^ memory, context (field)
 //! ```
 //!
@@ -50,16 +50,18 @@ mod stack;
 mod synonym;
 mod trace;
 
+pub use crate::bpf::{Object, Program};
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
 pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
-pub use object::{Object, Program};
 pub use record::{Record, Redirect};
 pub use run::Vm;
 pub use trace::{Branch, Trace};
 
+use crate::bpf::{Kind, TargetBtf};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A program in assembly, an instruction a line with its index.
 #[must_use]
@@ -82,6 +84,11 @@ pub struct Options {
     pub globals: BTreeMap<String, Vec<u8>>,
     /// Sizes to give to maps instead of those in the object.
     pub map_max_entries: BTreeMap<String, u32>,
+    /// What a program is whose section's name does not say it.
+    pub kind: Option<Kind>,
+    /// The kernel's types, for CO-RE. Without, the running kernel's where they can be read, else the object's own: then every field
+    /// lies where it lay when the object was compiled.
+    pub target: Option<Arc<TargetBtf>>,
     /// Instructions a run may execute, about. The kernel's verifier stops at a million as well.
     pub instructions_max: u64,
     /// Entries of one hash, or of one array of more than eight entries, that a run can look up held to the byte. Each slows memory access a
@@ -111,6 +118,8 @@ impl Default for Options {
         Self {
             globals: BTreeMap::new(),
             map_max_entries: BTreeMap::new(),
+            kind: None,
+            target: None,
             instructions_max: 1_000_000,
             windows: 4,
             windows_more: 1024,

@@ -7,8 +7,10 @@ use super::instruction::{CALL, text};
 use super::lower::{MapView, Place, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
+use super::object::Maps;
 use super::trace::Point;
-use super::{Fault, Hook, Input, Object, Options, Program, VmError, context, stack};
+use super::{Fault, Hook, Input, Object, Options, VmError, context, stack};
+use crate::bpf::ObjectError;
 use rbpf::ebpf::Insn;
 use std::any::Any;
 use std::collections::HashSet;
@@ -69,10 +71,11 @@ impl Vm {
 
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
-        let options = &object.options;
-        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, options)).sum())?;
-        let mut maps = Vec::with_capacity(object.maps.len());
-        for (shape, data) in &object.maps {
+        let options = object.options();
+        let known = Maps::of(object, programs)?;
+        let mut values = Arena::anywhere(known.shapes.iter().map(|(shape, _)| Map::room(shape, options)).sum())?;
+        let mut maps = Vec::with_capacity(known.shapes.len());
+        for (shape, data) in &known.shapes {
             let mut map = Map::new(shape, &mut values, options)?;
             if let Some(entry) = map.entry_mut(0)
                 && entry.len() == data.len()
@@ -98,10 +101,10 @@ impl Vm {
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
             let memory = Memory { maps: &maps, keys: &keys, stack };
-            loaded.push(Loaded::new(program, hook, context, &memory, options)?);
+            loaded.push(Loaded::new(name, known.instructions(program), hook, context, &memory, options)?);
         }
         let Some(first) = loaded.first() else {
-            return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
+            return Err(VmError::Object(ObjectError::NoProgram { program: String::new(), known: "none was asked for".to_owned() }));
         };
         let session = Session {
             maps,
@@ -239,8 +242,7 @@ struct Memory<'a> {
 }
 
 impl Loaded {
-    fn new(program: &Program, hook: Hook, context: Piece, memory: &Memory, options: &Options) -> Result<Self, VmError> {
-        let (name, instructions) = (program.name.as_str(), program.instructions.clone());
+    fn new(name: &str, instructions: Vec<Insn>, hook: Hook, context: Piece, memory: &Memory, options: &Options) -> Result<Self, VmError> {
         let Memory { maps, keys, stack } = *memory;
         let views: Vec<MapView> = maps
             .iter()

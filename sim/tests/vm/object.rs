@@ -3,6 +3,7 @@
 use crate::kernel::pin_to_one_cpu;
 use aya::maps::{HashMap, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use treeline_sim::bpf::ObjectError;
 use treeline_sim::vm::{Hook, Object, Options, Vm, VmError};
 
 const ELF: &[u8] = include_bytes!("../objects/flows.bpf.o");
@@ -42,12 +43,12 @@ fn the_object_names_its_programs_and_maps() {
     let programs: Vec<_> = object.programs().iter().map(|program| (program.name.as_str(), program.hook)).collect();
     let expected = [("socket_count", Some(Hook::Socket)), ("tc_count", Some(Hook::Tc)), ("xdp_flows", Some(Hook::Xdp))];
     assert_eq!(programs, expected);
-    let maps: Vec<_> = object.maps().map(|shape| (shape.name.as_str(), shape.value_size)).collect();
+    let maps: Vec<_> = object.maps().iter().map(|shape| (shape.name.as_str(), shape.value_size)).collect();
     assert_eq!(maps, [(".bss", 8), (".rodata", 72), ("FLOWS", 120), ("STATS", 8), ("TOTAL", 8)]);
-    assert!(matches!(Vm::load(&object, "xdp_flaws").err(), Some(VmError::NoProgram { .. })));
+    assert!(matches!(Vm::load(&object, "xdp_flaws").err(), Some(VmError::Object(ObjectError::NoProgram { .. }))));
     let options = Options { map_max_entries: [("FLAWS".to_owned(), 1)].into(), ..Options::default() };
-    assert!(matches!(Object::parse(ELF, &options).err(), Some(VmError::Unknown { .. })));
-    assert!(matches!(Object::parse(&ELF[..100], &Options::default()).err(), Some(VmError::Object { .. })));
+    assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::Unknown { .. })));
+    assert!(matches!(Object::parse(&ELF[..100], &Options::default()).err(), Some(ObjectError::Unreadable { .. })));
 }
 
 #[test]
@@ -57,7 +58,9 @@ fn constants_are_set_at_load() {
     let verdicts = [0, 1, 2].map(|now| vm.run(&frame(1, 2, 3, 60), now).expect("runs"));
     assert_eq!(verdicts, [2, 2, 1]);
     let options = Options { globals: [("PACKETS_MIN".to_owned(), vec![2])].into(), ..Options::default() };
-    assert!(matches!(Object::parse(ELF, &options).err(), Some(VmError::Object { .. })));
+    assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::Unknown { .. })));
+    let options = Options { globals: [("PACKETS_MAX".to_owned(), vec![2])].into(), ..Options::default() };
+    assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::ValueSize { .. })));
 }
 
 #[test]

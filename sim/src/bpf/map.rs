@@ -1,0 +1,279 @@
+//! Maps as an object defines them: by BTF, by the structures of older loaders, and the sections of global data.
+
+use super::ObjectError;
+use super::elf::{Elf, Symbol};
+use super::types::{ARRAY, PTR, STRUCT, Types};
+use crate::vm::{Options, Shape};
+
+const ARRAY_MAP: u32 = 2;
+const MAPS_IN: [u32; 2] = [12, 13];
+const RDONLY_PROG: u32 = 0x80;
+
+/// A map's definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Map {
+    /// Its name, or that of the section for global data.
+    pub name: String,
+    /// `enum bpf_map_type`
+    pub kind: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Entries at most.
+    pub max_entries: u32,
+    /// `BPF_F_*` of `BPF_MAP_CREATE`.
+    pub flags: u32,
+    /// What some kinds want besides: a bloom filter's hashes.
+    pub extra: u64,
+    /// The first value of the only entry: global data; empty for others.
+    pub data: Vec<u8>,
+    /// What the maps in this one are like.
+    pub inner: Option<Box<Map>>,
+    /// First entries of a map of maps or a program array: index and what is there.
+    pub entries: Vec<(u32, Initial)>,
+    /// The object's types of key and value, 0 without.
+    pub types: (u32, u32),
+}
+
+/// A first entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Initial {
+    /// A map by its name.
+    Map(String),
+    /// A program by its name.
+    Program(String),
+}
+
+impl Map {
+    /// One of a shape.
+    #[must_use]
+    pub fn of(shape: &Shape) -> Self {
+        let small = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        Self {
+            name: shape.name.clone(),
+            kind: shape.kind.number(),
+            key_size: small(shape.key_size),
+            value_size: small(shape.value_size),
+            max_entries: shape.max_entries,
+            // Tries are sparse, and the kernel wants to be told.
+            flags: u32::from(shape.kind.number() == 11),
+            ..Self::default()
+        }
+    }
+
+    /// Whether programs cannot write it.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.flags & RDONLY_PROG != 0
+    }
+
+    /// Whether it is a section of variables.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        self.name.starts_with('.') && self.kind == ARRAY_MAP && !self.data.is_empty()
+    }
+}
+
+/// A map and where in the file it is defined, so that relocations find it.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) map: Map,
+    pub(super) section: usize,
+    /// Offset of its definition; global data take a whole section.
+    pub(super) offset: Option<usize>,
+    /// Why programs that use it are refused.
+    pub(super) refusal: Option<String>,
+    /// Offset of a BTF definition's `values`.
+    values: Option<usize>,
+}
+
+/// All maps of a file, by name.
+pub(super) fn maps(elf: &Elf, types: Option<&Types>, options: &Options) -> Result<Vec<Placed>, ObjectError> {
+    let mut maps = Vec::new();
+    for (index, section) in &elf.sections {
+        let name = section.name.as_str();
+        if name == ".maps" {
+            maps.extend(by_types(elf, *index, types));
+        } else if name == "maps" || name.starts_with("maps/") {
+            maps.extend(by_structure(elf, *index, section.data));
+        } else if [".rodata", ".data", ".bss"].iter().any(|data| name == *data || name.starts_with(&format!("{data}."))) && section.size > 0
+        {
+            let mut data = section.data.to_vec();
+            data.resize(section.size, 0);
+            let value_size = u32::try_from(section.size).map_err(|error| ObjectError::unreadable(&error))?;
+            let flags = if name.starts_with(".rodata") { RDONLY_PROG } else { 0 };
+            let kind = types.and_then(|types| types.section(name)).unwrap_or(0);
+            let map = Map {
+                name: name.to_owned(),
+                kind: ARRAY_MAP,
+                key_size: 4,
+                value_size,
+                max_entries: 1,
+                flags,
+                data,
+                types: (0, kind),
+                ..Map::default()
+            };
+            let refusal = (!section.relocations.is_empty())
+                .then(|| format!("it uses section `{name}`, whose variables hold addresses, which BPF has no relocation for"));
+            maps.push(Placed { map, section: *index, offset: None, refusal, values: None });
+        }
+    }
+    maps.sort_by(|one, other| one.map.name.cmp(&other.map.name));
+    entries(elf, &mut maps);
+    for (name, max_entries) in &options.map_max_entries {
+        let placed = maps.iter_mut().find(|placed| placed.map.name == *name);
+        placed.ok_or_else(|| ObjectError::Unknown { what: "map", name: name.clone() })?.map.max_entries = *max_entries;
+    }
+    for (name, value) in &options.globals {
+        set(elf, &mut maps, name, value)?;
+    }
+    Ok(maps)
+}
+
+/// Writes a variable.
+fn set(elf: &Elf, maps: &mut [Placed], name: &str, value: &[u8]) -> Result<(), ObjectError> {
+    let unknown = || ObjectError::Unknown { what: "variable", name: name.to_owned() };
+    let symbol = elf.symbols.values().find(|symbol| symbol.name == name && !symbol.is_function).ok_or_else(unknown)?;
+    if symbol.size != value.len() {
+        return Err(ObjectError::ValueSize { name: name.to_owned(), expected: symbol.size, given: value.len() });
+    }
+    let placed = maps.iter_mut().find(|placed| placed.offset.is_none() && Some(placed.section) == symbol.section).ok_or_else(unknown)?;
+    let end = symbol.address.checked_add(symbol.size).ok_or_else(unknown)?;
+    placed.map.data.get_mut(symbol.address..end).ok_or_else(unknown)?.copy_from_slice(value);
+    Ok(())
+}
+
+/// `.maps`: structures whose members' types say it all.
+fn by_types(elf: &Elf, section: usize, types: Option<&Types>) -> Vec<Placed> {
+    let symbols = elf.symbols_of(section).filter(|symbol| !symbol.is_section && !symbol.name.is_empty());
+    let place = |symbol: &Symbol| {
+        let mut placed = Placed {
+            map: Map { name: symbol.name.clone(), ..Map::default() },
+            section,
+            offset: Some(symbol.address),
+            refusal: None,
+            values: None,
+        };
+        let defined = types.and_then(|types| {
+            let all = types.variables(types.section(".maps")?);
+            let variable = all.map(|(variable, _)| variable).find(|variable| types.name(*variable) == symbol.name)?;
+            let (map, values) = by_members(types, types.resolve(types.word(variable, 2)))?;
+            Some((Map { name: symbol.name.clone(), ..map }, values))
+        });
+        match defined {
+            Some((map, values)) => {
+                (placed.map, placed.values) = (map, values);
+            }
+            None => {
+                placed.refusal =
+                    Some(format!("map `{}` has no readable definition: compile with `-g`, which gives its types", symbol.name));
+            }
+        }
+        placed
+    };
+    symbols.map(place).collect()
+}
+
+/// The definition that a structure's members give, and the offset in bytes of its `values`.
+fn by_members(types: &Types, id: u32) -> Option<(Map, Option<usize>)> {
+    if types.kind(id) != STRUCT {
+        return None;
+    }
+    let mut map = Map::default();
+    let mut values = None;
+    for (name, member, offset_bits) in types.members(id) {
+        let pointed = (types.kind(types.resolve(member)) == PTR).then(|| types.word(types.resolve(member), 2));
+        // A number is the length of the array pointed to.
+        let number = pointed.map(|pointed| types.resolve(pointed)).filter(|id| types.kind(*id) == ARRAY).map(|id| types.word(id, 5));
+        match name {
+            "type" => map.kind = number?,
+            "max_entries" => map.max_entries = number?,
+            "map_flags" => map.flags = number?,
+            "map_extra" => map.extra = u64::from(number?),
+            "key_size" => map.key_size = number?,
+            "value_size" => map.value_size = number?,
+            "key" => (map.key_size, map.types.0) = (types.size(pointed?)?, pointed?),
+            "value" => (map.value_size, map.types.1) = (types.size(pointed?)?, pointed?),
+            "values" => {
+                values = Some(offset_bits as usize / 8);
+                map.value_size = 4;
+                let array = types.resolve(member);
+                let element = types.resolve(types.word(array, 3));
+                let inner = types.resolve(types.word(element, 2));
+                if MAPS_IN.contains(&map.kind) {
+                    map.inner = by_members(types, inner).map(|(inner, _)| Box::new(inner));
+                }
+            }
+            // Where it is pinned is not its shape, and libbpf skips what it does not know by a warning.
+            _ => {}
+        }
+    }
+    if MAPS_IN.contains(&map.kind) {
+        (map.key_size, map.value_size) = (if map.key_size == 0 { 4 } else { map.key_size }, 4);
+    }
+    Some((map, values))
+}
+
+/// `maps`: type, key, value, entries, flags; in iproute2's also id, pinning, inner id, inner index.
+fn by_structure(elf: &Elf, section: usize, data: &[u8]) -> Vec<Placed> {
+    let mut symbols: Vec<&Symbol> = elf.symbols_of(section).filter(|symbol| !symbol.is_section && !symbol.name.is_empty()).collect();
+    symbols.sort_by_key(|symbol| symbol.address);
+    let mut ids = Vec::new();
+    let mut maps = Vec::new();
+    for (position, symbol) in symbols.iter().enumerate() {
+        let next = symbols.get(position + 1).map_or(data.len(), |next| next.address);
+        let end = if symbol.size > 0 { symbol.address + symbol.size } else { next };
+        let words: Vec<u32> = data
+            .get(symbol.address..end)
+            .unwrap_or_default()
+            .chunks_exact(4)
+            .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
+            .collect();
+        let word = |index: usize| words.get(index).copied().unwrap_or(0);
+        let map = Map {
+            name: symbol.name.clone(),
+            kind: word(0),
+            key_size: word(1),
+            value_size: word(2),
+            max_entries: word(3),
+            flags: word(4),
+            ..Map::default()
+        };
+        let refusal =
+            (words.len() < 4).then(|| format!("map `{}` is defined by {} bytes, at least 16 are needed", symbol.name, words.len() * 4));
+        ids.push((word(5), word(7)));
+        maps.push(Placed { map, section, offset: Some(symbol.address), refusal, values: None });
+    }
+    for position in 0..maps.len() {
+        if MAPS_IN.contains(&maps[position].map.kind) && ids[position].1 != 0 {
+            let inner = ids.iter().position(|(id, _)| *id == ids[position].1).map(|inner| Box::new(maps[inner].map.clone()));
+            maps[position].map.inner = inner;
+        }
+    }
+    maps
+}
+
+/// First entries: relocations within `.maps`.
+fn entries(elf: &Elf, maps: &mut [Placed]) {
+    let named: Vec<(usize, Option<usize>, String)> =
+        maps.iter().map(|placed| (placed.section, placed.offset, placed.map.name.clone())).collect();
+    for placed in maps.iter_mut() {
+        let (Some(offset), Some(values)) = (placed.offset, placed.values) else { continue };
+        let size =
+            elf.symbols_of(placed.section).find(|symbol| symbol.address == offset && !symbol.is_section).map_or(0, |symbol| symbol.size);
+        let start = offset + values;
+        for (at, symbol) in elf.sections[&placed.section].relocations.range(start..(offset + size).max(start)) {
+            let (Some(symbol), Ok(index)) = (elf.symbols.get(symbol), u32::try_from((at - start) / 8)) else { continue };
+            let initial = if symbol.is_function {
+                Initial::Program(symbol.name.clone())
+            } else {
+                let map = named.iter().find(|(section, offset, _)| Some(*section) == symbol.section && *offset == Some(symbol.address));
+                Initial::Map(map.map_or_else(|| symbol.name.clone(), |(.., name)| name.clone()))
+            };
+            placed.map.entries.push((index, initial));
+        }
+        placed.map.max_entries = placed.map.max_entries.max(placed.map.entries.last().map_or(0, |(index, _)| index + 1));
+    }
+}

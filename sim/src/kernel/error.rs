@@ -1,0 +1,59 @@
+//! Why the kernel did not do what it was asked, with what is missing.
+
+use crate::bpf::ObjectError;
+use std::io;
+use thiserror::Error;
+
+/// What failed, and the kernel's error number.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// The program cannot be had from the object.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A right is missing.
+    #[error("{what}: {source}; it needs root, or CAP_BPF with CAP_NET_ADMIN (and CAP_PERFMON for what looks into the kernel)")]
+    Right {
+        /// What was tried.
+        what: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A map cannot be created or filled.
+    #[error("map `{map}`: {what}: {source}{hint}")]
+    Map {
+        /// The map.
+        map: String,
+        /// What was tried.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What may help, with a separator before it.
+        hint: &'static str,
+    },
+    /// A map's definition that no kernel would take.
+    #[error("map `{map}`: {reason}")]
+    Definition {
+        /// The map.
+        map: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system call itself failed, not the verifier.
+    #[error("program `{program}`: {source}")]
+    Load {
+        /// The program.
+        program: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+impl KernelError {
+    pub(super) fn map(map: &str, what: &'static str, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::EPERM) => Self::Right { what: format!("map `{map}`: {what}"), source },
+            Some(libc::ENOMEM) => Self::Map { map: map.to_owned(), what, source, hint: "; too large, or RLIMIT_MEMLOCK is too low" },
+            _ => Self::Map { map: map.to_owned(), what, source, hint: "" },
+        }
+    }
+}
