@@ -26,6 +26,10 @@ pub mod replay;
 
 pub mod cause;
 
+pub mod kernel;
+
+pub mod lab;
+
 pub mod exercise;
 
 pub use frame::Frame;
