@@ -1,9 +1,9 @@
 //! A program's maps as the lab sees them: which are compared, how, and up to where.
 
-use serde::{Deserialize, Serialize};
+use crate::vm::Shape;
 
 /// A map's name, Linux's number of its kind, its sizes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Map {
     /// Name of the map, or of the section for global data.
     pub name: String,
@@ -15,8 +15,6 @@ pub struct Map {
     pub value_size: usize,
     /// Entries at most.
     pub max_entries: u32,
-    /// `BPF_F_...` of its creation.
-    pub flags: u32,
 }
 
 /// How a map's content is compared.
@@ -38,7 +36,6 @@ const SMALL_BYTES_MAX: usize = 2048;
 const SMALL_ENTRIES_MAX: usize = 64;
 /// Free entries that the kernel's LRU takes at a time (`LOCAL_FREE_TARGET`, `kernel/bpf/bpf_lru_list.c`, v6.12).
 const LRU_BATCH: u32 = 128;
-const NO_COMMON_LRU: u32 = 2;
 
 const NAMES: [&str; 34] = [
     "unspecified",
@@ -78,6 +75,13 @@ const NAMES: [&str; 34] = [
 ];
 
 impl Map {
+    /// The map of a shape.
+    #[must_use]
+    pub fn of(shape: &Shape) -> Self {
+        let Shape { name, kind, key_size, value_size, max_entries } = shape.clone();
+        Self { name, kind: kind.number(), key_size, value_size, max_entries }
+    }
+
     /// The kind's name, as bpftool writes it.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
@@ -100,6 +104,12 @@ impl Map {
         }
     }
 
+    /// Whether a host may put plain values into it.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        matches!(self.way(), Way::Entries | Way::Queue)
+    }
+
     /// Whether each processor has a value of its own.
     #[must_use]
     pub fn is_per_cpu(&self) -> bool {
@@ -116,11 +126,11 @@ impl Map {
     /// Entries beyond which an LRU map is no longer compared, because the kernel evicts in an order of its own: it takes free entries in batches
     /// and evicts to fill one. `None`: no such limit.
     #[must_use]
-    pub fn evicts_beyond(&self, cpus_count: u32) -> Option<usize> {
+    pub fn evicts_beyond(&self) -> Option<usize> {
         if !matches!(self.kind, 9 | 10) {
             return None;
         }
-        let entries = if self.flags & NO_COMMON_LRU == 0 { self.max_entries } else { self.max_entries / cpus_count.max(1) };
+        let entries = self.max_entries;
         // One more entry is taken for the time of an update.
         let whole = if entries < LRU_BATCH { entries } else { entries / LRU_BATCH * LRU_BATCH };
         Some(whole.saturating_sub(1) as usize)

@@ -13,6 +13,7 @@
 //! Both see the capture's clock, one seeded generator and processor 0 ([`clock`]). Not here: the classifier's own engines and their oracle
 //! ([`crate::engine`], [`crate::oracle`]), which compare more than any program shows.
 
+pub mod bytes;
 pub mod clock;
 pub mod difference;
 pub mod map;
@@ -21,7 +22,7 @@ pub mod replay;
 pub mod verdict;
 mod vm;
 
-pub use outcome::{Outcome, Record, Redirect};
+pub use outcome::{Outcome, Record};
 pub use replay::{Divergence, Replay, Summary};
 pub use vm::Machine;
 
@@ -58,25 +59,12 @@ pub trait Engine {
         None
     }
 
-    /// Where in the program the last run ended, for a report.
-    fn place(&self) -> Option<Place> {
-        None
-    }
+    /// Puts an entry into a map before the first frame; of a queue or stack the key is empty.
+    fn fill(&mut self, map: usize, key: &[u8], value: &[u8]) -> Result<(), LabError>;
 }
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
-
-/// An instruction and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Its index in the program, in 8-byte slots, as the verifier's log counts.
-    pub instruction: usize,
-    /// The instruction, disassembled.
-    pub text: String,
-    /// `file:line: text` of the source, where the object has line information.
-    pub source: Option<String>,
-}
 
 /// Why an engine could not go on.
 #[derive(Debug, thiserror::Error)]

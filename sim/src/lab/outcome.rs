@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use crate::vm::{Hook, Redirect};
 
 /// All that one run shows, but for maps.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// r0, its lower 32 bits: a verdict, or of a socket filter the bytes that it keeps.
     pub returned: u32,
@@ -26,7 +26,7 @@ pub struct Outcome {
 }
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Name of the ring buffer or perf event array.
     pub map: String,
@@ -53,23 +53,24 @@ impl Record {
     }
 }
 
-/// Where a packet goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Redirect {
-    /// To an interface, by its number.
-    Interface {
-        /// The interface.
-        ifindex: u32,
-        /// `bpf_redirect`'s flags.
-        flags: u64,
-    },
-    /// To what an entry of a map names.
-    Map {
-        /// The map.
-        map: String,
-        /// The key.
-        key: u64,
-        /// `bpf_redirect_map`'s flags.
-        flags: u64,
-    },
+/// The packet and, of XDP, the metadata before it, which `ctx_out` tells apart; without a context it is all packet.
+pub(super) fn split(hook: Hook, bytes: &[u8], context: Option<&[u8]>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let Some(context) = context.filter(|_| hook == Hook::Xdp) else { return (bytes.to_vec(), None) };
+    let start = usize::try_from(word(context, 0)).expect("32 bits").min(bytes.len());
+    (bytes[start..].to_vec(), Some(bytes[..start].to_vec()))
+}
+
+/// The fields of `struct __sk_buff` that programs write and test runs show (`net/bpf/test_run.c`, v6.18), out of a `ctx_out`.
+pub(super) fn fields(hook: Hook, context: &[u8]) -> BTreeMap<String, u64> {
+    if hook == Hook::Xdp {
+        return BTreeMap::new();
+    }
+    let mut fields = BTreeMap::from([("mark", 8), ("priority", 32)].map(|(name, offset)| (name.to_owned(), word(context, offset))));
+    fields.extend((0..5).map(|index| (format!("cb[{index}]"), word(context, 48 + 4 * index))));
+    fields.insert("tstamp".to_owned(), word(context, 152) | word(context, 156) << 32);
+    fields
+}
+
+fn word(context: &[u8], offset: usize) -> u64 {
+    context.get(offset..offset + 4).map_or(0, |bytes| u64::from(u32::from_le_bytes(bytes.try_into().expect("four bytes"))))
 }

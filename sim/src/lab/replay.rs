@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::difference::{self, EntryDifference};
 use super::map::{Map, Way};
-use super::{Engine, LabError, Outcome, Place};
+use super::{Engine, LabError, Outcome};
 use crate::Frame;
 use crate::capture::Capture;
 use crate::cause::explain;
@@ -35,8 +35,6 @@ pub struct Divergence {
     pub entries: Vec<EntryDifference>,
     /// The entries differ since a packet after this one: whole maps are not compared after each.
     pub since: Option<u64>,
-    /// Where the first engine's run ended, if it knows.
-    pub place: Option<Place>,
     /// Notes that may explain it: a map that evicted before.
     pub notes: Vec<String>,
 }
@@ -48,8 +46,6 @@ pub struct Stop {
     pub frame: Frame,
     /// The engine and its words.
     pub reason: String,
-    /// Where the program was, if the engine knows.
-    pub place: Option<Place>,
 }
 
 /// What an engine did over a capture.
@@ -190,7 +186,7 @@ impl Replay {
             match result {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
-                    self.summary.stop = Some(Stop { frame: frame.clone(), reason: error.to_string(), place: engine.place() });
+                    self.summary.stop = Some(Stop { frame: frame.clone(), reason: error.to_string() });
                     return Ok(None);
                 }
             }
@@ -227,7 +223,6 @@ impl Replay {
             differences,
             entries,
             since,
-            place: self.engines[0].0.place(),
             notes: self.maps.iter().filter_map(|watched| watched.retired.clone()).collect(),
         });
     }
@@ -247,7 +242,7 @@ impl Replay {
     /// Stops comparing LRU maps in which the kernel may have evicted.
     fn retire(&mut self) {
         for (position, watched) in self.maps.iter_mut().enumerate().filter(|(_, watched)| watched.retired.is_none()) {
-            if let Some(limit) = watched.map.evicts_beyond(cpus_count())
+            if let Some(limit) = watched.map.evicts_beyond()
                 && let Some(count) = self.engines.iter().find_map(|(engine, _)| engine.entries_count(position))
                 && count > limit
             {
@@ -334,9 +329,4 @@ impl Replay {
         self.summary.engines = self.engines.iter().map(engine).collect();
         Ok(self.summary)
     }
-}
-
-/// Processors of this machine, as the kernel divides maps among them.
-fn cpus_count() -> u32 {
-    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
