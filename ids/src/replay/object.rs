@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
-use treeline_sim::lab::{self, Engine, Machine, Replay, bytes, verdict};
+use treeline_sim::lab::{self, Engine, LabError, Machine, Replay, bytes, verdict};
 use treeline_sim::vm::{self, Hook, Object};
 
 use super::outcome;
@@ -104,10 +104,21 @@ impl Setup {
     /// The engines asked for, their maps filled, and a line for each that is left out.
     fn engines(&self, options: &arguments::Replay) -> Result<(Engines, Vec<String>), String> {
         use arguments::Engine as Named;
-        if options.engine.iter().any(|engine| *engine != Named::Vm) {
-            return Err("--object: its program runs in the vm; use --engine vm".to_owned());
+        if options.engine.iter().any(|engine| !matches!(engine, Named::Vm | Named::Kernel | Named::All)) {
+            return Err("--object: its program runs in the vm and the kernel alone; use --engine vm,kernel".to_owned());
         }
-        let mut engines: Engines = vec![Box::new(Machine::new(&self.object, &self.program).map_err(|error| error.to_string())?)];
+        let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
+        let (mut engines, mut notes): (Engines, Vec<String>) = (Vec::new(), Vec::new());
+        if wanted(Named::Vm) {
+            engines.push(Box::new(Machine::new(&self.object, &self.program).map_err(|error| error.to_string())?));
+        }
+        if wanted(Named::Kernel) {
+            match lab::kernel::Machine::new(&self.object, &self.program) {
+                Ok(kernel) => engines.push(Box::new(kernel)),
+                Err(error @ LabError::Unavailable { .. }) if options.engine.is_empty() => notes.push(error.to_string()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
         for (map, entries) in &self.fills {
             for (key, value) in entries {
                 for engine in &mut engines {
@@ -115,7 +126,7 @@ impl Setup {
                 }
             }
         }
-        Ok((engines, Vec::new()))
+        Ok((engines, notes))
     }
 }
 

@@ -2,9 +2,11 @@
 //! functions appended to the program, which read (and step) a cell that the host writes before each packet.
 //!
 //! A call takes one slot before and after, so no jump moves and instruction numbers stay those of the object. The vm has the same clock and
-//! the same generator without a rewrite. Not here: giving the functions to the kernel's type information ([`super::btf`]), the map itself.
+//! the same generator without a rewrite. Not here: the kernel's type information, the map itself.
 
 use rbpf::ebpf::Insn;
+
+use crate::vm::random::FACTOR;
 
 /// Bytes of the cell: the clock, then the generator's state.
 pub const CELL_BYTES: usize = 16;
@@ -13,6 +15,9 @@ pub const STATE_OFFSET: i32 = 8;
 
 /// `bpf_ktime_get_ns`, `_boot_ns`, `_coarse_ns`, `_tai_ns`.
 const CLOCKS: [i32; 4] = [5, 125, 160, 208];
+/// `bpf_jiffies64`, in the vm's ticks of 4 ms.
+const TICKS: i32 = 118;
+const TICK_NS: i32 = 4_000_000;
 /// `bpf_get_prandom_u32`.
 const RANDOM: i32 = 7;
 
@@ -33,7 +38,12 @@ pub struct Appended {
 /// result, and none if there was nothing to rewrite.
 pub fn substitute(instructions: &mut Vec<Insn>, map: i32) -> Vec<Appended> {
     let mut appended = Vec::new();
-    for (name, helpers, body) in [("treeline_clock", CLOCKS.as_slice(), clock(map)), ("treeline_random", &[RANDOM], random(map))] {
+    let functions = [
+        ("treeline_clock", CLOCKS.as_slice(), clock(map)),
+        ("treeline_ticks", &[TICKS], ticks(map)),
+        ("treeline_random", &[RANDOM], random(map)),
+    ];
+    for (name, helpers, body) in functions {
         let calls: Vec<usize> = calls(instructions).filter(|&index| helpers.contains(&instructions[index].imm)).collect();
         if calls.is_empty() {
             continue;
@@ -80,6 +90,13 @@ fn clock(map: i32) -> Vec<Insn> {
     body
 }
 
+/// r0 = the clock in ticks.
+fn ticks(map: i32) -> Vec<Insn> {
+    let mut body = clock(map);
+    body.insert(body.len() - 1, insn(0x37, 0, 0, TICK_NS));
+    body
+}
+
 /// r0 = the upper half of xorshift64*'s next number (S. Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled",
 /// 2016, figure 7), as the vm's generator gives it.
 fn random(map: i32) -> Vec<Insn> {
@@ -91,27 +108,16 @@ fn random(map: i32) -> Vec<Insn> {
         body.extend([insn(MOV, 3, 2, 0), insn(shift, 3, 0, bits), insn(XOR, 2, 3, 0)]);
     }
     body.push(insn(0x7b, 1, 2, 0)); // state = r2
-    let [low, high] = [MULTIPLIER & 0xffff_ffff, MULTIPLIER >> 32].map(|half| u32::try_from(half).expect("half").cast_signed());
+    let [low, high] = [FACTOR & 0xffff_ffff, FACTOR >> 32].map(|half| u32::try_from(half).expect("half").cast_signed());
     body.extend([insn(LD_IMM64, 3, 0, low), insn(0, 0, 0, high)]);
     body.extend([insn(0x2f, 2, 3, 0), insn(0x77, 2, 0, 32), insn(MOV, 0, 2, 0), insn(EXIT, 0, 0, 0)]);
     body
 }
 
-const MULTIPLIER: u64 = 0x2545_f491_4f6c_dd1d;
-
-/// The generator on the host: steps the state (not 0) and gives the number that the appended function gives.
-#[must_use]
-pub fn next(state: &mut u64) -> u32 {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    u32::try_from(state.wrapping_mul(MULTIPLIER) >> 32).expect("32 bits are left")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::{Hook, MapKind, Object, Options, Shape, Vm};
+    use crate::vm::{Hook, MapKind, Object, Options, Shape, Vm, random};
 
     fn program(source: &str) -> Vec<Insn> {
         rbpf::disassembler::to_insn_vec(&rbpf::assembler::assemble(source).expect("sound"))
@@ -168,16 +174,8 @@ mod tests {
         entry[..8].copy_from_slice(&0x4d_u64.to_le_bytes());
         entry[8..].copy_from_slice(&9_u64.to_le_bytes());
         let returned = vm.run(&[0; 64], 0).expect("runs");
-        let mut state = 9;
-        let expected = (u64::from(next(&mut state)) << 32 | u64::from(next(&mut state))) ^ 0x4d;
+        let (state, first) = random::step(9);
+        let expected = (u64::from(first) << 32 | u64::from(random::step(state).1)) ^ 0x4d;
         assert_eq!(returned, expected);
-    }
-
-    #[test]
-    fn the_generator_is_xorshift64_star() {
-        let mut state = 1;
-        let numbers: Vec<u32> = (0..3).map(|_| next(&mut state)).collect();
-        // The upper halves of 0x47e4ce4b896cdd1d, 0xabcfa6a8e079651d, 0xb9d10d8feb731f57: the reference implementation from state 1.
-        assert_eq!(numbers, [0x47e4_ce4b, 0xabcf_a6a8, 0xb9d1_0d8f]);
     }
 }

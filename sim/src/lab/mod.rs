@@ -16,6 +16,7 @@
 pub mod bytes;
 pub mod clock;
 pub mod difference;
+pub mod kernel;
 pub mod map;
 mod outcome;
 pub mod replay;

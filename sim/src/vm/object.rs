@@ -92,6 +92,18 @@ impl Object {
         self.maps.iter().map(|(shape, _)| shape)
     }
 
+    /// The maps with their initial bytes, by name.
+    pub(crate) fn contents(&self) -> &[(Shape, Vec<u8>)] {
+        &self.maps
+    }
+
+    /// A program's hook and its instructions, which name maps by their position.
+    pub(crate) fn code(&self, name: &str) -> Result<(Hook, Vec<Insn>), VmError> {
+        let program = self.program(name)?;
+        let hook = program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
+        Ok((hook, program.instructions.clone()))
+    }
+
     pub(super) fn program(&self, name: &str) -> Result<&Program, VmError> {
         self.programs.iter().find(|program| program.name == name).ok_or_else(|| VmError::NoProgram {
             program: name.to_owned(),
