@@ -57,7 +57,7 @@ pub fn takes(hook: Hook, frame: &[u8]) -> Option<&'static str> {
         _ => 0,
     };
     match hook {
-        Hook::Xdp | Hook::Tc if frame.len() < ETHERNET_BYTES => Some("shorter than an Ethernet header"),
+        _ if frame.len() < ETHERNET_BYTES => Some("shorter than an Ethernet header"),
         Hook::Xdp if frame.len() > XDP_BYTES_MAX => Some("longer than 3,520 bytes"),
         Hook::Tc if frame.len() < ETHERNET_BYTES + network => Some("shorter than its IP header"),
         Hook::Tc if frame.len() > SKB_BYTES_MAX => Some("longer than 3,712 bytes"),
