@@ -83,7 +83,7 @@ struct Liar {
 }
 
 impl Liar {
-    fn new(object: &Object, program: &str, change: Change, lies_in_map: bool) -> Result<Box<dyn Engine>, LabError> {
+    fn boxed(object: &Object, program: &str, change: Change, lies_in_map: bool) -> Result<Box<dyn Engine>, LabError> {
         Ok(Box::new(Self { vm: Machine::new(object, program)?, frames: 0, change, lies_in_map }))
     }
 }
@@ -132,7 +132,7 @@ fn lies() -> Result<(), Failed> {
     let changes = xdp.map(|change| ("xdp_lab", Hook::Xdp, change)).into_iter().chain(tc.map(|change| ("tc_lab", Hook::Tc, change)));
     for (program, hook, (part, change)) in changes {
         let object = object(OBJECT, &[]);
-        let engines = vec![vm(&object, program)?, Liar::new(&object, program, change, false)?];
+        let engines = vec![vm(&object, program)?, Liar::boxed(&object, program, change, false)?];
         let divergence = replay(capture(), hook, &object, engines, None)?.divergence.ok_or("the lie was not found")?;
         assert_eq!(divergence.frame.index, 3, "{part}");
         assert!(divergence.differences.iter().any(|one| one.what.contains(part)), "{part}: {:?}", divergence.differences);
@@ -142,7 +142,7 @@ fn lies() -> Result<(), Failed> {
 
 fn lie_in_map() -> Result<(), Failed> {
     let object = object(OBJECT, &[]);
-    let engines = vec![vm(&object, "xdp_lab")?, Liar::new(&object, "xdp_lab", |_| (), true)?];
+    let engines = vec![vm(&object, "xdp_lab")?, Liar::boxed(&object, "xdp_lab", |_| (), true)?];
     let divergence = replay(capture(), Hook::Xdp, &object, engines, None)?.divergence.ok_or("the lie was not found")?;
     assert_eq!(divergence.frame.index, 3);
     assert!(divergence.entries.iter().any(|entry| entry.map == "LENGTHS" && entry.second.is_none()), "{:?}", divergence.entries);
