@@ -89,6 +89,26 @@ pub struct Replay {
     /// Whose packets pass unjudged: a file with an address or a network a line, and behind it its services, like `198.18.0.7 tcp/22`.
     #[arg(long, value_name = "FILE")]
     pub allow: Option<PathBuf>,
+
+    /// Run a program of this BPF object (ELF) in place of the classifier.
+    #[arg(long, value_name = "FILE", help_heading = "Any program", conflicts_with_all = ["model", "allow", "hook", "tree", "mode"])]
+    pub object: Option<PathBuf>,
+
+    /// The program, by its function's name. Default: the only one of the object.
+    #[arg(long, value_name = "NAME", help_heading = "Any program", requires = "object")]
+    pub program: Option<String>,
+
+    /// Set a global constant before loading: a number, or bytes like 0a:00:00:01. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Any program", requires = "object")]
+    pub set: Vec<String>,
+
+    /// Fill a map first, from a JSON list of {"key": ..., "value": ...}; each a number or bytes like "0a:00:00:01". May be repeated.
+    #[arg(long, value_name = "NAME=FILE", help_heading = "Any program", requires = "object")]
+    pub map: Vec<String>,
+
+    /// What every packet shall return, a name like `XDP_DROP` or a number; if one does not, the exit code is 1.
+    #[arg(long, value_name = "VALUE", help_heading = "Any program", requires = "object", allow_hyphen_values = true)]
+    pub expect: Option<String>,
 }
 
 /// The flow table's size, and what ends a flow.
@@ -152,9 +172,10 @@ Examples:
   treeline replay capture.pcap
   treeline replay --engine native,vm --hook tc *.pcap.gz
   treeline replay --format jsonl --engine native capture.pcapng | jq 'select(.verdict == \"malicious\") | .index'
+  treeline replay --object filter.bpf.o --program xdp_filter --set PORT=22 --expect XDP_DROP scan.pcap
   zstd -dc big.pcap.zst | treeline replay --engine native --limit 1000000 -
 
-Exit codes: 0 all engines agree, 1 they do not, 2 bad usage or input (a damaged capture is replayed up to the damage).";
+Exit codes: 0 all engines agree, 1 they do not or an expectation fails, 2 bad usage or input (a damaged capture is replayed up to the damage).";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {

@@ -1,5 +1,8 @@
 //! `treeline replay`: builds the engines, drives them over each capture, hands the summary to the report.
 
+mod object;
+mod outcome;
+
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,6 +29,9 @@ pub const MODEL: &str = include_str!("../../testdata/models/default.json");
 
 /// Replays each capture; the exit code is the worst of all of them.
 pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
+    if let Some(path) = &options.object {
+        return object::run(options, path);
+    }
     let model = match &options.model {
         Some(path) => Document::read(path),
         None => Document::read_bytes(MODEL.as_bytes()),

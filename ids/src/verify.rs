@@ -21,7 +21,7 @@ use treeline_sim::vm::{Hook, Options};
 /// Load each program of a BPF object into the kernel, and say what the verifier says.
 ///
 /// Accepted programs come with the verifier's numbers; a refused one with the instruction, the source line, the registers, the branches that led
-/// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or CAP_BPF and CAP_NET_ADMIN.
+/// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or `CAP_BPF` and `CAP_NET_ADMIN`.
 ///
 /// Exit code: 0 all accepted and within the baseline, 1 not, 2 bad input.
 #[derive(Debug, Args)]

@@ -32,6 +32,8 @@ pub mod replay;
 
 pub mod cause;
 
+pub mod lab;
+
 pub mod exercise;
 
 pub use frame::Frame;

@@ -1,7 +1,8 @@
-//! The kernel: an object's maps created and its programs loaded by `bpf(2)` itself, from Linux 5.10 on.
+//! The kernel: an object's maps created and its programs loaded by `bpf(2)` itself, from Linux 5.10 on; then run, and their maps and records read.
 //!
 //! ```text
 //! bpf::Object -> Loader -> Loaded (maps by name) -> load(program) -> LoadedProgram
+//! instructions, maps -> load -> run -> map, record
 //! ```
 //!
 //! What a kernel does not know (kinds of types, flags, names) is found out by asking it once and left out. Instructions that an
@@ -9,10 +10,16 @@
 //!
 //! Not here: attaching, pinning, and what is done with the file descriptors.
 
+pub mod affinity;
+mod call;
 mod error;
 mod feature;
+pub mod load;
 mod loader;
+pub mod map;
+pub mod record;
 pub mod rewrite;
+pub mod run;
 pub mod syscall;
 mod types;
 

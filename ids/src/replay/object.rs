@@ -1,0 +1,166 @@
+//! `treeline replay --object`: anybody's program over captures.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::Value;
+use treeline_sim::capture::Capture;
+use treeline_sim::cause::explain;
+use treeline_sim::lab::{self, Engine, LabError, Machine, Replay, bytes, verdict};
+use treeline_sim::vm::{self, Hook, Object};
+
+use super::outcome;
+use crate::EXIT_BAD_INPUT;
+use crate::arguments::{self, Format};
+
+type Engines = Vec<Box<dyn Engine>>;
+
+/// What is the same for every capture.
+struct Setup {
+    object: Object,
+    program: String,
+    hook: Hook,
+    expected: Option<u32>,
+    /// Position of a map, its entries.
+    fills: Vec<(usize, Vec<lab::Entry>)>,
+}
+
+/// Replays each capture with fresh maps; the exit code is the worst of all of them.
+pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String> {
+    let setup = Setup::new(options, path)?;
+    let mut code = 0;
+    for path in &options.captures {
+        let mut capture = match Capture::open(path) {
+            Ok(capture) => capture,
+            Err(error) => {
+                eprintln!("treeline: {}", explain(&error));
+                code = EXIT_BAD_INPUT;
+                continue;
+            }
+        };
+        let (engines, notes) = setup.engines(options)?;
+        let replay = Replay::new(setup.hook, &Machine::maps(&setup.object), engines, setup.expected);
+        let mut output = BufWriter::new(io::stdout().lock());
+        let mut written = Ok(());
+        let summary = replay
+            .run(
+                &mut capture,
+                options.limit,
+                |frame, outcome| {
+                    if options.format == Format::Jsonl && written.is_ok() {
+                        written = writeln!(output, "{}", outcome::record(path, setup.hook, frame, outcome));
+                    }
+                },
+                |_| (),
+            )
+            .map_err(|error| explain(&error))?;
+        super::finished(written.and_then(|()| output.flush()))?;
+        drop(output);
+        match options.format {
+            Format::Text => super::print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &notes))?,
+            Format::Json => super::print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &notes)))?,
+            Format::Jsonl => notes.iter().for_each(|note| eprintln!("treeline: {note}")),
+        }
+        if options.format == Format::Jsonl && !summary.is_clean() {
+            eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary));
+        }
+        if let Some(damage) = &summary.damage {
+            eprintln!("treeline: {damage}");
+        }
+        code = code.max(if summary.damage.is_some() || summary.stop.is_some() { EXIT_BAD_INPUT } else { u8::from(!summary.is_clean()) });
+    }
+    Ok(ExitCode::from(code))
+}
+
+impl Setup {
+    fn new(options: &arguments::Replay, path: &Path) -> Result<Self, String> {
+        let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut globals = BTreeMap::new();
+        for pair in &options.set {
+            let (name, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as name=value"))?;
+            globals.insert(name.to_owned(), bytes::global(&elf, name, value).map_err(|error| explain(&error))?);
+        }
+        let settings = vm::Options { globals, ..vm::Options::default() };
+        let object = Object::parse(&elf, &settings).map_err(|error| format!("{}: {}", path.display(), explain(&error)))?;
+        let known: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
+        let name = match (&options.program, known.as_slice()) {
+            (Some(name), _) => name.as_str(),
+            (None, [only]) => only,
+            (None, _) => return Err(format!("{}: which program? --program with one of {}", path.display(), known.join(", "))),
+        };
+        let program = object.programs().iter().find(|program| program.name == name);
+        let program = program.ok_or_else(|| format!("{}: no program {name}; it has {}", path.display(), known.join(", ")))?;
+        let hook =
+            program.hook.ok_or_else(|| format!("{name}: its section is of no hook that can be replayed; these are xdp, tc, socket"))?;
+        let expected = options.expect.as_ref().map(|text| verdict::parse(hook, text)).transpose();
+        let fills = options.map.iter().map(|pair| fill(&object, pair)).collect::<Result<_, _>>()?;
+        let expected = expected.map_err(|reason| format!("--expect {reason}"))?;
+        Ok(Self { program: name.to_owned(), hook, expected, fills, object })
+    }
+
+    /// The engines asked for, their maps filled, and a line for each that is left out.
+    fn engines(&self, options: &arguments::Replay) -> Result<(Engines, Vec<String>), String> {
+        use arguments::Engine as Named;
+        if options.engine.iter().any(|engine| !matches!(engine, Named::Vm | Named::Kernel | Named::All)) {
+            return Err("--object: its program runs in the vm and the kernel alone; use --engine vm,kernel".to_owned());
+        }
+        let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
+        let (mut engines, mut notes): (Engines, Vec<String>) = (Vec::new(), Vec::new());
+        if wanted(Named::Vm) {
+            engines.push(Box::new(Machine::new(&self.object, &self.program).map_err(|error| error.to_string())?));
+        }
+        if wanted(Named::Kernel) {
+            match lab::kernel::Machine::new(&self.object, &self.program) {
+                Ok(kernel) => engines.push(Box::new(kernel)),
+                Err(error @ LabError::Unavailable { .. }) if options.engine.is_empty() => notes.push(error.to_string()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        for (map, entries) in &self.fills {
+            for (key, value) in entries {
+                for engine in &mut engines {
+                    engine.fill(*map, key, value).map_err(|error| format!("--map: {error}"))?;
+                }
+            }
+        }
+        Ok((engines, notes))
+    }
+}
+
+/// The entries that `name=file.json` gives: `[{"key": 1, "value": "0a:00:00:01"}, ...]`.
+fn fill(object: &Object, pair: &str) -> Result<(usize, Vec<lab::Entry>), String> {
+    let (name, path) = pair.split_once('=').ok_or_else(|| format!("--map {pair}: write it as name=file.json"))?;
+    let wrong = |reason: String| format!("--map {name}: {path}: {reason}");
+    let shapes = vm::shapes(object);
+    let (position, shape) = shapes.iter().enumerate().find(|(_, shape)| shape.name == name).ok_or_else(|| {
+        let known: Vec<&str> = shapes.iter().map(|shape| shape.name.as_str()).collect();
+        format!("--map {name}: the object has no such map; it has {}", known.join(", "))
+    })?;
+    if !lab::map::Map::of(shape).is_data() {
+        return Err(format!("--map {name}: only maps of plain values can be filled, not a {}", lab::map::Map::of(shape).kind_name()));
+    }
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let rows: Vec<Value> = serde_json::from_str(&text).map_err(|error| wrong(format!("not a list of entries: {error}")))?;
+    let entry = |(number, row): (usize, &Value)| {
+        let part = |what: &str, size| match &row[what] {
+            Value::Null if size == 0 => Ok(Vec::new()),
+            value => plain(value, size).map_err(|reason| wrong(format!("entry {number}, {what}: {reason}"))),
+        };
+        Ok((part("key", shape.key_size)?, part("value", shape.value_size)?))
+    };
+    Ok((position, rows.iter().enumerate().map(entry).collect::<Result<_, String>>()?))
+}
+
+fn plain(value: &Value, size: usize) -> Result<Vec<u8>, String> {
+    match value {
+        Value::String(text) => bytes::parse(text, size),
+        Value::Number(number) => {
+            let number = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+            bytes::number_of(number.ok_or("not a whole number")?, size)
+        }
+        _ => Err("give a number, or bytes as text like \"0a:00:00:01\"".to_owned()),
+    }
+}

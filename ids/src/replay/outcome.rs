@@ -1,0 +1,147 @@
+//! What a program did with a capture, as text and as JSON.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use treeline_sim::Frame;
+use treeline_sim::lab::difference::hex;
+use treeline_sim::lab::replay::Divergence;
+use treeline_sim::lab::{Outcome, Summary, verdict};
+use treeline_sim::vm::{Hook, Redirect};
+
+/// The report for people.
+pub fn text(path: &Path, program: &str, hook: Hook, expected: Option<u32>, summary: &Summary, notes: &[String]) -> String {
+    let mut text = format!("{}: {program}, {} of {} frames run\n", path.display(), summary.packets, summary.frames);
+    for (reason, count) in &summary.untaken {
+        let _ = writeln!(text, "  {count} frames not run: {reason}");
+    }
+    for (returned, count) in &summary.returned {
+        let _ = writeln!(text, "  {:<16} {count}", verdict::name(hook, *returned));
+    }
+    if summary.changed > 0 {
+        let _ = writeln!(text, "  packets changed  {}", summary.changed);
+    }
+    for (map, count) in &summary.records {
+        let _ = writeln!(text, "  {map}: {count} records");
+    }
+    for map in &summary.maps {
+        let entries = map.entries.map(|count| format!(", {count} of {} entries", map.map.max_entries)).unwrap_or_default();
+        let note = map.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+        let _ = writeln!(text, "  map {}: {}{entries}{note}", map.map.name, map.map.kind_name());
+    }
+    for engine in &summary.engines {
+        let _ = writeln!(text, "  {}: {:.1} ms", engine.name, engine.time.as_secs_f64() * 1e3);
+    }
+    for note in notes {
+        let _ = writeln!(text, "  note: {note}");
+    }
+    text + &findings(hook, expected, summary)
+}
+
+/// What speaks against the program or the engines: nothing, if all is well.
+pub fn findings(hook: Hook, expected: Option<u32>, summary: &Summary) -> String {
+    let mut text = String::new();
+    if let (Some(expected), Some((index, returned))) = (expected, summary.unexpected_first) {
+        let (expected, returned) = (verdict::name(hook, expected), verdict::name(hook, returned));
+        let count = summary.unexpected;
+        let _ = writeln!(text, "EXPECTED {expected}: {count} packets returned something else, first frame {index}: {returned}");
+    }
+    if let Some(stop) = &summary.stop {
+        let _ = writeln!(text, "STOPPED at frame {}: {}", stop.frame.index, stop.reason);
+    }
+    if let Some(divergence) = &summary.divergence {
+        text += &diverged(divergence);
+    }
+    text
+}
+
+fn diverged(divergence: &Divergence) -> String {
+    let [first, second] = &divergence.engines;
+    let mut text = format!("DIVERGENCE of {first} and {second} at frame {}\n", divergence.frame.index);
+    for one in &divergence.differences {
+        let _ = writeln!(text, "  {}: {first} {}, {second} {}", one.what, one.first, one.second);
+    }
+    for entry in &divergence.entries {
+        let show = |value: &Option<Vec<u8>>| value.as_ref().map_or_else(|| "none".to_owned(), |value| hex(value));
+        let _ = writeln!(
+            text,
+            "  map {}, key {}: {first} {}, {second} {}",
+            entry.map,
+            hex(&entry.key),
+            show(&entry.first),
+            show(&entry.second)
+        );
+    }
+    if let Some(since) = divergence.since {
+        let _ = writeln!(text, "  the entries came to differ after packet {since}: whole maps are not compared after each");
+    }
+    for note in &divergence.notes {
+        let _ = writeln!(text, "  note: {note}");
+    }
+    let _ = writeln!(text, "  the frame: {}", hex(&divergence.frame.bytes));
+    text
+}
+
+/// One packet, for `--format jsonl`.
+pub fn record(path: &Path, hook: Hook, frame: &Frame, outcome: &Outcome) -> Value {
+    let records: Vec<Value> = outcome.records.iter().map(|record| json!({"map": record.map, "bytes": digits(&record.bytes)})).collect();
+    json!({
+        "capture": path.display().to_string(),
+        "index": frame.index,
+        "time_ns": frame.time_ns,
+        "returned": outcome.returned,
+        "verdict": verdict::name(hook, outcome.returned),
+        "packet": if outcome.packet == frame.bytes { Value::Null } else { json!(digits(&outcome.packet)) },
+        "meta": outcome.meta.as_ref().filter(|meta| !meta.is_empty()).map(|meta| digits(meta)),
+        "context": outcome.context,
+        "records": records,
+        "redirect": outcome.redirect.as_ref().map(redirect),
+        "printed": outcome.printed,
+    })
+}
+
+fn redirect(redirect: &Redirect) -> Value {
+    match redirect {
+        Redirect::Interface { index, flags } => json!({"interface": index, "flags": flags}),
+        Redirect::Peer { index } => json!({"peer": index}),
+        Redirect::Neighbour { index, next_hop } => json!({"neighbour": index, "next_hop": digits(next_hop)}),
+        Redirect::Map { map, key, flags } => json!({"map": map, "key": key, "flags": flags}),
+    }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The summary of one capture.
+pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, notes: &[String]) -> Value {
+    let returned: serde_json::Map<String, Value> =
+        summary.returned.iter().map(|(returned, count)| (verdict::name(hook, *returned), json!(count))).collect();
+    let maps: Vec<Value> = summary
+        .maps
+        .iter()
+        .map(|map| json!({"name": map.map.name, "kind": map.map.kind_name(), "entries": map.entries, "note": map.note}))
+        .collect();
+    json!({
+        "capture": path.display().to_string(),
+        "program": program,
+        "engines": summary.engines.iter().map(|engine| &engine.name).collect::<Vec<_>>(),
+        "frames": summary.frames,
+        "packets": summary.packets,
+        "untaken": summary.untaken,
+        "returned": returned,
+        "changed": summary.changed,
+        "records": summary.records,
+        "maps": maps,
+        "unexpected": summary.unexpected,
+        "unexpected_first": summary.unexpected_first.map(|(index, returned)| json!({"index": index, "verdict": verdict::name(hook, returned)})),
+        "stop": summary.stop.as_ref().map(|stop| json!({"index": stop.frame.index, "reason": stop.reason})),
+        "divergence": summary.divergence.as_ref().map(diverged),
+        "notes": notes,
+        "damage": summary.damage,
+    })
+}

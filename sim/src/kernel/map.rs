@@ -1,0 +1,131 @@
+//! A map in the kernel by its descriptor: its entries, read and written from the host.
+//!
+//! Of a per-CPU map a value is that of one processor here, the one that the programs run on. Not here: creating maps.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use aya_obj::generated::{bpf_attr, bpf_cmd};
+
+use super::call::{attributes, bpf};
+
+/// A map's descriptor and sizes.
+#[derive(Debug)]
+pub struct Entries {
+    descriptor: OwnedFd,
+    key_size: usize,
+    value_size: usize,
+    /// Which processor's value, and of how many; `None`: one value for all.
+    processor: Option<(usize, usize)>,
+    room: Vec<u8>,
+}
+
+impl Entries {
+    /// A map of these sizes; `processor` (which one, of how many possible ones) for per-CPU kinds.
+    #[must_use]
+    pub fn new(descriptor: OwnedFd, key_size: usize, value_size: usize, processor: Option<(usize, usize)>) -> Self {
+        let room = match processor {
+            Some((_, count)) => value_size.next_multiple_of(8) * count,
+            None => value_size,
+        };
+        Self { descriptor, key_size, value_size, processor, room: vec![0; room] }
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    fn call(&mut self, command: bpf_cmd, key: *const u8, value: *const u8, flags: u64) -> io::Result<()> {
+        let mut attributes: bpf_attr = attributes();
+        // SAFETY: plain numbers in a union that these fields are a part of.
+        let element = unsafe { &mut attributes.__bindgen_anon_2 };
+        element.map_fd = self.descriptor.as_raw_fd().cast_unsigned();
+        element.key = key.expose_provenance() as u64;
+        element.__bindgen_anon_1.value = value.expose_provenance() as u64;
+        element.flags = flags;
+        bpf(command, &mut attributes).map(|_| ())
+    }
+
+    fn own(&self) -> &[u8] {
+        let start = self.processor.map_or(0, |(which, _)| which * self.value_size.next_multiple_of(8));
+        &self.room[start..start + self.value_size]
+    }
+
+    /// The value under a key; of a queue or stack (no key) the next element, which stays. `None`: there is none.
+    pub fn value(&mut self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        assert_eq!(key.len(), self.key_size, "the key's length");
+        let room = self.room.as_mut_ptr();
+        let key = if key.is_empty() { std::ptr::null() } else { key.as_ptr() };
+        match self.call(bpf_cmd::BPF_MAP_LOOKUP_ELEM, key, room, 0) {
+            Ok(()) => Ok(Some(self.own().to_vec())),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The other processors' values under a key, in a per-CPU map.
+    pub fn others(&mut self, key: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let Some((which, _)) = self.processor else { return Ok(Vec::new()) };
+        if self.value(key)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let each = self.room.chunks_exact(self.value_size.next_multiple_of(8)).enumerate();
+        Ok(each.filter(|(processor, _)| *processor != which).map(|(_, value)| value[..self.value_size].to_vec()).collect())
+    }
+
+    /// Takes the next element out of a queue or stack.
+    pub fn pop(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let room = self.room.as_mut_ptr();
+        match self.call(bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, std::ptr::null(), room, 0) {
+            Ok(()) => Ok(Some(self.own().to_vec())),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a value under a key; in a per-CPU map for every processor.
+    pub fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+        assert_eq!((key.len(), value.len()), (self.key_size, self.value_size), "the lengths of key and value");
+        let each = self.value_size.next_multiple_of(8);
+        let copies = self.processor.map_or(1, |(_, count)| count);
+        for copy in 0..copies {
+            self.room[copy * each..copy * each + value.len()].copy_from_slice(value);
+        }
+        let key = if key.is_empty() { std::ptr::null() } else { key.as_ptr() };
+        self.call(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, self.room.as_ptr(), flags)
+    }
+
+    /// The key after `key`, in the kernel's order; the first one for `None`.
+    fn next_key(&mut self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+        let key = key.map_or(std::ptr::null(), <[u8]>::as_ptr);
+        match self.call(bpf_cmd::BPF_MAP_GET_NEXT_KEY, key, next.as_mut_ptr(), 0) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All keys. Nothing else may change the map meanwhile.
+    pub fn keys(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let mut next = vec![0; self.key_size];
+        while self.next_key(keys.last().map(Vec::as_slice), &mut next)? {
+            keys.push(next.clone());
+        }
+        Ok(keys)
+    }
+
+    /// All entries, sorted by key.
+    pub fn all(&mut self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut entries = Vec::new();
+        for key in self.keys()? {
+            if let Some(value) = self.value(&key)? {
+                entries.push((key, value));
+            }
+        }
+        entries.sort_unstable();
+        Ok(entries)
+    }
+}

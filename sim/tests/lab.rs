@@ -1,0 +1,167 @@
+//! The lab over the captures: vm and kernel agree on programs that use all that it compares, and a lie in any part of it is found.
+//!
+//! Trials in the kernel are reported as ignored, by name, where programs may not be loaded; where the environment has `CI` that is a failure.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use treeline_sim::Frame;
+use treeline_sim::capture::Capture;
+use treeline_sim::lab::{Engine, Entry, LabError, Machine, Outcome, Replay, Summary, kernel};
+use treeline_sim::vm::{Hook, Object, Options};
+
+const OBJECT: &[u8] = include_bytes!("objects/lab.bpf.o");
+const FLOWS: &[u8] = include_bytes!("objects/flows.bpf.o");
+const PROGRAMS: [(&str, Hook); 3] = [("xdp_lab", Hook::Xdp), ("tc_lab", Hook::Tc), ("socket_lab", Hook::Socket)];
+
+type Change = fn(&mut Outcome);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let missing = kernel::Machine::new(&object(OBJECT, &[]), "xdp_lab").err();
+    if let Some(error) = &missing {
+        println!("trials in the kernel are ignored: {error}");
+        if std::env::var_os("CI").is_some() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let is_missing = missing.is_some();
+    let mut trials = vec![
+        Trial::test("a_lie_in_any_part_of_an_outcome_is_found", lies),
+        Trial::test("a_lie_in_a_map_is_found", lie_in_map),
+        Trial::test("an_expectation_that_fails_is_counted", expectation),
+        Trial::test("a_program_in_the_kernel_that_differs_is_found", other_program).with_ignored_flag(is_missing),
+    ];
+    for path in support::captures() {
+        let name = format!("vm_and_kernel_agree_on::{}", support::name(&path));
+        trials.push(Trial::test(name, move || agreement(&path)).with_ignored_flag(is_missing));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn object(elf: &[u8], globals: &[(&str, u32)]) -> Object {
+    let globals: BTreeMap<_, _> = globals.iter().map(|(name, value)| ((*name).to_owned(), value.to_le_bytes().to_vec())).collect();
+    Object::parse(elf, &Options { globals, ..Options::default() }).expect("a sound object")
+}
+
+fn replay(path: &Path, hook: Hook, object: &Object, engines: Vec<Box<dyn Engine>>, expected: Option<u32>) -> Result<Summary, Failed> {
+    let mut capture = Capture::open(path)?;
+    Ok(Replay::new(hook, &Machine::maps(object), engines, expected).run(&mut capture, u64::MAX, |_, _| (), |_| ())?)
+}
+
+fn vm(object: &Object, program: &str) -> Result<Box<dyn Engine>, LabError> {
+    Ok(Box::new(Machine::new(object, program)?))
+}
+
+fn agreement(path: &Path) -> Result<(), Failed> {
+    let (lab, flows) = (object(OBJECT, &[]), object(FLOWS, &[]));
+    let others = [("xdp_flows", Hook::Xdp)].map(|(program, hook)| (&flows, program, hook));
+    for (object, program, hook) in PROGRAMS.map(|(program, hook)| (&lab, program, hook)).into_iter().chain(others) {
+        let engines: Vec<Box<dyn Engine>> = vec![vm(object, program)?, Box::new(kernel::Machine::new(object, program)?)];
+        let summary = replay(path, hook, object, engines, None)?;
+        if !summary.is_clean() {
+            return Err(format!("{program}: {:#?} {:?}", summary.divergence, summary.stop).into());
+        }
+        let untaken: u64 = summary.untaken.values().sum();
+        if summary.packets + untaken != summary.frames {
+            return Err(format!("{program}: {} of {} frames run, {untaken} not taken", summary.packets, summary.frames).into());
+        }
+    }
+    Ok(())
+}
+
+/// The vm, which tells lies from the fourth packet on.
+struct Liar {
+    vm: Machine,
+    frames: u64,
+    change: Change,
+    lies_in_map: bool,
+}
+
+impl Liar {
+    fn boxed(object: &Object, program: &str, change: Change, lies_in_map: bool) -> Result<Box<dyn Engine>, LabError> {
+        Ok(Box::new(Self { vm: Machine::new(object, program)?, frames: 0, change, lies_in_map }))
+    }
+}
+
+impl Engine for Liar {
+    fn name(&self) -> &'static str {
+        "liar"
+    }
+
+    fn run(&mut self, frame: &Frame) -> Result<Outcome, LabError> {
+        let mut outcome = self.vm.run(frame)?;
+        self.frames += 1;
+        if self.frames > 3 {
+            (self.change)(&mut outcome);
+        }
+        Ok(outcome)
+    }
+
+    fn value(&mut self, map: usize, key: &[u8]) -> Result<Option<Vec<u8>>, LabError> {
+        let value = self.vm.value(map, key)?;
+        Ok(value.filter(|_| !self.lies_in_map || self.frames <= 3))
+    }
+
+    fn entries(&mut self, map: usize) -> Result<Vec<Entry>, LabError> {
+        self.vm.entries(map)
+    }
+
+    fn fill(&mut self, map: usize, key: &[u8], value: &[u8]) -> Result<(), LabError> {
+        self.vm.fill(map, key, value)
+    }
+}
+
+fn capture() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/captures/lab-portscan.pcap"))
+}
+
+fn lies() -> Result<(), Failed> {
+    let xdp: [(&str, Change); 5] = [
+        ("returned", |outcome| outcome.returned += 1),
+        ("packet", |outcome| outcome.packet[0] ^= 1),
+        ("packet", |outcome| outcome.packet.push(0)),
+        ("metadata", |outcome| outcome.meta = Some(vec![7; 12])),
+        ("RING", |outcome| outcome.records.retain(|record| record.map != "RING")),
+    ];
+    let tc: [(&str, Change); 1] = [("mark", |outcome| *outcome.context.get_mut("mark").expect("shown") ^= 1)];
+    let changes = xdp.map(|change| ("xdp_lab", Hook::Xdp, change)).into_iter().chain(tc.map(|change| ("tc_lab", Hook::Tc, change)));
+    for (program, hook, (part, change)) in changes {
+        let object = object(OBJECT, &[]);
+        let engines = vec![vm(&object, program)?, Liar::boxed(&object, program, change, false)?];
+        let divergence = replay(capture(), hook, &object, engines, None)?.divergence.ok_or("the lie was not found")?;
+        assert_eq!(divergence.frame.index, 3, "{part}");
+        assert!(divergence.differences.iter().any(|one| one.what.contains(part)), "{part}: {:?}", divergence.differences);
+    }
+    Ok(())
+}
+
+fn lie_in_map() -> Result<(), Failed> {
+    let object = object(OBJECT, &[]);
+    let engines = vec![vm(&object, "xdp_lab")?, Liar::boxed(&object, "xdp_lab", |_| (), true)?];
+    let divergence = replay(capture(), Hook::Xdp, &object, engines, None)?.divergence.ok_or("the lie was not found")?;
+    assert_eq!(divergence.frame.index, 3);
+    assert!(divergence.entries.iter().any(|entry| entry.map == "LENGTHS" && entry.second.is_none()), "{:?}", divergence.entries);
+    Ok(())
+}
+
+fn expectation() -> Result<(), Failed> {
+    let object = object(OBJECT, &[]);
+    let summary = replay(capture(), Hook::Xdp, &object, vec![vm(&object, "xdp_lab")?], Some(2))?;
+    assert_eq!(summary.unexpected, summary.packets - summary.returned[&2]);
+    assert!(summary.unexpected > 0 && !summary.is_clean());
+    Ok(())
+}
+
+fn other_program() -> Result<(), Failed> {
+    let (ours, theirs) = (object(OBJECT, &[]), object(OBJECT, &[("VERDICT", 1)]));
+    let engines: Vec<Box<dyn Engine>> = vec![vm(&ours, "xdp_lab")?, Box::new(kernel::Machine::new(&theirs, "xdp_lab")?)];
+    let divergence = replay(capture(), Hook::Xdp, &ours, engines, None)?.divergence.ok_or("the difference was not found")?;
+    let found: Vec<_> = divergence.differences.iter().map(|one| (one.what.as_str(), one.first.as_str(), one.second.as_str())).collect();
+    assert_eq!(found, [("returned", "XDP_PASS", "XDP_DROP")]);
+    Ok(())
+}
