@@ -26,6 +26,8 @@ pub mod replay;
 
 pub mod cause;
 
+pub mod guest;
+
 pub mod exercise;
 
 pub use frame::Frame;
