@@ -133,7 +133,8 @@ fn folder() -> Option<PathBuf> {
 /// The one package in a folder.
 fn one(folder: &Path) -> Result<PathBuf, String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut packages = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "deb"));
+    let mut packages =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "deb"));
     packages.next().ok_or_else(|| "apt-get downloaded nothing".to_owned())
 }
 
@@ -215,7 +216,9 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        let mut set = |name: &str, value: &str| drop(command.arg("-o").arg(format!("{name}={value}")));
+        let mut set = |name: &str, value: &str| {
+            command.arg("-o").arg(format!("{name}={value}"));
+        };
         let at = |part: &str| self.folder.join(part).to_string_lossy().into_owned();
         set("Dir::Etc::sourcelist", &at("sources.list"));
         set("Dir::Etc::sourceparts", "-");
