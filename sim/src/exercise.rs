@@ -6,6 +6,7 @@
 //! | [`sequence`] | settings, a tree and frames with times | every exact engine and the reference agree after every frame |
 //! | [`capture`] | a capture file | the reader neither panics nor depends on how the bytes arrive; frames come before damage |
 //! | [`import`] | a model of another library | what is accepted reads back equal, and is exact on the grid |
+//! | [`map`] | a map and a program's operations upon it | the VM runs them, and keeps no more than the map takes |
 //! | [`model`] | a model file | what is accepted reads back equal, and decides every features vector |
 //!
 //! `fuzz/` calls them with new inputs, `sim/tests/regression.rs` with the committed ones. Not here: searching for inputs.
@@ -15,6 +16,7 @@ use crate::oracle::Divergence;
 
 pub mod capture;
 pub mod import;
+pub mod map;
 pub mod model;
 pub mod packet;
 pub mod sequence;
@@ -47,6 +49,14 @@ pub enum Finding {
         promise: &'static str,
         /// What happened instead.
         found: String,
+    },
+    /// The VM did not run operations upon a map.
+    #[error("{what}\n{exercise}")]
+    Map {
+        /// What happened.
+        what: String,
+        /// The map and the operations.
+        exercise: String,
     },
     /// A model was accepted that should not have been.
     #[error("an accepted model {promise}: {found}")]

@@ -1,17 +1,20 @@
 //! The committed inputs of the fuzz targets, replayed on stable: every seed and every input that once found a bug. And the canary: the
 //! exercises fail when they must.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use arbitrary::{Arbitrary, Unstructured};
 use treeline_ebpf::{Counter, Outcome};
 use treeline_sim::Frame;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Observation, Settings};
 use treeline_sim::exercise::capture::capture;
 use treeline_sim::exercise::import::import;
+use treeline_sim::exercise::map::{Exercise, map};
 use treeline_sim::exercise::model::model;
 use treeline_sim::exercise::packet::packet;
 use treeline_sim::exercise::sequence::{Case, exact_engines, lockstep, sequence};
@@ -52,6 +55,14 @@ fn replay<T: Debug>(target: &str, exercise: impl Fn(&[u8]) -> Result<T, Finding>
 fn imports_keep_their_promises() {
     let said = replay("import", import);
     assert!(said.iter().filter(|(_, accepted)| *accepted).count() >= 7, "a library's seed is refused: {said:?}");
+}
+
+#[test]
+fn operations_upon_maps_run() {
+    replay("map", map);
+    let exercises = inputs("map").into_iter().filter_map(|(_, bytes)| Exercise::arbitrary(&mut Unstructured::new(&bytes)).ok());
+    let kinds: BTreeSet<u32> = exercises.map(|exercise| exercise.shape.kind.number()).collect();
+    assert_eq!(kinds.len(), 10, "a kind has no seed: {kinds:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Many flows of small packets past the switch: the generator (`ebpf/src/paper/flood.rs`) on one processor, so that judging is the limit.
+//! Many flows of small packets past the switch: the generator (`ebpf/src/paper/flood.rs`) on one processor, and on the next one all that
+//! receives: the kernel's reception, with the programs in it, and the user-space program. So receiving and judging are the limit.
 //!
 //! The frames are UDP without payload to a MAC address that h1 does not have: its stack drops them as soon as they have been judged.
 
@@ -11,7 +12,7 @@ use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::program;
 
 use super::alternative::{Alternative, Files, Refusal, TC, USER_RECV, XDP};
-use super::lab::{Lab, WIRE};
+use super::lab::{self, Lab, WIRE};
 use super::{machine, paper};
 
 /// Who is measured.
@@ -20,7 +21,7 @@ pub const ALTERNATIVES: [Alternative; 3] = [USER_RECV, XDP, TC];
 const CHUNK: u32 = 65_536;
 /// Frames that the kernel sends at once.
 const BATCH: u32 = 64;
-/// The processor of the generator; user space judges on the next one.
+/// The processor of the generator; the next one receives.
 const CPU: usize = 0;
 /// Time for a user-space program to read what its socket holds.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -38,11 +39,13 @@ pub struct Flood {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 pub fn measure(lab: &Lab, alternative: Alternative, flows: u32, seconds: u32, files: &Files) -> Result<Flood, String> {
     let [out, into] = WIRE;
-    let running = match alternative.start(lab, into, Some((CPU + 1) % machine::processors()), files) {
+    let receiving = (CPU + 1) % machine::processors();
+    let running = match alternative.start(lab, into, Some(receiving), files) {
         Ok(running) => running,
         Err(Refusal::NotAvailable(reason)) => return Ok(Flood { alternative, flows, rates: Err(reason) }),
         Err(Refusal::Failed(error)) => return Err(error),
     };
+    lab::receive_on(receiving)?;
     let before = lab.received(into)?;
     let (sent, took) = lab.within("h0", CPU, || send(out, flows, Duration::from_secs(seconds.into()), lab))?;
     std::thread::sleep(SETTLE);

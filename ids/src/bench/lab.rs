@@ -1,6 +1,6 @@
 //! The paper's laboratory: hosts h0 and h1 on a switch, in network namespaces of this process, removed at the end however it comes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -61,7 +61,15 @@ impl Lab {
         }
         // The kernel gives a veth without XDP a queue for live frames only if it is to gather segments.
         output(lab.command("h1", None, "ethtool").args(["-K", into, "gro", "on"]))?;
+        lab.thread_receiving()?;
         Ok(lab)
+    }
+
+    /// Gives the wire's reception a kernel thread of its own: else the kernel receives on the generator's processor, within its sending.
+    fn thread_receiving(&self) -> Result<(), String> {
+        let file = format!("/sys/class/net/{}/threaded", WIRE[1]);
+        // `ip netns exec` and not `nsenter`: it also shows the namespace's own /sys.
+        output(Command::new("ip").args(["netns", "exec", &self.name("h1"), "sh", "-c", &format!("echo 1 > {file}")])).map(|_| ())
     }
 
     /// The full name of a namespace.
@@ -111,7 +119,7 @@ impl Lab {
             if unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
                 return Err(format!("{path}: {}", std::io::Error::last_os_error()));
             }
-            pin(cpu)?;
+            pin(0, cpu)?;
             act()
         };
         thread::scope(|scope| scope.spawn(work).join().map_err(|_| "the thread panicked".to_owned())?)
@@ -147,12 +155,27 @@ impl Drop for Lab {
     }
 }
 
-fn pin(cpu: usize) -> Result<(), String> {
-    // SAFETY: a set of bits, for which zeros are valid, of this thread alone.
+/// Receives the wire's packets on one processor.
+pub fn receive_on(cpu: usize) -> Result<(), String> {
+    let named = format!("napi/{}-", WIRE[1]);
+    let mut is_there = false;
+    for entry in fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?.flatten() {
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if let (true, Ok(thread)) = (name.starts_with(&named), entry.file_name().to_string_lossy().parse()) {
+            pin(thread, cpu)?;
+            is_there = true;
+        }
+    }
+    if is_there { Ok(()) } else { Err(format!("no kernel thread {named}*, which receives for {}: it wants Linux 5.12", WIRE[1])) }
+}
+
+/// Keeps a thread on one processor; 0 is the calling thread.
+fn pin(thread: libc::pid_t, cpu: usize) -> Result<(), String> {
+    // SAFETY: a set of bits, for which zeros are valid.
     let failed = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &raw const set) != 0
+        libc::sched_setaffinity(thread, size_of_val(&set), &raw const set) != 0
     };
     if failed { Err(format!("CPU {cpu}: {}", std::io::Error::last_os_error())) } else { Ok(()) }
 }

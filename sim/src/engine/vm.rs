@@ -40,6 +40,8 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
         globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
         map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
         packet_length_max: FRAME_BYTES_MAX,
+        windows_more: 0,
+        records: false,
         ..vm::Options::default()
     };
     let object = vm::Object::parse(settings.object(), &options).map_err(unavailable)?;

@@ -27,6 +27,10 @@ impl Lowering<'_> {
         if src == FRAME && insn.imm & FETCH != 0 && insn.imm != CMPXCHG {
             return Err(self.refuse.at(index, "r10 is read-only"));
         }
+        if self.provenance.context_offset(index, insn).is_some() {
+            return Err(self.refuse.at(index, "the kernel has no atomics upon the context"));
+        }
+        self.guard(index, insn, dst)?;
         let access = self.access(index, insn);
         if access == Access::OutOfStack {
             self.trap(index);

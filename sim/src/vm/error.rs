@@ -1,5 +1,6 @@
 //! What can go wrong in the VM: an object it cannot take, an instruction it will not run, a run that did what the kernel forbids.
 
+use super::MapKind;
 use thiserror::Error;
 
 /// Why the VM did not load or did not finish a program.
@@ -83,6 +84,12 @@ pub enum VmError {
         /// Bytes possible, see [`Options::packet_length_max`](super::Options::packet_length_max).
         length_max: usize,
     },
+    /// The context given says that more metadata lies before the packet than XDP allows or than there are bytes.
+    #[error("{length} bytes of metadata before the packet: at most 252 and a multiple of four, and no more than there are bytes")]
+    Metadata {
+        /// Bytes asked for.
+        length: usize,
+    },
     /// The system gave no memory where the program needs it.
     #[error("no {length} bytes of memory {place}: {text}")]
     Memory {
@@ -130,10 +137,34 @@ pub enum Fault {
         size: usize,
     },
     /// A helper wants a map and got something else.
-    #[error("helper argument 1 is {value:#x}, no map")]
+    #[error("a helper's argument is {value:#x}, no map")]
     NoMap {
-        /// The value of r1.
+        /// The value of the register.
         value: u64,
+    },
+    /// A helper wants another kind of map.
+    #[error("helper argument {argument} is map number {map}, a {kind:?}, which the kernel does not give to this helper")]
+    MapKind {
+        /// 1 for r1.
+        argument: u8,
+        /// Position of the map.
+        map: usize,
+        /// Its kind.
+        kind: MapKind,
+    },
+    /// A helper was asked for something that the VM does not have.
+    #[error("{what}, which the VM does not have")]
+    Absent {
+        /// What it was asked for.
+        what: &'static str,
+    },
+    /// The packet would not fit its room.
+    #[error("the packet would grow to {length} bytes, its room has {length_max}")]
+    Room {
+        /// Bytes it would have.
+        length: usize,
+        /// Bytes there are.
+        length_max: usize,
     },
     /// The program ran longer than [`Options::instructions_max`](super::Options::instructions_max).
     #[error("more than {limit} instructions")]

@@ -1,7 +1,7 @@
 //! Functions: a program's subprograms, in an order in which no call goes backwards, and how far apart their frames lie.
 
 use super::VmError;
-use super::instruction::{CALL, LD_IMM64, is_end, is_jump, target};
+use super::instruction::{CALL, LD_IMM64, is_end, is_jump, reference, target};
 use super::lower::Refusal;
 use super::provenance::{Depth, STACK};
 use rbpf::ebpf::Insn;
@@ -18,6 +18,12 @@ pub(super) fn split(program: &[Insn], refuse: &Refusal) -> Result<Vec<Range<usiz
         if insn.opc == CALL && insn.src == 1 {
             let entry = target(index, insn).filter(|entry| *entry < program.len());
             entries.insert(entry.ok_or_else(|| refuse.at(index, "the call leaves the program"))?);
+        }
+        if let Some(entry) = reference(index, insn) {
+            if entry >= program.len() {
+                return Err(refuse.at(index, "the function is not there"));
+            }
+            entries.insert(entry);
         }
         index += if insn.opc == LD_IMM64 { 2 } else { 1 };
     }
@@ -55,7 +61,7 @@ fn position(functions: &[Range<usize>], index: usize) -> usize {
     functions.iter().position(|function| function.start == index).expect("every call target starts a function")
 }
 
-/// The functions that `function` calls, with the calling instruction.
+/// The functions that `function` calls, or takes the address of to have them called, with the instruction.
 pub(super) fn calls<'a>(
     program: &'a [Insn],
     functions: &'a [Range<usize>],
@@ -63,7 +69,9 @@ pub(super) fn calls<'a>(
 ) -> impl Iterator<Item = (usize, usize)> + 'a {
     function.clone().filter_map(move |index| {
         let insn = &program[index];
-        (insn.opc == CALL && insn.src == 1).then(|| (index, position(functions, target(index, insn).unwrap_or(0))))
+        let called = (insn.opc == CALL && insn.src == 1).then(|| target(index, insn).unwrap_or(0));
+        let entry = called.or_else(|| reference(index, insn))?;
+        Some((index, position(functions, entry)))
     })
 }
 

@@ -19,7 +19,12 @@ pub(super) fn inlined(program: &[Insn], functions: &[Range<usize>]) -> Vec<Insn>
     let sites: Vec<(usize, usize)> = calls(program, functions, main).collect();
     // Each is called by somebody, so as many calls of main as functions are one each. Code that nobody reaches would stand between them.
     let reached: usize = functions.iter().map(Range::len).sum();
-    if sites.len() != called.len() || reached != program.len() || !called.iter().all(|function| is_leaf(program, function)) {
+    let is_called = |(site, _): &(usize, usize)| program[*site].opc == CALL;
+    if !sites.iter().all(is_called)
+        || sites.len() != called.len()
+        || reached != program.len()
+        || !called.iter().all(|function| is_leaf(program, function))
+    {
         return result;
     }
     for (site, callee) in sites {

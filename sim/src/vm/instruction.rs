@@ -2,6 +2,7 @@
 //!
 //! Numbers are those of RFC 9669. What is not here: meaning, which belongs to `lower`.
 
+use super::helper;
 use rbpf::ebpf::Insn;
 
 pub(super) const LD: u8 = 0x00;
@@ -101,6 +102,14 @@ pub(super) fn target(index: usize, insn: &Insn) -> Option<usize> {
     usize::try_from(i64::try_from(index).ok()? + 1 + offset).ok()
 }
 
+/// The first instruction of the function whose address an instruction loads.
+pub(super) fn reference(index: usize, insn: &Insn) -> Option<usize> {
+    if insn.opc != LD_IMM64 || insn.src != 4 {
+        return None;
+    }
+    usize::try_from(i64::try_from(index).ok()? + 1 + i64::from(insn.imm)).ok()
+}
+
 /// The registers an instruction reads.
 pub(super) fn reads(insn: &Insn) -> Registers {
     let (dst, src) = (only(insn.dst), only(insn.src));
@@ -125,14 +134,9 @@ pub(super) fn reads(insn: &Insn) -> Registers {
     }
 }
 
-/// The argument registers that a helper reads; all five where its arity is not known.
-fn arguments(helper: i32) -> Registers {
-    match helper {
-        5 | 8 | 125 | 160 | 208 => 0,
-        1 | 3 | 39 => 0b110,
-        2 | 26 => 0b1_1110,
-        _ => 0b11_1110,
-    }
+/// The argument registers that a helper reads; all five where it is not known.
+fn arguments(number: i32) -> Registers {
+    helper::find(number).map_or(0b11_1110, |helper| (2 << helper.arguments.len()) - 2)
 }
 
 /// The registers an instruction overwrites.

@@ -11,8 +11,11 @@
 //! What is not here: single arithmetic rewrites (`arithmetic`), stack frames (`function`).
 
 use super::arithmetic;
+use super::callback::is_callback;
 use super::emit::{Emitter, Scratch, goto};
+use super::field::{self, Store};
 use super::function::{self, Frame};
+use super::guard::{Guard, moves_packet};
 use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
@@ -43,6 +46,8 @@ pub(super) struct Lowered {
     pub(super) frames: Vec<(Range<usize>, u16)>,
     /// What each meter charges.
     pub(super) meters: Vec<Meter>,
+    /// What each guard tests.
+    pub(super) guards: Vec<Guard>,
 }
 
 /// Makes errors that name the program and the instruction.
@@ -83,11 +88,14 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
         refuse,
         hook,
         maps,
+        main: functions[0].clone(),
         live,
         provenance,
         frame: Frame { used: 0, spare: 0 },
         out: Emitter::new(program.len()),
         meters: Vec::new(),
+        is_guarded: program.iter().any(moves_packet),
+        guards: Vec::new(),
     };
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
@@ -114,7 +122,7 @@ pub(super) fn lower(refuse: &Refusal, hook: Hook, context_address: u64, maps: &[
     }
     lowering.out.finish(refuse)?;
     let bytecode = lowering.out.code.iter().flat_map(Insn::to_array).collect();
-    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters })
+    Ok(Lowered { bytecode, origin: lowering.out.origin, frames: ranges, meters: lowering.meters, guards: lowering.guards })
 }
 
 /// What each instruction charges before it runs: a loop's head the loop's length, a called function's entry the function's.
@@ -142,11 +150,16 @@ pub(super) struct Lowering<'a> {
     pub(super) refuse: &'a Refusal<'a>,
     hook: Hook,
     maps: &'a [MapView],
-    live: Vec<Registers>,
-    provenance: Provenance,
+    /// Where the main program lies.
+    main: Range<usize>,
+    pub(super) live: Vec<Registers>,
+    pub(super) provenance: Provenance,
     frame: Frame,
     pub(super) out: Emitter,
     meters: Vec<Meter>,
+    /// The packet may change under the program, so that accesses to it are tested against its current ends.
+    pub(super) is_guarded: bool,
+    pub(super) guards: Vec<Guard>,
 }
 
 impl Lowering<'_> {
@@ -194,7 +207,9 @@ impl Lowering<'_> {
                 let address = address.ok_or_else(|| self.refuse.at(index, "not a map with a fixed address"))?;
                 address.wrapping_add(i64::from(next.map_or(0, |next| next.imm)).cast_unsigned())
             }
-            _ => return Err(self.refuse.at(index, "only maps and their values can be loaded by reference")),
+            // Nobody but a helper that calls it takes it, and that knows it already.
+            4 => 0,
+            _ => return Err(self.refuse.at(index, "only maps, their values and functions can be loaded by reference")),
         };
         self.out.wide(insn.dst, value);
         Ok(())
@@ -221,6 +236,16 @@ impl Lowering<'_> {
     }
 
     fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let sign = mode(insn) == MODE_MEMSX;
+            let done = if sign {
+                Err("the context is not loaded with its sign".to_owned())
+            } else {
+                field::load(self.hook, offset, size(insn).into())
+            };
+            done.map_err(|reason| self.refuse.at(index, &reason))?;
+        }
+        self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
                 self.trap(index);
@@ -250,6 +275,12 @@ impl Lowering<'_> {
     }
 
     fn store(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let how = field::store(self.hook, offset, size(insn).into()).map_err(|reason| self.refuse.at(index, &reason))?;
+            self.store_field(insn, how);
+            return Ok(());
+        }
+        self.guard(index, insn, insn.dst)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
                 self.trap(index);
@@ -266,15 +297,39 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// A store to a field of the context, which some fields take but half of.
+    fn store_field(&mut self, insn: &Insn, how: Store) {
+        const HALF: u8 = 0x08;
+        const FITS: i32 = 0xffff;
+        let half = Insn { opc: insn.opc & !0x18 | HALF, ..insn.clone() };
+        match (how, class(insn)) {
+            (Store::Plain, _) => self.out.push(insn.clone()),
+            (Store::HalfIfItFits, STX) => {
+                self.out.skip(&Insn { opc: ebpf::JGE_IMM, dst: insn.src, src: 0, off: 0, imm: FITS }, 1);
+                self.out.push(half);
+            }
+            (Store::HalfIfItFits, _) if !(0..FITS).contains(&insn.imm) => self.out.push(goto()),
+            (Store::Half | Store::HalfIfItFits, _) => self.out.push(half),
+        }
+    }
+
     fn call(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
         match insn.src {
             0 => {
-                let provided = helper::PROVIDED.iter().any(|(number, _)| *number == insn.imm);
-                if !provided || !self.hook.has_helper(insn.imm) {
-                    let reason = format!("the VM has no helper {} for {:?} programs", insn.imm, self.hook);
-                    return Err(self.refuse.at(index, &reason));
+                let called = helper::allowed(insn.imm, self.hook).map_err(|reason| self.refuse.at(index, &reason))?;
+                if called.number == helper::TAIL_CALL && !self.main.contains(&index) {
+                    return Err(self.refuse.at(
+                        index,
+                        "a tail call in a function would return to the function's caller; the VM has those of the main program",
+                    ));
                 }
-                // r5 is no argument of any helper here, and ends with the call.
+                if is_callback(called.number) {
+                    return self.callback(index, called.number);
+                }
+                if called.arguments.len() == 5 {
+                    self.out.helper(helper::FIFTH);
+                }
+                // r5 ends with the call.
                 self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
                 self.out.helper(insn.imm);
                 Ok(())

@@ -99,10 +99,17 @@ impl Piece {
         unsafe { std::slice::from_raw_parts_mut(self.address, self.length) }
     }
 
-    /// The first `length` bytes as a piece of their own.
-    pub(super) fn prefix(&self, length: usize) -> Self {
-        assert!(length <= self.length, "a prefix of {length} bytes in a piece of {}", self.length);
-        Self { address: self.address, length }
+    /// The `length` bytes from `start` on as a piece of their own.
+    pub(super) fn part(&self, start: usize, length: usize) -> Self {
+        let is_inside = start <= self.length && length <= self.length - start;
+        assert!(is_inside, "{length} bytes from {start} in a piece of {}", self.length);
+        // SAFETY: `start` lies inside the piece, by the assertion.
+        Self { address: unsafe { self.address.add(start) }, length }
+    }
+
+    /// Where in this piece another one starts that is a part of it.
+    pub(super) fn offset_of(&self, part: &Self) -> usize {
+        part.address.addr() - self.address.addr()
     }
 }
 

@@ -4,8 +4,8 @@
 //! it and an unmodified Linux object. In the order of a program's way:
 //!
 //! ```text
-//! ELF -> object -> (instruction, inline, function, provenance, liveness) -> lower -> rbpf <-> helper <-> map
-//!                                                                    ^ memory, context
+//! ELF -> object -> (instruction, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
+//!                                                                                    ^ memory, context (field)
 //! ```
 //!
 //! What holds for every run:
@@ -21,16 +21,20 @@
 //! A fault found inside a helper unwinds through rbpf, so the VM needs `panic = "unwind"` (the default).
 //!
 //! Where it is not the kernel: LRU is exact, the one CPU is number 0, constants can be written, an entry of a big map that is
-//! looked up lives in one of [`Options::windows`] windows, of which a run has so many a map. Not here: tail calls, ring
-//! buffers, maps in maps, and a verifier: a program that faults here is one that the kernel would not have loaded.
+//! looked up lives in one of [`Options::windows`] windows. What there is of helpers and maps, and where they are not the kernel's, says
+//! `docs/vm.md`. Not here: a verifier. A program that faults here is one that the kernel would not have loaded.
 
 mod arithmetic;
 mod atomic;
+mod callback;
 mod context;
 mod emit;
 mod error;
+mod field;
 mod function;
+mod guard;
 mod helper;
+mod host;
 mod inline;
 mod instruction;
 mod liveness;
@@ -39,12 +43,16 @@ mod map;
 mod memory;
 mod object;
 mod provenance;
+pub mod random;
+mod record;
 mod run;
 
-pub use context::Hook;
+pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
+pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::{Object, Program};
+pub use record::{Record, Redirect};
 pub use run::Vm;
 
 use std::collections::BTreeMap;
@@ -58,10 +66,21 @@ pub struct Options {
     pub map_max_entries: BTreeMap<String, u32>,
     /// Instructions a run may execute, about. The kernel's verifier stops at a million as well.
     pub instructions_max: u64,
-    /// Entries of one hash, or of one array of more than eight entries, that a run can look up. Each slows memory access a little.
+    /// Entries of one hash, or of one array of more than eight entries, that a run can look up held to the byte. Each slows memory access a
+    /// little.
     pub windows: usize,
+    /// So many entries more for runs that look up many; their ends rbpf does not see. Slows memory access a little, also if none is used.
+    pub windows_more: usize,
+    /// Whether ring buffers have room. Where nobody wants what programs send, a full one costs less: a range that rbpf does not scan.
+    pub records: bool,
     /// The longest packet in bytes.
     pub packet_length_max: usize,
+    /// Where `bpf_get_prandom_u32` starts, see [`random`].
+    pub seed: u64,
+    /// Bytes that a packet may have after its Ethernet header, by interface: what `bpf_check_mtu` asks for. Interface 1 is the loopback.
+    pub mtus: BTreeMap<u32, u32>,
+    /// What `bpf_fib_lookup` looks at.
+    pub routes: Vec<Route>,
 }
 
 impl Default for Options {
@@ -71,7 +90,12 @@ impl Default for Options {
             map_max_entries: BTreeMap::new(),
             instructions_max: 1_000_000,
             windows: 4,
+            windows_more: 1024,
+            records: true,
             packet_length_max: 1 << 16,
+            seed: random::SEED,
+            mtus: BTreeMap::from([(1, 65536)]),
+            routes: Vec::new(),
         }
     }
 }

@@ -5,11 +5,13 @@
 //! ever dropped where paths meet, so what is not known is treated as anything.
 
 use super::Hook;
+use super::helper::{self, Answer, Helper};
 use super::instruction::{
     ADD, ALU, ALU64, CALL, FRAME, JMP, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MOV, ST, STX, SUB, X, class, is_end, is_jump, mode,
-    operation, size, target, writes,
+    operation, reference, size, target, writes,
 };
 use rbpf::ebpf::Insn;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Bytes of a frame's stack.
@@ -32,6 +34,8 @@ pub(super) enum Known {
     Stack(i32),
     /// A map.
     Map(usize),
+    /// A function, by its first instruction.
+    Function(usize),
     /// A value of a map plus offset, or null plus offset.
     Value(usize, i32),
 }
@@ -73,16 +77,29 @@ pub(super) struct Provenance {
 }
 
 impl Provenance {
-    /// Follows every function from its entry; the first is the main program and gets the context in r1.
+    /// Follows every function from its entry; the first is the main program and gets the context in r1, the others what all their calls
+    /// pass alike. Functions stand in an order in which callers come first.
     pub(super) fn of(program: &[Insn], functions: &[Range<usize>], hook: Hook) -> Self {
         let mut bases = vec![Known::Nothing; program.len()];
         let mut depths = Vec::with_capacity(functions.len());
+        // A function that somebody takes the address of is called with anything.
+        let taken = program.iter().enumerate().filter_map(|(index, insn)| reference(index, insn));
+        let mut entries: BTreeMap<usize, [Known; 6]> = taken.map(|entry| (entry, [Known::Nothing; 6])).collect();
         for function in functions {
             let mut walk = Walk { program, hook, start: function.start, states: vec![None; function.len()], depth: Depth::default() };
-            walk.run(function.start == 0);
+            let mut arguments = entries.get(&function.start).copied().unwrap_or([Known::Nothing; 6]);
+            if function.start == 0 {
+                arguments = [Known::Nothing; 6];
+                arguments[1] = Known::Context(0);
+            }
+            walk.run(&arguments);
             for (index, state) in function.clone().zip(&walk.states) {
                 let (Some(state), insn) = (state, &program[index]) else { continue };
+                if insn.opc == CALL && insn.src == 1 {
+                    pass(&mut entries, target(index, insn).unwrap_or(usize::MAX), &state.registers);
+                }
                 bases[index] = match class(insn) {
+                    JMP if insn.opc == CALL => state.registers[2],
                     LDX => state.registers[insn.src as usize],
                     ST | STX => state.registers[insn.dst as usize],
                     _ => Known::Nothing,
@@ -91,6 +108,27 @@ impl Provenance {
             depths.push(walk.depth);
         }
         Self { bases, context_length: hook.context_length(), depths }
+    }
+
+    /// Where in the context the load or store at `index` starts, if it is one to the context.
+    pub(super) fn context_offset(&self, index: usize, insn: &Insn) -> Option<i32> {
+        match self.bases[index] {
+            Known::Context(start) => Some(start + i32::from(insn.off)),
+            _ => None,
+        }
+    }
+
+    /// The function whose address is the second argument of the call at `index`.
+    pub(super) fn callback(&self, index: usize) -> Option<usize> {
+        match self.bases[index] {
+            Known::Function(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Whether the load or store at `index` may be one to the packet.
+    pub(super) fn may_be_packet(&self, index: usize) -> bool {
+        matches!(self.bases[index], Known::Packet(_) | Known::Nothing)
     }
 
     /// What the load or store at `index` needs.
@@ -111,6 +149,20 @@ impl Provenance {
     }
 }
 
+/// Notes what a call passes to the function that starts at `entry`: what lies in the caller's frame lies nowhere in the callee's.
+fn pass(entries: &mut BTreeMap<usize, [Known; 6]>, entry: usize, registers: &[Known; 11]) {
+    let mut given = [Known::Nothing; 6];
+    for (given, register) in given[1..].iter_mut().zip(&registers[1..]) {
+        *given = if matches!(register, Known::Stack(_)) { Known::Nothing } else { *register };
+    }
+    let known = entries.entry(entry).or_insert(given);
+    for (known, given) in known.iter_mut().zip(given) {
+        if *known != given {
+            *known = Known::Nothing;
+        }
+    }
+}
+
 struct Walk<'a> {
     program: &'a [Insn],
     hook: Hook,
@@ -120,12 +172,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn run(&mut self, is_main: bool) {
+    fn run(&mut self, arguments: &[Known; 6]) {
         let mut registers = [Known::Nothing; 11];
+        registers[..6].copy_from_slice(arguments);
         registers[FRAME as usize] = Known::Stack(0);
-        if is_main {
-            registers[1] = Known::Context(0);
-        }
         let mut pending = Vec::new();
         self.meet(self.start, &State { registers, slots: [Known::Nothing; SLOTS] }, &mut pending);
         while let Some(index) = pending.pop() {
@@ -171,6 +221,7 @@ impl Walk<'_> {
                 let next = self.program.get(index + 1).map_or(0, |next| next.imm);
                 state.registers[dst] = match insn.src {
                     1 => Known::Map(usize::try_from(insn.imm).unwrap_or(usize::MAX)),
+                    4 => reference(index, insn).map_or(Known::Nothing, Known::Function),
                     2 if next.unsigned_abs() < REACH => Known::Value(usize::try_from(insn.imm).unwrap_or(usize::MAX), next),
                     _ => Known::Nothing,
                 };
@@ -180,13 +231,12 @@ impl Walk<'_> {
             ALU | ALU64 => state.registers[dst] = self.compute(insn, state),
             JMP if insn.opc == CALL => {
                 let found = match (insn.src, insn.imm, state.registers[1]) {
-                    (0, 1, Known::Map(map)) => Known::Value(map, 0),
+                    (0, number, Known::Map(map)) if answers_value(number) => Known::Value(map, 0),
                     _ => Known::Nothing,
                 };
                 state.registers[..6].fill(Known::Nothing);
                 state.registers[0] = found;
-                // Only skb_load_bytes among the helpers writes to memory of the program's.
-                if insn.src != 0 || insn.imm == 26 {
+                if insn.src != 0 || helper::find(insn.imm).is_none_or(Helper::writes_memory) {
                     state.slots.fill(Known::Nothing);
                 }
             }
@@ -232,7 +282,7 @@ impl Walk<'_> {
             }
             // These three cannot be the stack: an access that leaves them ends the run.
             Known::Context(_) | Known::Packet(_) | Known::Value(..) => {}
-            Known::Nothing | Known::Map(_) => state.slots.fill(Known::Nothing),
+            Known::Nothing | Known::Map(_) | Known::Function(_) => state.slots.fill(Known::Nothing),
         }
         if class(insn) == STX && mode(insn) == MODE_ATOMIC {
             for register in 0..10 {
@@ -271,7 +321,7 @@ impl Walk<'_> {
             Known::Packet(start) => sum(start).map(Known::Packet),
             Known::Stack(start) => sum(start).map(Known::Stack),
             Known::Value(map, start) => sum(start).map(|start| Known::Value(map, start)),
-            Known::Nothing | Known::Map(_) => None,
+            Known::Nothing | Known::Map(_) | Known::Function(_) => None,
         };
         if let Some(Known::Stack(offset)) = moved {
             self.note(offset);
@@ -282,6 +332,11 @@ impl Walk<'_> {
     fn note(&mut self, offset: i32) {
         self.depth.bytes = self.depth.bytes.max(-offset);
     }
+}
+
+/// Whether a helper answers the address of one of a map's values.
+fn answers_value(number: i32) -> bool {
+    helper::find(number).is_some_and(|helper| helper.answer == Answer::Value)
 }
 
 fn is_inside(first: i32, size: i32, value_size: usize) -> bool {

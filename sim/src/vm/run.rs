@@ -1,13 +1,16 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
-use super::helper::{self, Meter, Session, Stop};
-use super::instruction::text;
+use super::guard::{Guard, moves_packet};
+use super::helper::callback;
+use super::helper::{self, Cause, Meter, Session};
+use super::instruction::{CALL, text};
 use super::lower::{MapView, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
-use super::{Fault, Hook, Object, VmError, context};
+use super::{Fault, Hook, Input, Object, Options, VmError, context};
 use rbpf::ebpf::Insn;
 use std::any::Any;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// One program of an object, loaded with maps of its own.
@@ -16,25 +19,29 @@ use std::ops::Range;
 /// share maps need one `Vm` with both, see [`Vm::load_all`].
 pub struct Vm {
     // Fields drop in this order: the machines point into nothing, the session's pieces into the arenas.
-    programs: Vec<Loaded>,
-    session: Session,
-    packet_room: Piece,
-    instructions_max: u64,
-    _low: Arena,
-    _values: Arena,
+    pub(super) programs: Vec<Loaded>,
+    pub(super) session: Session,
+    /// The context that the last run was given.
+    pub(super) given: Option<Vec<u8>>,
+    pub(super) options: Options,
+    /// Of the packet and the contexts, and of the maps' values.
+    pub(super) arenas: Vec<Arena>,
 }
 
-struct Loaded {
-    name: String,
+pub(super) struct Loaded {
+    pub(super) name: String,
     hook: Hook,
     context: Piece,
     /// What rbpf tests first and to the byte: the value that most accesses go to.
     hot: Piece,
-    machine: rbpf::EbpfVmMbuff<'static>,
-    origin: Vec<usize>,
+    pub(super) machine: rbpf::EbpfVmMbuff<'static>,
+    pub(super) origin: Vec<usize>,
+    /// It calls helpers that move or resize the packet.
+    moves_packet: bool,
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
-    instructions: Vec<Insn>,
+    guards: Vec<Guard>,
+    pub(super) instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
 }
@@ -58,11 +65,10 @@ impl Vm {
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
         let options = &object.options;
-        let windows = options.windows;
-        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, windows)).sum())?;
+        let mut values = Arena::anywhere(object.maps().map(|shape| Map::room(shape, options)).sum())?;
         let mut maps = Vec::with_capacity(object.maps.len());
         for (shape, data) in &object.maps {
-            let mut map = Map::new(shape, &mut values, windows)?;
+            let mut map = Map::new(shape, &mut values, options)?;
             if let Some(entry) = map.entry_mut(0)
                 && entry.len() == data.len()
             {
@@ -70,15 +76,22 @@ impl Vm {
             }
             maps.push(map);
         }
-        let mut low = Arena::low(Arena::room(options.packet_length_max) + programs.len() * Arena::room(CONTEXT_MAX))?;
-        let packet_room = low.piece(options.packet_length_max);
+        let room_length = HEAD_ROOM + options.packet_length_max + TAIL_ROOM;
+        let mut low = Arena::low(Arena::room(room_length) + HOOKS.len() * Arena::room(CONTEXT_MAX))?;
+        let packet_room = low.piece(room_length);
+        // One a hook, so that a tail call finds its caller's.
+        let contexts = HOOKS.map(|hook| low.piece(hook.context_length()));
+        let mut keys_arena = Arena::anywhere(callback::KEYS_MAX * Arena::room(callback::KEY_MAX))?;
+        let shows_keys =
+            programs.iter().filter_map(|name| object.program(name).ok()).any(|program| callback::shows_keys(&program.instructions));
+        let keys: Vec<Piece> = (0..if shows_keys { callback::KEYS_MAX } else { 0 }).map(|_| keys_arena.piece(callback::KEY_MAX)).collect();
         let mut loaded = Vec::with_capacity(programs.len());
         for name in programs {
             let program = object.program(name)?;
             let hook =
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
-            let context = low.piece(hook.context_length());
-            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps)?);
+            let context = contexts[hook as usize];
+            loaded.push(Loaded::new(name, hook, context, program.instructions.clone(), &maps, &keys)?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::NoProgram { program: String::new(), known: "none was asked for".to_owned() });
@@ -87,18 +100,35 @@ impl Vm {
             maps,
             hook: first.hook,
             context: first.context,
-            packet: packet_room.prefix(0),
+            packet: packet_room.part(HEAD_ROOM, 0),
+            reach: packet_room.part(HEAD_ROOM, 0),
+            room: packet_room,
             now_ns: 0,
+            random: options.seed,
+            records: Vec::new(),
+            reserved: Vec::new(),
+            lines: Vec::new(),
+            redirect: None,
+            clones: Vec::new(),
+            loops: Vec::new(),
+            keys,
+            buffer: helper::Buffer::default(),
+            tunnel: None,
+            mtus: options.mtus.clone(),
+            routes: options.routes.clone(),
+            fifth: 0,
             instructions_max: options.instructions_max,
             instructions_left: 0,
             program: 0,
+            hooks: loaded.iter().map(|program| program.hook).collect(),
+            tail_calls: 0,
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
+            guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
             stack_end: 0,
             key: Vec::new(),
             value: Vec::new(),
         };
-        let instructions_max = options.instructions_max;
-        Ok(Self { programs: loaded, session, packet_room, instructions_max, _low: low, _values: values })
+        Ok(Self { programs: loaded, session, given: None, options: options.clone(), arenas: vec![low, values, keys_arena] })
     }
 
     /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
@@ -108,67 +138,87 @@ impl Vm {
 
     /// Runs the program at a position of those given to [`Vm::load_all`].
     pub fn run_program(&mut self, position: usize, packet: &[u8], now_ns: u64) -> Result<u64, VmError> {
-        let length_max = self.packet_room.length();
-        if packet.len() > length_max {
-            return Err(VmError::PacketLength { length: packet.len(), length_max });
+        self.run_input(position, &Input { packet, now_ns, context: None })
+    }
+
+    /// Runs the program at a position of those given to [`Vm::load_all`], with a context of the caller's.
+    pub fn run_input(&mut self, position: usize, input: &Input) -> Result<u64, VmError> {
+        let (length, length_max) = (input.packet.len(), self.options.packet_length_max);
+        if length > length_max {
+            return Err(VmError::PacketLength { length, length_max });
         }
+        self.given = input.context.map(<[u8]>::to_vec);
         let program = &self.programs[position];
+        let metadata = context::metadata_length(program.hook, input.context);
+        if metadata > length.min(METADATA_MAX) || !metadata.is_multiple_of(4) {
+            return Err(VmError::Metadata { length: metadata });
+        }
         let session = &mut self.session;
-        session.packet = self.packet_room.prefix(packet.len());
-        session.packet.bytes_mut().copy_from_slice(packet);
+        // What a packet grows into is zero, as in a test run; other programs see none of it.
+        if self.programs.iter().any(|program| program.moves_packet) {
+            session.room.bytes_mut()[..HEAD_ROOM].fill(0);
+        }
+        session.place(HEAD_ROOM, length - metadata, metadata);
+        session.reach.bytes_mut().copy_from_slice(input.packet);
         session.hook = program.hook;
         session.context = program.context;
-        session.now_ns = now_ns;
-        session.instructions_left = self.instructions_max;
-        session.program = position;
-        let (mut context, packet) = (program.context, session.packet);
-        context::fill(program.hook, &mut context, &packet);
-
-        let result = helper::during(session, || program.machine.execute_program(packet.bytes(), program.hot.bytes()));
+        session.now_ns = input.now_ns;
+        session.instructions_left = self.options.instructions_max;
+        session.tail_calls = 0;
+        session.loops.clear();
+        session.buffer = helper::Buffer::default();
+        session.tunnel = None;
+        session.records.clear();
+        session.lines.clear();
+        session.redirect = None;
+        session.clones.clear();
+        context::fill(program.hook, &mut session.context, &session.packet, metadata, input.context);
         for map in &mut session.maps {
+            map.begin();
+        }
+        let result = self.go(position);
+        for map in &mut self.session.maps {
             map.close();
         }
-        match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(program.fault_of(&error.to_string())),
-            Err(stop) => Err(program.fault(&stop)),
+        self.session.settle();
+        result
+    }
+
+    /// The program at a position, and those it goes on to.
+    fn go(&mut self, mut position: usize) -> Result<u64, VmError> {
+        let session = &mut self.session;
+        loop {
+            let program = &self.programs[position];
+            session.program = position;
+            // A packet that grows may come to lie anywhere in its room; the program before may have moved it.
+            let bytes = if program.moves_packet { session.room } else { session.reach };
+            let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
+            let stop = match result {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => return Err(program.fault_of(&error.to_string())),
+                Err(stop) => stop,
+            };
+            match stop.cause {
+                Cause::Fault(fault) => return Err(program.fault(stop.site, fault)),
+                Cause::TailCall(next) => position = next,
+            }
         }
-    }
-
-    /// The packet as the last run left it.
-    #[must_use]
-    pub fn packet(&self) -> &[u8] {
-        self.session.packet.bytes()
-    }
-
-    /// A map by name; global data under its section's name.
-    #[must_use]
-    pub fn map(&self, name: &str) -> Option<&Map> {
-        self.session.maps.iter().find(|map| map.shape().name == name)
-    }
-
-    /// A map by name, to change.
-    pub fn map_mut(&mut self, name: &str) -> Option<&mut Map> {
-        self.session.maps.iter_mut().find(|map| map.shape().name == name)
-    }
-
-    /// All maps, by name.
-    pub fn maps(&self) -> impl Iterator<Item = &Map> {
-        self.session.maps.iter()
-    }
-
-    /// How many instructions the (first) program has as relocated, and as lowered for rbpf.
-    #[must_use]
-    pub fn instructions_count(&self) -> (usize, usize) {
-        (self.programs[0].instructions.len(), self.programs[0].origin.len())
     }
 }
 
+/// Bytes before the packet that it may grow into: `XDP_PACKET_HEADROOM`.
+const HEAD_ROOM: usize = 256;
+/// Bytes after the longest packet that it may grow into.
+const TAIL_ROOM: usize = 1 << 14;
+/// Bytes of metadata that XDP allows before a packet.
+const METADATA_MAX: usize = 252;
+/// All hooks, by their number.
+const HOOKS: [Hook; 3] = [Hook::Xdp, Hook::Tc, Hook::Socket];
 /// The biggest context in bytes.
 const CONTEXT_MAX: usize = 192;
 
 impl Loaded {
-    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map]) -> Result<Self, VmError> {
+    fn new(name: &str, hook: Hook, context: Piece, instructions: Vec<Insn>, maps: &[Map], keys: &[Piece]) -> Result<Self, VmError> {
         let views: Vec<MapView> = maps
             .iter()
             .map(|map| {
@@ -189,13 +239,19 @@ impl Loaded {
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
         machine.set_program(code).map_err(engine)?;
-        for (number, function) in helper::PROVIDED.into_iter().chain(helper::own()) {
+        // Only what is called: rbpf looks each call up.
+        let calls = code.chunks_exact(rbpf::ebpf::INSN_SIZE).filter(|insn| insn[0] == CALL && insn[1] >> 4 == 0);
+        let called: HashSet<i32> = calls.map(|insn| i32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]])).collect();
+        for (number, function) in helper::functions(lowered.guards.len()).filter(|(number, _)| called.contains(number)) {
             machine.register_helper(number.cast_unsigned(), function).map_err(engine)?;
         }
         for range in maps.iter().flat_map(Map::ranges) {
             machine.register_allowed_memory(range);
         }
         machine.register_allowed_memory(context.range());
+        for key in keys {
+            machine.register_allowed_memory(key.range());
+        }
         // Tables before arrays, and the bigger value first: a flow rather than a counter.
         let hottest = maps.iter().max_by_key(|map| (!map.shape().kind.is_array(), map.shape().value_size));
         let hot = hottest.and_then(Map::first).unwrap_or(context);
@@ -205,6 +261,8 @@ impl Loaded {
             context,
             hot,
             machine,
+            moves_packet: instructions.iter().any(moves_packet),
+            guards: lowered.guards,
             origin: lowered.origin,
             meters: lowered.meters,
             instructions,
@@ -212,9 +270,9 @@ impl Loaded {
         })
     }
 
-    fn fault(&self, stop: &Stop) -> VmError {
-        let instruction = stop.site.unwrap_or(0);
-        VmError::Fault { program: self.name.clone(), instruction, text: text(&self.instructions, instruction), fault: stop.fault }
+    fn fault(&self, site: Option<usize>, fault: Fault) -> VmError {
+        let instruction = site.unwrap_or(0);
+        VmError::Fault { program: self.name.clone(), instruction, text: text(&self.instructions, instruction), fault }
     }
 
     /// Reads rbpf's message: `... out of bounds memory load (insn #12), addr 0x10, size 8`; it counts from one there.
@@ -231,7 +289,7 @@ impl Loaded {
         };
         let position = number("insn #", 10).and_then(|counted| usize::try_from(counted).ok()?.checked_sub(1));
         let instruction = position.and_then(|position| self.origin.get(position)).copied().unwrap_or(0);
-        self.fault(&Stop { site: Some(instruction), fault })
+        self.fault(Some(instruction), fault)
     }
 }
 

@@ -64,13 +64,6 @@ fn the_packet_is_exact() {
 }
 
 #[test]
-fn the_context_is_exact() {
-    check_object(Hook::Xdp, &prologue().asm("mov r6, r9"), &[], 24, "xdp_md");
-    check_object(Hook::Xdp, &prologue().asm("mov r6, r9"), &[cell(8)], 24, "xdp_md beside a map");
-    check_object(Hook::Tc, &prologue().asm("mov r6, r9"), &[], 192, "__sk_buff");
-}
-
-#[test]
 fn array_values_are_exact() {
     for length in [1, 7, 8, 12, 16, 31] {
         let maps = [cell(8), cell(usize::try_from(length).expect("positive")), cell(8)];
@@ -190,10 +183,13 @@ fn windows_run_out_by_name() {
     }
     let code = code.asm("mov r0, 0\nexit");
     let maps = [shape(MapKind::Array, 4, 8, 100)];
-    let (at, fault) = faulted(load(Hook::Xdp, &code, &maps).expect("loads").run(&[0; 64], 0));
-    assert_eq!((at, fault), (4 * 6 + 5, Fault::Windows { map: 0, windows: 4 }));
-    let options = Options { windows: 5, ..Options::default() };
-    assert_eq!(load_with(Hook::Xdp, &code, &maps, &options).expect("loads").run(&[0; 64], 0).expect("runs"), 0);
+    let run = |windows, windows_more| {
+        let options = Options { windows, windows_more, ..Options::default() };
+        load_with(Hook::Xdp, &code, &maps, &options).expect("loads").run(&[0; 64], 0)
+    };
+    assert_eq!(faulted(run(4, 0)), (4 * 6 + 5, Fault::Windows { map: 0, windows: 4 }));
+    assert_eq!(run(5, 0).expect("runs"), 0);
+    assert_eq!(run(4, 1).expect("runs"), 0);
 }
 
 #[test]

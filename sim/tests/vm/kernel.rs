@@ -8,6 +8,7 @@ use treeline_sim::vm::{Hook, MapKind, Shape};
 
 /// Programs and maps of one test, closed when dropped.
 pub struct Kernel {
+    hook: Hook,
     program: libc::c_int,
     maps: Vec<libc::c_int>,
     shapes: Vec<Shape>,
@@ -43,32 +44,78 @@ impl Attributes {
     }
 }
 
-fn number(kind: MapKind) -> u32 {
-    match kind {
-        MapKind::Hash => 1,
-        MapKind::Array => 2,
-        MapKind::PerCpuHash => 5,
-        MapKind::PerCpuArray => 6,
-        MapKind::LruHash => 9,
-        MapKind::LruPerCpuHash => 10,
-        MapKind::LpmTrie => 11,
-        MapKind::RingBuf => 27,
+/// `BPF_F_NO_PREALLOC`, without which there are no tries.
+const NO_PREALLOC: u32 = 1;
+
+/// `BPF_F_RDONLY_PROG`.
+const READ_ONLY: u32 = 128;
+
+fn create(shape: &Shape, inner: Option<libc::c_int>, constant: Option<&[u8]>) -> Result<libc::c_int, std::io::Error> {
+    let size = |size: usize| u32::try_from(size).expect("test maps are small");
+    let inner = inner.filter(|_| shape.kind.holds_maps()).map_or(0, i32::cast_unsigned);
+    let flags = if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 } | if constant.is_some() { READ_ONLY } else { 0 };
+    let map = Attributes::new()
+        .word(0, shape.kind.number())
+        .word(4, size(shape.key_size))
+        .word(8, size(shape.value_size))
+        .word(12, shape.max_entries)
+        .word(16, flags)
+        .word(20, inner)
+        .call(0)?;
+    if let Some(bytes) = constant {
+        let key = [0_u8; 4];
+        Attributes::new().word(0, map.cast_unsigned()).address(8, key.as_ptr()).address(16, bytes.as_ptr()).call(2)?;
+        Attributes::new().word(0, map.cast_unsigned()).call(22)?;
     }
+    Ok(map)
+}
+
+/// What loads a program without a log.
+fn attributes(hook: Hook, bytecode: &[u8]) -> Attributes {
+    let kind = match hook {
+        Hook::Socket => 1,
+        Hook::Tc => 3,
+        Hook::Xdp => 6,
+    };
+    let count = u32::try_from(bytecode.len() / 8).expect("test programs are small");
+    Attributes::new().word(0, kind).word(4, count).address(8, bytecode.as_ptr()).address(16, c"GPL".as_ptr())
+}
+
+/// Loads a program: its descriptor or the error, and the verifier's log.
+fn verify(hook: Hook, bytecode: &[u8]) -> (Result<libc::c_int, std::io::Error>, String) {
+    // Only a refusal is worth the time that a log takes.
+    if let Ok(program) = attributes(hook, bytecode).call(5) {
+        return (Ok(program), String::new());
+    }
+    let mut log = vec![0_u8; 1 << 20];
+    let loaded = attributes(hook, bytecode).word(24, 1).word(28, 1 << 20).address(32, log.as_mut_ptr()).call(5);
+    (loaded, String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())
+}
+
+/// What a run shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The lower half of r0.
+    pub returned: u32,
+    /// The packet afterwards.
+    pub packet: Vec<u8>,
+    /// The context as `ctx_out`.
+    pub context: Vec<u8>,
 }
 
 impl Kernel {
     /// Loads bytecode with fresh maps. `None`: no right to, which is said.
     pub fn load(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape]) -> Option<Self> {
+        Self::load_with(test, hook, bytecode, shapes, &[])
+    }
+
+    /// The same with arrays of one entry, by position, that hold constants: nobody writes them afterwards.
+    pub fn load_with(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape], constants: &[(usize, &[u8])]) -> Option<Self> {
         let mut maps = Vec::new();
-        for shape in shapes {
-            let size = |size: usize| u32::try_from(size).expect("test maps are small");
-            let created = Attributes::new()
-                .word(0, number(shape.kind))
-                .word(4, size(shape.key_size))
-                .word(8, size(shape.value_size))
-                .word(12, shape.max_entries)
-                .call(0);
-            match created {
+        for (position, shape) in shapes.iter().enumerate() {
+            let constant = constants.iter().find(|(map, _)| *map == position).map(|(_, bytes)| *bytes);
+            // The map before a map of maps says what those are like.
+            match create(shape, maps.last().copied(), constant) {
                 Ok(map) => maps.push(map),
                 Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test),
                 Err(error) => panic!("{test}: no map {shape:?}: {error}"),
@@ -81,29 +128,44 @@ impl Kernel {
                 insn[4..8].copy_from_slice(&maps[usize::try_from(map).expect("a map's position")].to_le_bytes());
             }
         }
-        let mut log = vec![0_u8; 1 << 20];
-        let loaded = Attributes::new()
-            .word(
-                0,
-                match hook {
-                    Hook::Socket => 1,
-                    Hook::Tc => 3,
-                    Hook::Xdp => 6,
-                },
-            )
-            .word(4, u32::try_from(bytecode.len() / 8).expect("test programs are small"))
-            .address(8, bytecode.as_ptr())
-            .address(16, c"GPL".as_ptr())
-            .word(24, 1)
-            .word(28, 1 << 20)
-            .address(32, log.as_mut_ptr())
-            .call(5);
+        let (loaded, log) = verify(hook, &bytecode);
         match loaded {
-            Ok(program) => Some(Self { program, maps, shapes: shapes.to_vec() }),
+            Ok(program) => Some(Self { hook, program, maps, shapes: shapes.to_vec() }),
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test),
             Err(error) => {
-                let log = String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned();
                 panic!("{test}: the kernel refuses the program: {error}\n{log}");
+            }
+        }
+    }
+
+    /// Whether the kernel gives the hook the helper that this program calls. `None`: no right to ask.
+    pub fn has_helper(test: &str, hook: Hook, bytecode: &[u8]) -> Option<bool> {
+        match verify(hook, bytecode) {
+            (Err(error), _) if error.raw_os_error() == Some(libc::EPERM) => {
+                skip(test);
+                None
+            }
+            (Err(_), log) => Some(!log.contains("cannot use helper") && !log.contains("unknown func")),
+            (Ok(program), _) => {
+                // SAFETY: the descriptor is this function's own.
+                unsafe { libc::close(program) };
+                Some(true)
+            }
+        }
+    }
+
+    /// Whether the kernel loads a program without maps. `None`: no right to ask.
+    pub fn accepts(test: &str, hook: Hook, bytecode: &[u8]) -> Option<bool> {
+        match attributes(hook, bytecode).call(5) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                skip(test);
+                None
+            }
+            Err(_) => Some(false),
+            Ok(program) => {
+                // SAFETY: the descriptor is this function's own.
+                unsafe { libc::close(program) };
+                Some(true)
             }
         }
     }
@@ -120,13 +182,96 @@ impl Kernel {
         u32::from_ne_bytes(attributes.0[4..8].try_into().expect("four bytes"))
     }
 
+    /// One run over a packet with a context, and all that it shows.
+    pub fn run_with(&self, packet: &[u8], context: &[u8]) -> Outcome {
+        pin_to_one_cpu();
+        // A socket filter's run starts at the network header: an Ethernet header of its own goes before the packet.
+        let before = if self.hook == Hook::Socket { 14 } else { 0 };
+        let packet = [&packet[..before], packet].concat();
+        let (mut packet_out, mut context_out) = (vec![0_u8; 1 << 16], vec![0_u8; context.len()]);
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("short");
+        let mut attributes = Attributes::new()
+            .word(0, self.program.cast_unsigned())
+            .word(8, length(&packet))
+            .word(12, length(&packet_out))
+            .address(16, packet.as_ptr())
+            .address(24, packet_out.as_mut_ptr())
+            .word(32, 1)
+            .word(40, length(context))
+            .word(44, length(&context_out))
+            .address(48, context.as_ptr())
+            .address(56, context_out.as_mut_ptr());
+        attributes.call(10).unwrap_or_else(|error| panic!("test run: {error}"));
+        let word = |offset: usize| u32::from_ne_bytes(attributes.0[offset..offset + 4].try_into().expect("four bytes"));
+        packet_out.truncate(word(12) as usize);
+        packet_out.drain(..before);
+        Outcome { returned: word(4), packet: packet_out, context: context_out }
+    }
+
+    /// The descriptor of a map, which is what an entry of a map of maps takes.
+    pub fn descriptor(&self, map: usize) -> [u8; 4] {
+        self.maps[map].to_ne_bytes()
+    }
+
+    /// The descriptor of the program, which is what an entry of a prog array takes.
+    pub fn program(&self) -> [u8; 4] {
+        self.program.to_ne_bytes()
+    }
+
+    /// The records of a ring buffer that nobody read yet.
+    pub fn drain(&self, map: usize) -> Vec<Vec<u8>> {
+        let size = self.shapes[map].max_entries as usize;
+        let page = 4096;
+        let open = |length: usize, protection: libc::c_int, offset: usize| {
+            let offset = libc::off_t::try_from(offset).expect("small");
+            // SAFETY: a new mapping of the ring, unmapped below.
+            let base = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, self.maps[map], offset) };
+            assert!(base != libc::MAP_FAILED, "no mapping of the ring: {}", std::io::Error::last_os_error());
+            base
+        };
+        let consumer = open(page, libc::PROT_READ | libc::PROT_WRITE, 0);
+        let data = open(page + 2 * size, libc::PROT_READ, page);
+        let mut records = Vec::new();
+        // SAFETY: both positions are eight bytes at the start of their pages, and every record lies in the data that are mapped twice.
+        unsafe {
+            let produced = data.cast::<u64>().read_volatile();
+            let mut position = consumer.cast::<u64>().read_volatile();
+            while position < produced {
+                let record = data.byte_add(page + usize::try_from(position).expect("small") % size);
+                let header = record.cast::<u32>().read_volatile();
+                let length = (header & 0x3fff_ffff) as usize;
+                if header >> 30 == 0 {
+                    records.push(std::slice::from_raw_parts(record.byte_add(8).cast::<u8>(), length).to_vec());
+                }
+                position += (length as u64 + 8).next_multiple_of(8);
+            }
+            consumer.cast::<u64>().write_volatile(position);
+            libc::munmap(consumer, page);
+            libc::munmap(data, page + 2 * size);
+        }
+        records
+    }
+
+    /// A map operation by the command's number; the error is Linux's.
+    pub fn operate(&self, command: libc::c_int, map: usize, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), i32> {
+        Attributes::new()
+            .word(0, self.maps[map].cast_unsigned())
+            .address(8, if key.is_empty() { std::ptr::null() } else { key.as_ptr() })
+            .address(16, value.as_mut_ptr())
+            .long(24, flags)
+            .call(command)
+            .map(|_| ())
+            .map_err(|error| error.raw_os_error().unwrap_or(0))
+    }
+
     /// A map's value; per-CPU maps answer the sum over the CPUs of each eight bytes, as only one CPU has run.
     pub fn lookup(&self, map: usize, key: &[u8]) -> Option<Vec<u8>> {
         let size = self.shapes[map].value_size;
         let stride = size.next_multiple_of(8);
         let is_per_cpu = matches!(self.shapes[map].kind, MapKind::PerCpuArray | MapKind::PerCpuHash | MapKind::LruPerCpuHash);
         let mut value = vec![0_u8; if is_per_cpu { stride * 1024 } else { stride }];
-        Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key.as_ptr()).address(16, value.as_mut_ptr()).call(1).ok()?;
+        let key = if key.is_empty() { std::ptr::null() } else { key.as_ptr() };
+        Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key).address(16, value.as_mut_ptr()).call(1).ok()?;
         let merged = (0..size).map(|byte| value.iter().skip(byte).step_by(stride).fold(0, |all, one| all | one)).collect();
         Some(if is_per_cpu { merged } else { value[..size].to_vec() })
     }

@@ -3,10 +3,17 @@
 mod arithmetic;
 mod atomic;
 mod bounds;
+mod callback;
 mod code;
+mod context;
+mod document;
+mod helper;
 mod kernel;
 mod map;
 mod object;
+mod record;
+mod reference;
 mod refusal;
 mod regression;
 mod robustness;
+mod route;

@@ -5,7 +5,9 @@
 
 use crate::code::{Code, cell, load_with, shape};
 use crate::kernel::Kernel;
+use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
+use treeline_sim::exercise::map::{self, Exercise};
 use treeline_sim::vm::{ANY, EXIST, Hook, MapKind, NOEXIST, Object, Options, Shape, Vm, VmError};
 
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +109,34 @@ proptest! {
         compare(&shape(MapKind::Array, 4, 12, 4), &operations)?;
         compare(&shape(MapKind::Array, 4, 12, 20), &operations)?;
         compare(&shape(MapKind::PerCpuArray, 4, 12, 4), &operations)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Out of bytes, as the fuzz target has them: more kinds, sizes and stale pointers.
+    #[test]
+    fn any_operations_equal_the_kernels(bytes in prop::collection::vec(any::<u8>(), 16..300)) {
+        let Ok(exercise) = Exercise::arbitrary(&mut Unstructured::new(&bytes)) else { return Ok(()) };
+        let (code, shapes) = (map::program(&exercise), map::shapes(&exercise));
+        let mut vm = map::load(&exercise).expect("loads");
+        let Some(kernel) = Kernel::load("any_operations_equal_the_kernels", Hook::Xdp, &code, &shapes) else { return Ok(()) };
+        for run in 0..3 {
+            vm.run(&[0; 64], 0).expect("it runs");
+            kernel.run(&[0; 64]);
+            let results = vm.map("results").and_then(|map| map.entry(0)).map(<[u8]>::to_vec);
+            prop_assert_eq!(results, kernel.lookup(0, &[0; 4]), "results of run {} of {:?}", run, &exercise);
+            for number in 0..map::KEYS {
+                let key = map::key(&exercise.shape, number);
+                if exercise.shape.kind == MapKind::Bloom {
+                    continue;
+                }
+                let ours = vm.map("target").and_then(|map| map.lookup(&key)).map(<[u8]>::to_vec);
+                prop_assert_eq!(ours, kernel.lookup(1, &key), "key {} after run {} of {:?}", number, run, &exercise);
+            }
+        }
+        prop_assert!(map::map(&bytes).is_ok());
     }
 }
 

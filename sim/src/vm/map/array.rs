@@ -27,20 +27,24 @@ const BYTES_MAX: usize = 1 << 30;
 
 impl Array {
     /// Bytes of arena an array of this shape takes.
-    pub(super) fn room(shape: &Shape, windows_count: usize) -> usize {
+    pub(super) fn room(shape: &Shape, windows_count: usize, more: usize) -> usize {
         let entries_count = shape.max_entries as usize;
-        Arena::room(shape.value_size) * if entries_count <= PLACED_MAX { entries_count } else { windows_count }
+        if entries_count <= PLACED_MAX {
+            Arena::room(shape.value_size) * entries_count
+        } else {
+            Windows::room(shape.value_size, windows_count, more)
+        }
     }
 
     /// All entries zero.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize) -> Result<Self, VmError> {
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize) -> Result<Self, VmError> {
         let entries_count = shape.max_entries as usize;
         if entries_count <= PLACED_MAX {
             return Ok(Self::Placed((0..entries_count).map(|_| arena.piece(shape.value_size)).collect()));
         }
         let too_big = || VmError::MapShape { map: shape.name.clone(), reason: format!("an array of more than {BYTES_MAX} bytes") };
         let length = entries_count.checked_mul(shape.value_size).filter(|length| *length <= BYTES_MAX).ok_or_else(too_big)?;
-        Ok(Self::Windowed { values: vec![0; length], windows: Windows::new(arena, windows_count, shape.value_size) })
+        Ok(Self::Windowed { values: vec![0; length], windows: Windows::new(arena, shape.value_size, windows_count, more) })
     }
 
     /// An entry's bytes as the host sees them.
@@ -103,10 +107,10 @@ impl Array {
         Ok(())
     }
 
-    /// Ends a run: windows go back into the vector.
-    pub(super) fn close(&mut self, shape: &Shape) {
+    /// Windows but the first `kept` go back into the vector.
+    pub(super) fn close(&mut self, shape: &Shape, kept: usize) {
         if let Self::Windowed { values, windows } = self {
-            windows.close(|index, value| {
+            windows.close(kept, |index, value| {
                 let start = index as usize * shape.value_size;
                 values[start..start + shape.value_size].copy_from_slice(value);
             });

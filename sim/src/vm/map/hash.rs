@@ -23,18 +23,20 @@ pub(super) struct Hash {
     newest: u32,
     oldest: u32,
     free: Vec<u32>,
-    windows: Windows,
+    pub(super) windows: Windows,
     lru: bool,
     /// Per-CPU hashes overwrite a value in place, plain ones put a new element in its stead.
     in_place: bool,
+    /// Keys that made room for others in this run, one after the other.
+    pub(super) evicted: Vec<u8>,
 }
 
 impl Hash {
     /// An empty map.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, lru: bool, in_place: bool) -> Self {
-        let windows = Windows::new(arena, windows_count, shape.value_size);
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize, lru: bool, in_place: bool) -> Self {
+        let windows = Windows::new(arena, shape.value_size, windows_count, more);
         let (keys, values, links, free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place }
+        Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place, evicted: Vec::new() }
     }
 
     /// Exchanges all entries, in their order of use, with those of a map of the same shape; windows stay where they are.
@@ -77,6 +79,16 @@ impl Hash {
     pub(super) fn open(&mut self, shape: &Shape, key: &[u8]) -> Result<u64, Miss> {
         let slot = self.find(shape, key).ok_or(Miss::Absent)?;
         self.touch(slot);
+        self.show(shape, slot)
+    }
+
+    /// The first slot in use at or after one.
+    pub(super) fn next_slot(&self, from: u32) -> Option<u32> {
+        (from..).zip(self.links.get(from as usize..)?).find(|(slot, links)| links.0 != *slot).map(|(slot, _)| slot)
+    }
+
+    /// The address of a slot's value for the program.
+    pub(super) fn show(&mut self, shape: &Shape, slot: u32) -> Result<u64, Miss> {
         let value = &self.values[slot as usize * shape.value_size..][..shape.value_size];
         self.windows.open(slot, value).map_err(Miss::Windows)
     }
@@ -112,10 +124,10 @@ impl Hash {
         Ok(())
     }
 
-    /// Ends a run: windows go back into their slots.
-    pub(super) fn close(&mut self, shape: &Shape) {
+    /// Windows but the first `kept` go back into their slots.
+    pub(super) fn close(&mut self, shape: &Shape, kept: usize) {
         let values = &mut self.values;
-        self.windows.close(|slot, value| {
+        self.windows.close(kept, |slot, value| {
             values[slot as usize * shape.value_size..][..shape.value_size].copy_from_slice(value);
         });
     }
@@ -140,7 +152,9 @@ impl Hash {
             if !self.lru {
                 return Err(E2BIG);
             }
-            self.remove(shape, self.oldest);
+            let oldest = self.oldest;
+            self.evicted.extend_from_slice(&self.keys[oldest as usize * shape.key_size..][..shape.key_size]);
+            self.remove(shape, oldest);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.keys.resize(self.keys.len() + shape.key_size, 0);

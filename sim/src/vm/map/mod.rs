@@ -1,19 +1,32 @@
 //! The program's maps, as the program and as the host see them.
 //!
-//! Arrays, per-CPU arrays (one CPU), hashes, LRU hashes and their per-CPU kinds, longest-prefix tries, with the kernel's error numbers.
-//! A ring buffer is there in name only: nobody reads it, so it is always full. Small arrays
+//! With the kernel's error numbers; of what lies apart by CPU there is that of CPU 0. Small arrays
 //! and the sections `.rodata`, `.data`, `.bss` have fixed addresses; everything else is seen through `window`s.
+//!
+//! Not here: maps of sockets, cgroups, tasks and stacks, timers, and which false answers a Bloom filter gives.
 
 mod array;
 mod hash;
+mod queue;
+mod ring;
+mod run;
+mod shape;
+mod sparse;
 mod trie;
 mod window;
 
-use super::VmError;
-use super::memory::{Arena, Piece};
+pub use shape::{MapKind, Shape};
+
+use super::memory::Arena;
+use super::{Options, VmError};
 use array::Array;
 use hash::Hash;
+use queue::Queue;
+use ring::Ring;
+use sparse::Sparse;
+use std::collections::BTreeSet;
 use trie::Trie;
+use window::Windows;
 
 /// Create or overwrite.
 pub const ANY: u64 = 0;
@@ -24,89 +37,10 @@ pub const EXIST: u64 = 2;
 
 const ENOENT: i32 = 2;
 const E2BIG: i32 = 7;
+const EAGAIN: i32 = 11;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
-
-/// What kind of map, with Linux's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MapKind {
-    /// `BPF_MAP_TYPE_HASH`
-    Hash,
-    /// `BPF_MAP_TYPE_ARRAY`
-    Array,
-    /// `BPF_MAP_TYPE_PERCPU_HASH`, with one CPU
-    PerCpuHash,
-    /// `BPF_MAP_TYPE_PERCPU_ARRAY`, with one CPU
-    PerCpuArray,
-    /// `BPF_MAP_TYPE_LRU_HASH`
-    LruHash,
-    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`, with one CPU
-    LruPerCpuHash,
-    /// `BPF_MAP_TYPE_LPM_TRIE`
-    LpmTrie,
-    /// `BPF_MAP_TYPE_RINGBUF`: no entries, and no room for any
-    RingBuf,
-}
-
-impl MapKind {
-    fn from_number(number: u32) -> Option<Self> {
-        Some(match number {
-            1 => Self::Hash,
-            2 => Self::Array,
-            5 => Self::PerCpuHash,
-            6 => Self::PerCpuArray,
-            9 => Self::LruHash,
-            10 => Self::LruPerCpuHash,
-            11 => Self::LpmTrie,
-            27 => Self::RingBuf,
-            _ => return None,
-        })
-    }
-
-    /// Whether its entries are all there from the start.
-    #[must_use]
-    pub fn is_array(self) -> bool {
-        matches!(self, Self::Array | Self::PerCpuArray)
-    }
-}
-
-/// A map's name, kind and sizes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
-    /// Name of the map, or of the section for global data.
-    pub name: String,
-    /// Its kind.
-    pub kind: MapKind,
-    /// Bytes of a key.
-    pub key_size: usize,
-    /// Bytes of a value.
-    pub value_size: usize,
-    /// Entries at most (arrays: always).
-    pub max_entries: u32,
-}
-
-impl Shape {
-    /// Checks what the object says against what the VM has.
-    pub(super) fn new(name: &str, number: u32, key_size: u32, value_size: u32, max_entries: u32) -> Result<Self, VmError> {
-        let wrong = |reason: String| VmError::MapShape { map: name.to_owned(), reason };
-        let kind = MapKind::from_number(number).ok_or_else(|| wrong(format!("the VM has no maps of type {number}")))?;
-        if kind == MapKind::RingBuf {
-            if (key_size, value_size) != (0, 0) {
-                return Err(wrong(format!("a ring buffer has neither keys nor values, not {key_size} and {value_size} bytes")));
-            }
-        } else if value_size == 0 || key_size == 0 || max_entries == 0 {
-            return Err(wrong(format!("key of {key_size} bytes, value of {value_size}, {max_entries} entries: none may be 0")));
-        }
-        if kind.is_array() && key_size != 4 {
-            return Err(wrong(format!("an array's key has 4 bytes, not {key_size}")));
-        }
-        if kind == MapKind::LpmTrie && !(5..=260).contains(&key_size) {
-            return Err(wrong(format!("a trie's key has 4 bytes for the prefix length and 1 to 256 more, not {key_size}")));
-        }
-        let (key_size, value_size) = (key_size as usize, value_size as usize);
-        Ok(Self { name: name.to_owned(), kind, key_size, value_size, max_entries })
-    }
-}
+const ENOSPC: i32 = 28;
 
 /// Why a lookup gave the program no address.
 #[derive(Debug)]
@@ -122,7 +56,9 @@ enum Body {
     Array(Array),
     Hash(Hash),
     Trie(Trie),
-    Ring,
+    Sparse(Sparse),
+    Queue(Queue),
+    Ring(Ring),
 }
 
 /// One map of a loaded program.
@@ -132,30 +68,38 @@ enum Body {
 pub struct Map {
     shape: Shape,
     body: Body,
+    /// Keys that the run named, one after the other.
+    touched: Vec<u8>,
 }
 
 impl Map {
     /// Bytes of arena a map of this shape takes.
-    pub(super) fn room(shape: &Shape, windows_count: usize) -> usize {
+    pub(super) fn room(shape: &Shape, options: &Options) -> usize {
+        let (windows_count, more) = (options.windows, options.windows_more);
         match shape.kind {
-            MapKind::Array | MapKind::PerCpuArray => Array::room(shape, windows_count),
-            MapKind::RingBuf => 0,
-            _ => Arena::room(shape.value_size) * windows_count,
+            MapKind::Array | MapKind::PerCpuArray => Array::room(shape, windows_count, more),
+            MapKind::RingBuf => Ring::room(ring_size(shape, options)),
+            kind if kind.is_keyless() => 0,
+            _ => Windows::room(shape.value_size, windows_count, more),
         }
     }
 
     /// An empty map, or an array of zeroes.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize) -> Result<Self, VmError> {
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, options: &Options) -> Result<Self, VmError> {
+        let (windows_count, more) = (options.windows, options.windows_more);
+        let hash = |arena, lru, in_place| Body::Hash(Hash::new(shape, arena, windows_count, more, lru, in_place));
         let body = match shape.kind {
-            MapKind::Array | MapKind::PerCpuArray => Body::Array(Array::new(shape, arena, windows_count)?),
-            MapKind::Hash => Body::Hash(Hash::new(shape, arena, windows_count, false, false)),
-            MapKind::PerCpuHash => Body::Hash(Hash::new(shape, arena, windows_count, false, true)),
-            MapKind::LruHash => Body::Hash(Hash::new(shape, arena, windows_count, true, false)),
-            MapKind::LruPerCpuHash => Body::Hash(Hash::new(shape, arena, windows_count, true, true)),
-            MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, windows_count)),
-            MapKind::RingBuf => Body::Ring,
+            MapKind::Array | MapKind::PerCpuArray => Body::Array(Array::new(shape, arena, windows_count, more)?),
+            MapKind::Hash => hash(arena, false, false),
+            MapKind::PerCpuHash => hash(arena, false, true),
+            MapKind::LruHash => hash(arena, true, false),
+            MapKind::LruPerCpuHash => hash(arena, true, true),
+            MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, windows_count, more)),
+            MapKind::Queue | MapKind::Stack | MapKind::Bloom => Body::Queue(Queue::default()),
+            MapKind::RingBuf => Body::Ring(Ring::new(ring_size(shape, options), arena)),
+            _ => Body::Sparse(Sparse::new(shape, arena, windows_count, more)),
         };
-        Ok(Self { shape: shape.clone(), body })
+        Ok(Self { shape: shape.clone(), body, touched: Vec::new() })
     }
 
     /// Name, kind and sizes.
@@ -169,8 +113,9 @@ impl Map {
     pub fn len(&self) -> usize {
         match &self.body {
             Body::Array(_) => self.shape.max_entries as usize,
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.len(),
-            Body::Ring => 0,
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => hash.len(),
+            Body::Queue(queue) => queue.len(),
+            Body::Ring(_) => 0,
         }
     }
 
@@ -180,14 +125,17 @@ impl Map {
         self.len() == 0
     }
 
-    /// The value under a key, in a trie under the longest prefix that holds it; a key of the wrong length has none. Not a use in the sense of LRU.
+    /// The value under a key, in a trie under the longest prefix that holds it; a key of the wrong length has none.
+    /// Not a use in the sense of LRU. Of a queue or stack, with no key, what would leave next.
     #[must_use]
     pub fn lookup(&self, key: &[u8]) -> Option<&[u8]> {
         match &self.body {
             Body::Array(array) => array.value(&self.shape, index(key)?),
             Body::Hash(hash) => Some(hash.value(&self.shape, hash.find(&self.shape, key)?)),
             Body::Trie(trie) => Some(trie.hash.value(&self.shape, trie.find(&self.shape, key)?)),
-            Body::Ring => None,
+            Body::Sparse(sparse) => Some(sparse.hash.value(&self.shape, sparse.hash.find(&self.shape, key)?)),
+            Body::Queue(queue) => queue.next(&self.shape),
+            Body::Ring(_) => None,
         }
     }
 
@@ -203,7 +151,7 @@ impl Map {
                 let slot = trie.find(&self.shape, key)?;
                 Some(trie.hash.value_mut(&self.shape, slot))
             }
-            Body::Ring => None,
+            Body::Sparse(_) | Body::Queue(_) | Body::Ring(_) => None,
         }
     }
 
@@ -212,7 +160,7 @@ impl Map {
     pub fn entry(&self, index: u32) -> Option<&[u8]> {
         match &self.body {
             Body::Array(array) => array.value(&self.shape, index),
-            Body::Hash(_) | Body::Trie(_) | Body::Ring => None,
+            _ => None,
         }
     }
 
@@ -220,7 +168,7 @@ impl Map {
     pub fn entry_mut(&mut self, index: u32) -> Option<&mut [u8]> {
         match &mut self.body {
             Body::Array(array) => array.value_mut(&self.shape, index),
-            Body::Hash(_) | Body::Trie(_) | Body::Ring => None,
+            _ => None,
         }
     }
 
@@ -250,90 +198,46 @@ impl Map {
             (Body::Array(one), Body::Array(two)) => one.exchange(two),
             (Body::Hash(one), Body::Hash(two)) => one.exchange(two),
             (Body::Trie(one), Body::Trie(two)) => one.exchange(two),
-            (Body::Ring, Body::Ring) => {}
+            (Body::Sparse(one), Body::Sparse(two)) => one.hash.exchange(&mut two.hash),
+            (Body::Queue(one), Body::Queue(two)) => std::mem::swap(one, two),
+            (Body::Ring(_), Body::Ring(_)) => {}
             _ => return Err(wrong(&self.shape)),
         }
         Ok(())
     }
 
-    /// All entries, key and value: an array by index, a hash in an order that depends only on what was done to it.
+    /// All entries, key and value: an array by index, a hash in an order that depends only on what was done to it,
+    /// a queue as they would leave. A ring buffer keeps none.
     #[must_use]
     pub fn entries(&self) -> Box<dyn Iterator<Item = (Vec<u8>, &[u8])> + '_> {
         match &self.body {
             Body::Array(array) => Box::new(
                 (0..self.shape.max_entries).filter_map(|index| Some((index.to_le_bytes().to_vec(), array.value(&self.shape, index)?))),
             ),
-            Body::Ring => Box::new(std::iter::empty()),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => {
+            Body::Ring(_) => Box::new(std::iter::empty()),
+            Body::Queue(queue) => Box::new(queue.values(&self.shape).map(|value| (Vec::new(), value))),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => {
                 Box::new(hash.slots().map(|slot| (hash.key(&self.shape, slot).to_vec(), hash.value(&self.shape, slot))))
             }
         }
     }
 
-    /// The program's lookup: an address, or why not.
-    pub(super) fn open(&mut self, key: &[u8]) -> Result<u64, Miss> {
-        match &mut self.body {
-            Body::Array(array) => array.open(&self.shape, index(key).ok_or(Miss::Absent)?),
-            Body::Hash(hash) => hash.open(&self.shape, key),
-            Body::Trie(trie) => trie.open(&self.shape, key),
-            Body::Ring => Err(Miss::Absent),
-        }
+    /// The keys that the last run looked up, updated or deleted, found or not, and those that made room for others; each once.
+    /// Not here: what a program reaches without a key, as global data.
+    #[must_use]
+    pub fn touched(&self) -> BTreeSet<&[u8]> {
+        let evicted = match &self.body {
+            Body::Hash(hash) => hash.evicted.as_slice(),
+            _ => &[],
+        };
+        let size = self.shape.key_size.max(1);
+        self.touched.chunks_exact(size).chain(evicted.chunks_exact(size)).collect()
     }
+}
 
-    /// An update with sizes already right.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
-        match &mut self.body {
-            Body::Array(array) => array.update(&self.shape, index(key).ok_or(EINVAL)?, value, flags),
-            Body::Hash(hash) => hash.update(&self.shape, key, value, flags),
-            Body::Trie(trie) => trie.update(&self.shape, key, value, flags),
-            Body::Ring => Err(EINVAL),
-        }
-    }
-
-    /// A deletion with Linux's error number.
-    pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), i32> {
-        match &mut self.body {
-            Body::Array(_) | Body::Ring => Err(EINVAL),
-            Body::Hash(hash) => hash.delete(&self.shape, key),
-            Body::Trie(trie) => trie.delete(&self.shape, key),
-        }
-    }
-
-    /// Ends a run.
-    pub(super) fn close(&mut self) {
-        match &mut self.body {
-            Body::Array(array) => array.close(&self.shape),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.close(&self.shape),
-            Body::Ring => {}
-        }
-    }
-
-    /// Whether the program may touch `length` bytes at `address` in this map.
-    pub(super) fn holds(&self, address: u64, length: usize) -> bool {
-        match &self.body {
-            Body::Array(array) => array.holds(address, length),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.holds(address, length),
-            Body::Ring => false,
-        }
-    }
-
-    /// The place that a run looks at first.
-    pub(super) fn first(&self) -> Option<Piece> {
-        match &self.body {
-            Body::Array(array) => array.first(),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.first(),
-            Body::Ring => None,
-        }
-    }
-
-    /// The address ranges that the program may be given.
-    pub(super) fn ranges(&self) -> Vec<std::ops::Range<u64>> {
-        match &self.body {
-            Body::Array(array) => array.ranges(),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) => hash.ranges(),
-            Body::Ring => Vec::new(),
-        }
-    }
+/// Bytes of a ring buffer; none if nobody wants its records.
+fn ring_size(shape: &Shape, options: &Options) -> u32 {
+    if options.records { shape.max_entries } else { 0 }
 }
 
 fn index(key: &[u8]) -> Option<u32> {

@@ -5,7 +5,7 @@
 
 use super::super::memory::Arena;
 use super::hash::Hash;
-use super::{EINVAL, Miss, Shape};
+use super::{E2BIG, EINVAL, ENOSPC, Miss, Shape};
 use std::collections::BTreeMap;
 
 /// Bytes of the prefix length.
@@ -21,8 +21,8 @@ pub(super) struct Trie {
 
 impl Trie {
     /// An empty trie.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize) -> Self {
-        Self { hash: Hash::new(shape, arena, windows_count, false, false), lengths: BTreeMap::new() }
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize) -> Self {
+        Self { hash: Hash::new(shape, arena, windows_count, more, false, false), lengths: BTreeMap::new() }
     }
 
     /// The slot of the longest prefix that holds `key`, itself one no longer than its own length.
@@ -40,7 +40,7 @@ impl Trie {
     pub(super) fn update(&mut self, shape: &Shape, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
         let bits = prefix_bits(shape, key).ok_or(EINVAL)?;
         let before = self.hash.len();
-        self.hash.update(shape, &masked(key, bits), value, flags)?;
+        self.hash.update(shape, &masked(key, bits), value, flags).map_err(|errno| if errno == E2BIG { ENOSPC } else { errno })?;
         if self.hash.len() > before {
             *self.lengths.entry(bits).or_default() += 1;
         }

@@ -1,0 +1,177 @@
+//! `bpf_fib_lookup` from a table of the caller's, in place of the kernel's routes and neighbours.
+
+use super::super::{Fault, Hook};
+use super::{EINVAL, ENODEV, Session, errno, stop, with, word};
+use std::net::IpAddr;
+
+/// A route: which packets go where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The destination's network.
+    pub destination: IpAddr,
+    /// Bits of the network.
+    pub prefix_bits: u8,
+    /// What happens to packets for it.
+    pub next_hop: NextHop,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextHop {
+    /// Out of an interface.
+    Forward {
+        /// The interface's index.
+        interface: u32,
+        /// The next router; without one the destination itself.
+        gateway: Option<IpAddr>,
+        /// Ethernet addresses of the interface and of the next hop; without them there is no neighbour yet.
+        ethernet: Option<([u8; 6], [u8; 6])>,
+        /// The longest packet that the route takes, from its IP header on.
+        mtu: u32,
+        /// The route's metric.
+        metric: u32,
+        /// The source address a host would choose.
+        source: Option<IpAddr>,
+    },
+    /// Silently dropped.
+    Blackhole,
+    /// Answered as unreachable.
+    Unreachable,
+    /// Forbidden.
+    Prohibit,
+    /// For the host itself.
+    Local,
+}
+
+/// Offsets in `struct bpf_fib_lookup`.
+mod field {
+    pub(super) const FAMILY: usize = 0;
+    pub(super) const TOTAL_LENGTH: usize = 6;
+    pub(super) const INTERFACE: usize = 8;
+    pub(super) const FLOW: usize = 12;
+    pub(super) const SOURCE: usize = 16;
+    pub(super) const DESTINATION: usize = 32;
+    pub(super) const VLAN: usize = 48;
+    pub(super) const SOURCE_MAC: usize = 52;
+    pub(super) const DESTINATION_MAC: usize = 58;
+    pub(super) const LENGTH: usize = 64;
+}
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+const SUCCESS: u64 = 0;
+const BLACKHOLE: u64 = 1;
+const UNREACHABLE: u64 = 2;
+const PROHIBIT: u64 = 3;
+const NOT_FORWARDED: u64 = 4;
+const NO_NEIGHBOUR: u64 = 7;
+const FRAG_NEEDED: u64 = 8;
+const NO_SOURCE: u64 = 9;
+
+/// What an interface carries beside its packets: an Ethernet header and a tag.
+const FRAME: usize = 14 + 4;
+
+const SKIP_NEIGHBOUR: u64 = 4;
+const SOURCE: u64 = 16;
+/// All flags of v6.18.
+const FLAGS: u64 = 0x3f;
+const TABLE: u64 = 8;
+
+pub(super) fn lookup(context: u64, parameters: u64, length: u64, flags: u64, site: u64) -> u64 {
+    with(|session| {
+        session.expect_context(context, site);
+        let length = word(length);
+        let mut bytes = session.bytes(2, parameters, length, site);
+        if length < field::LENGTH || flags & !FLAGS != 0 {
+            return errno(EINVAL);
+        }
+        if flags & TABLE != 0 {
+            stop(site, Fault::Absent { what: "a route from a table by number" });
+        }
+        let interface = u32::from_ne_bytes(bytes[field::INTERFACE..][..4].try_into().expect("four bytes"));
+        if !session.mtus.contains_key(&interface) {
+            return errno(ENODEV);
+        }
+        let answer = session.route(&mut bytes, flags);
+        session.write(2, parameters, &bytes, site);
+        answer
+    })
+}
+
+impl Session {
+    /// Looks up and fills in the answer.
+    fn route(&self, bytes: &mut [u8], flags: u64) -> u64 {
+        let destination: IpAddr = match bytes[field::FAMILY] {
+            AF_INET => <[u8; 4]>::try_from(&bytes[field::DESTINATION..][..4]).expect("four bytes").into(),
+            AF_INET6 => <[u8; 16]>::try_from(&bytes[field::DESTINATION..][..16]).expect("sixteen bytes").into(),
+            _ => return errno(97), // EAFNOSUPPORT
+        };
+        let fitting = self.routes.iter().filter(|route| holds(route.destination, route.prefix_bits, destination));
+        let Some(route) = fitting.max_by_key(|route| route.prefix_bits) else { return NOT_FORWARDED };
+        let (interface, gateway, ethernet, mtu, metric, source) = match &route.next_hop {
+            NextHop::Forward { interface, gateway, ethernet, mtu, metric, source } => {
+                (*interface, *gateway, *ethernet, *mtu, *metric, *source)
+            }
+            NextHop::Blackhole => return BLACKHOLE,
+            NextHop::Unreachable => return UNREACHABLE,
+            NextHop::Prohibit => return PROHIBIT,
+            NextHop::Local => return NOT_FORWARDED,
+        };
+        let total = u32::from(u16::from_ne_bytes([bytes[field::TOTAL_LENGTH], bytes[field::TOTAL_LENGTH + 1]]));
+        let set_mtu = |bytes: &mut [u8], mtu: u32| {
+            let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+            bytes[field::TOTAL_LENGTH..][..2].copy_from_slice(&mtu.to_ne_bytes());
+        };
+        // Without a length in the question, a socket buffer's own is tested, at the end.
+        let has_length = self.hook == Hook::Xdp || total > 0;
+        if has_length && total > mtu {
+            set_mtu(bytes, mtu);
+            return FRAG_NEEDED;
+        }
+        // The answer lies in place of the flow's class.
+        bytes[field::FLOW..][..4].copy_from_slice(&metric.to_ne_bytes());
+        bytes[field::INTERFACE..][..4].copy_from_slice(&interface.to_ne_bytes());
+        if let Some(gateway) = gateway {
+            bytes[field::FAMILY] = if gateway.is_ipv4() { AF_INET } else { AF_INET6 };
+            put(bytes, field::DESTINATION, gateway);
+        }
+        if flags & SOURCE != 0 {
+            let Some(source) = source else { return NO_SOURCE };
+            put(bytes, field::SOURCE, source);
+        }
+        if flags & SKIP_NEIGHBOUR == 0 {
+            let Some((own, next)) = ethernet else { return NO_NEIGHBOUR };
+            bytes[field::SOURCE_MAC..][..6].copy_from_slice(&own);
+            bytes[field::DESTINATION_MAC..][..6].copy_from_slice(&next);
+        }
+        bytes[field::VLAN..][..4].fill(0);
+        if has_length {
+            set_mtu(bytes, mtu);
+            return SUCCESS;
+        }
+        let carried = self.mtus.get(&interface).copied().unwrap_or(0);
+        set_mtu(bytes, carried);
+        if self.packet.length() > carried as usize + FRAME { FRAG_NEEDED } else { SUCCESS }
+    }
+}
+
+fn put(bytes: &mut [u8], offset: usize, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => bytes[offset..][..4].copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => bytes[offset..][..16].copy_from_slice(&address.octets()),
+    }
+}
+
+/// Whether a network holds an address.
+fn holds(network: IpAddr, bits: u8, address: IpAddr) -> bool {
+    let same = |one: u128, other: u128, length: u8| {
+        let left = u32::from(length.saturating_sub(bits));
+        one.checked_shr(left).unwrap_or(0) == other.checked_shr(left).unwrap_or(0)
+    };
+    match (network, address) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => same(u128::from(one.to_bits()), u128::from(other.to_bits()), 32),
+        (IpAddr::V6(one), IpAddr::V6(other)) => same(one.to_bits(), other.to_bits(), 128),
+        _ => false,
+    }
+}

@@ -1,0 +1,213 @@
+//! What a map is: its name, kind and sizes, checked against what the kernel would create.
+
+use super::super::VmError;
+
+/// What kind of map, with Linux's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_HASH`
+    Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`
+    Array = 2,
+    /// `BPF_MAP_TYPE_PROG_ARRAY`: values are programs by their position in the VM
+    ProgArray = 3,
+    /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`: an entry that is set takes records
+    PerfEventArray = 4,
+    /// `BPF_MAP_TYPE_PERCPU_HASH`, with one CPU
+    PerCpuHash = 5,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`, with one CPU
+    PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`
+    LruHash = 9,
+    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`, with one CPU
+    LruPerCpuHash = 10,
+    /// `BPF_MAP_TYPE_LPM_TRIE`
+    LpmTrie = 11,
+    /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`: values are maps by their position in the VM
+    ArrayOfMaps = 12,
+    /// `BPF_MAP_TYPE_HASH_OF_MAPS`: values are maps by their position in the VM
+    HashOfMaps = 13,
+    /// `BPF_MAP_TYPE_DEVMAP`
+    DevMap = 14,
+    /// `BPF_MAP_TYPE_CPUMAP`
+    CpuMap = 16,
+    /// `BPF_MAP_TYPE_XSKMAP`
+    XskMap = 17,
+    /// `BPF_MAP_TYPE_QUEUE`
+    Queue = 22,
+    /// `BPF_MAP_TYPE_STACK`
+    Stack = 23,
+    /// `BPF_MAP_TYPE_DEVMAP_HASH`
+    DevMapHash = 25,
+    /// `BPF_MAP_TYPE_RINGBUF`
+    RingBuf = 27,
+    /// `BPF_MAP_TYPE_BLOOM_FILTER`, which never errs here
+    Bloom = 30,
+}
+
+use MapKind as Kind;
+
+const KINDS: [Kind; 19] = [
+    Kind::Hash,
+    Kind::Array,
+    Kind::ProgArray,
+    Kind::PerfEventArray,
+    Kind::PerCpuHash,
+    Kind::PerCpuArray,
+    Kind::LruHash,
+    Kind::LruPerCpuHash,
+    Kind::LpmTrie,
+    Kind::ArrayOfMaps,
+    Kind::HashOfMaps,
+    Kind::DevMap,
+    Kind::CpuMap,
+    Kind::XskMap,
+    Kind::Queue,
+    Kind::Stack,
+    Kind::DevMapHash,
+    Kind::RingBuf,
+    Kind::Bloom,
+];
+
+/// The kernel's kinds that are not here, by number.
+const ABSENT: [(u32, &str); 15] = [
+    (7, "stack traces"),
+    (8, "a cgroup array"),
+    (15, "a sockmap"),
+    (18, "a sockhash"),
+    (19, "cgroup storage"),
+    (20, "a reuseport array"),
+    (21, "cgroup storage a CPU"),
+    (24, "socket storage"),
+    (26, "struct_ops"),
+    (28, "inode storage"),
+    (29, "task storage"),
+    (31, "a user's ring buffer"),
+    (32, "cgroup storage"),
+    (33, "an arena"),
+    (34, "an instruction array"),
+];
+
+impl MapKind {
+    /// The kind of a number of Linux's, if the VM has it.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        KINDS.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// Linux's number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Whether its entries are all there from the start.
+    #[must_use]
+    pub fn is_array(self) -> bool {
+        matches!(self, Kind::Array | Kind::PerCpuArray)
+    }
+
+    /// Whether each CPU has a value of its own, of which the VM has that of CPU 0.
+    #[must_use]
+    pub fn is_per_cpu(self) -> bool {
+        matches!(self, Kind::PerCpuArray | Kind::PerCpuHash | Kind::LruPerCpuHash)
+    }
+
+    /// Whether its values are other maps.
+    #[must_use]
+    pub fn holds_maps(self) -> bool {
+        matches!(self, Kind::ArrayOfMaps | Kind::HashOfMaps)
+    }
+
+    /// Whether a key is an index below `max_entries`.
+    pub(super) fn is_indexed(self) -> bool {
+        matches!(
+            self,
+            Kind::Array
+                | Kind::PerCpuArray
+                | Kind::ProgArray
+                | Kind::PerfEventArray
+                | Kind::ArrayOfMaps
+                | Kind::DevMap
+                | Kind::CpuMap
+                | Kind::XskMap
+        )
+    }
+
+    /// Whether it has values without keys.
+    pub(super) fn is_keyless(self) -> bool {
+        matches!(self, Kind::Queue | Kind::Stack | Kind::Bloom)
+    }
+
+    /// Which sizes of values the kernel takes, where not any.
+    fn value_sizes(self) -> Option<&'static [u32]> {
+        match self {
+            Kind::ProgArray | Kind::PerfEventArray | Kind::ArrayOfMaps | Kind::HashOfMaps | Kind::XskMap => Some(&[4]),
+            Kind::DevMap | Kind::DevMapHash | Kind::CpuMap => Some(&[4, 8]),
+            Kind::RingBuf => Some(&[0]),
+            _ => None,
+        }
+    }
+}
+
+/// A map's name, kind and sizes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Name of the map, or of the section for global data.
+    pub name: String,
+    /// Its kind.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: usize,
+    /// Bytes of a value.
+    pub value_size: usize,
+    /// Entries at most (arrays: always); of a ring buffer its bytes.
+    pub max_entries: u32,
+}
+
+impl Shape {
+    /// Checks what the object says against what the VM has. A perf event array without a size has an entry a CPU, as with libbpf.
+    pub(in crate::vm) fn new(name: &str, number: u32, key_size: u32, value_size: u32, max_entries: u32) -> Result<Self, VmError> {
+        let wrong = |reason: String| VmError::MapShape { map: name.to_owned(), reason };
+        let kind = MapKind::from_number(number).ok_or_else(|| wrong(absent(number)))?;
+        let max_entries = if kind == Kind::PerfEventArray && max_entries == 0 { cpus_count() } else { max_entries };
+        check(kind, key_size, value_size, max_entries).map_err(wrong)?;
+        let (key_size, value_size) = (key_size as usize, value_size as usize);
+        Ok(Self { name: name.to_owned(), kind, key_size, value_size, max_entries })
+    }
+}
+
+fn check(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Result<(), String> {
+    let has_key = !kind.is_keyless() && kind != Kind::RingBuf;
+    if has_key != (key_size > 0) || (kind != Kind::RingBuf && value_size == 0) || max_entries == 0 {
+        let rule = if has_key { "none may be 0" } else { "it has no keys" };
+        return Err(format!("key of {key_size} bytes, value of {value_size}, {max_entries} entries: {rule}"));
+    }
+    if kind.is_indexed() && key_size != 4 {
+        return Err(format!("an array's key has 4 bytes, not {key_size}"));
+    }
+    if kind == Kind::LpmTrie && !(5..=260).contains(&key_size) {
+        return Err(format!("a trie's key has 4 bytes for the prefix length and 1 to 256 more, not {key_size}"));
+    }
+    if let Some(sizes) = kind.value_sizes()
+        && !sizes.contains(&value_size)
+    {
+        return Err(format!("a value of {kind:?} has {sizes:?} bytes, not {value_size}"));
+    }
+    if kind == Kind::RingBuf && (!max_entries.is_power_of_two() || !max_entries.is_multiple_of(4096)) {
+        return Err(format!("a ring buffer has a power of two of bytes, at least 4096, not {max_entries}"));
+    }
+    Ok(())
+}
+
+fn absent(number: u32) -> String {
+    let name = ABSENT.iter().find(|(absent, _)| *absent == number).map_or("unknown", |(_, name)| name);
+    format!("the VM has no maps of type {number} ({name})")
+}
+
+/// CPUs that the machine may have.
+fn cpus_count() -> u32 {
+    // SAFETY: the call only answers a number.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    u32::try_from(count).unwrap_or(1).max(1)
+}
