@@ -18,6 +18,8 @@ pub mod engine;
 
 pub mod error;
 
+pub mod fleet;
+
 mod initramfs;
 
 pub mod line;
@@ -28,5 +30,6 @@ pub mod message;
 
 pub use archive::{Archive, Image};
 pub use error::GuestError;
+pub use fleet::Fleet;
 pub use line::Line;
 pub use machine::Machine;
