@@ -25,7 +25,7 @@ deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian
 /// The packages' signatures are checked with it.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// After this a kept kernel is asked for again.
-const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+const AGE_MAX: Duration = Duration::from_hours(7 * 24);
 /// Seconds that apt waits for a server.
 const TIMEOUT_S: u32 = 20;
 

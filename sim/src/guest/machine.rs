@@ -26,7 +26,7 @@ use super::{GuestError, Image, Line, initramfs};
 /// A guest that is not up after this is hung: ten times what a boot takes on a slow machine.
 const BOOT_TIME_MAX: Duration = Duration::from_secs(90);
 /// And one that has not answered after this.
-const JOB_TIME_MAX: Duration = Duration::from_secs(120);
+const JOB_TIME_MAX: Duration = Duration::from_mins(2);
 /// The guest's memory; only what it uses is taken from the host.
 const MEMORY: &str = "1024M";
 /// Lines of the console that an error shows, and bytes that are kept for them.
@@ -154,7 +154,7 @@ impl Machine {
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
-        let console = last.iter().map(|line| format!("\n    {}", line.escape_debug())).collect();
+        let console = last.iter().fold(String::new(), |text, line| text + "\n    " + &line.escape_debug().to_string());
         GuestError::Broken { kernel: self.image.line.to_string(), reason: reason.to_owned(), console }
     }
 }

@@ -1,0 +1,76 @@
+//! The object in other kernels, in QEMU: agreement on every committed capture at every hook, the tree walked and compiled.
+//!
+//! It needs no rights. A line of kernels that cannot be had is an ignored trial with its reason; fewer than the stated number are a failure
+//! where the environment has `CI`. What a trial does not show: CPUs that meet, as a guest has one.
+
+mod support;
+
+use std::cell::RefCell;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use treeline_sim::capture::Capture;
+use treeline_sim::engine::native::Native;
+use treeline_sim::engine::{Engine, Hook, Settings};
+use treeline_sim::guest::emulator::Emulator;
+use treeline_sim::guest::engine::Remote;
+use treeline_sim::guest::line::LINES;
+use treeline_sim::guest::{Image, Machine, fleet};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let name = |line: &dyn std::fmt::Display| format!("kernel@{line}_agrees_with_native_on_every_capture");
+    let ignored = |line: &dyn std::fmt::Display| Trial::test(name(line), || Ok(())).with_ignored_flag(true);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, LINES.iter().map(|line| ignored(line)).collect()).exit_code();
+    }
+    let trials = match fleet::fetch(&LINES, None, &mut |step| println!("{step}")) {
+        Ok(parts) => {
+            parts.skipped.iter().for_each(|reason| println!("ignored: {reason}"));
+            let had = |image: Image, emulator: Emulator, binary: Vec<u8>| {
+                Trial::test(name(&image.line), move || agreement(&Machine::boot(&emulator, &image, &binary)?.into()))
+            };
+            let find = |line| parts.images.iter().find(|image| image.line == line);
+            LINES.map(|line| match find(line) {
+                Some(image) => had(image.clone(), parts.emulator.clone(), parts.binary.clone()),
+                None => ignored(&line),
+            })
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "no guests under CI: {error}");
+            println!("{} trials are ignored, there are no guests: {error}", LINES.len());
+            LINES.map(|line| ignored(&line))
+        }
+    };
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+/// The machine, as engines share it.
+struct Shared(Rc<RefCell<Machine>>);
+
+impl From<Machine> for Shared {
+    fn from(machine: Machine) -> Self {
+        Self(Rc::new(RefCell::new(machine)))
+    }
+}
+
+fn agreement(machine: &Shared) -> Result<(), Failed> {
+    println!("{}", machine.0.borrow().package());
+    let model = support::model();
+    for hook in Hook::ALL {
+        let walked = Settings { flows_max: 4096, ..support::settings(hook, support::enforced(), &model) };
+        let compiled = walked.clone().compiled(&model)?;
+        for settings in [&walked, &compiled] {
+            for path in support::captures() {
+                let engines: Vec<Box<dyn Engine>> =
+                    vec![Box::new(Native::new(settings)), Box::new(Remote::new(machine.0.clone(), settings)?)];
+                let summary = support::replay(Capture::open(&path)?, engines, None);
+                if let Some(divergence) = summary.divergence {
+                    return Err(format!("{}, {}: {divergence}", path.display(), hook.name()).into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
