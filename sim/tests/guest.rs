@@ -12,7 +12,7 @@ use std::rc::Rc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
-use treeline_sim::engine::{Engine, Hook, Settings};
+use treeline_sim::engine::{Engine, Hook};
 use treeline_sim::guest::emulator::Emulator;
 use treeline_sim::guest::engine::Remote;
 use treeline_sim::guest::line::LINES;
@@ -59,7 +59,7 @@ fn agreement(machine: &Shared) -> Result<(), Failed> {
     println!("{}", machine.0.borrow().package());
     let model = support::model();
     for hook in Hook::ALL {
-        let walked = Settings { flows_max: 4096, ..support::settings(hook, support::enforced(), &model) };
+        let walked = support::settings(hook, support::enforced(), &model);
         let compiled = walked.clone().compiled(&model)?;
         for settings in [&walked, &compiled] {
             for path in support::captures() {
