@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use treeline_ebpf::Config;
+use treeline_sim::guest::{GuestError, Line};
 use treeline_sim::replay;
 
 use crate::link::Link;
@@ -51,7 +53,9 @@ pub struct Replay {
     #[arg(required = true, value_name = "CAPTURE")]
     pub captures: Vec<PathBuf>,
 
-    /// Engines, comma-separated. Default: native,vm,reference and, where the rights are there, kernel.
+    /// Engines, comma-separated: native, vm, reference, kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`), all (these four), and kernel@LINE, the
+    /// newest of a line of Debian's kernels in QEMU, which needs no rights: kernel@5.10, kernel@6.1, kernel@7.x (docs/kernels.md). Default:
+    /// native,vm,reference and, where the rights are there, kernel.
     #[arg(short, long, value_delimiter = ',', value_name = "ENGINE")]
     pub engine: Vec<Engine>,
 
@@ -85,6 +89,11 @@ pub struct Replay {
     /// What the programs do with malicious packets.
     #[arg(long, value_enum, default_value = "detect")]
     pub mode: Mode,
+
+    /// The guest's program for kernel@LINE. Default: what the environment's `TREELINE_GUEST` names, or the source tree's, built on first use, or
+    /// treeline-guest beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub guest: Option<PathBuf>,
 
     /// Whose packets pass unjudged: a file with an address or a network a line, and behind it its services, like `198.18.0.7 tcp/22`.
     #[arg(long, value_name = "FILE")]
@@ -171,24 +180,45 @@ const EXAMPLES: &str = "\
 Examples:
   treeline replay capture.pcap
   treeline replay --engine native,vm --hook tc *.pcap.gz
+  treeline replay --engine native,kernel@5.10,kernel@6.1,kernel@7.x capture.pcap
   treeline replay --format jsonl --engine native capture.pcapng | jq 'select(.verdict == \"malicious\") | .index'
   treeline replay --object filter.bpf.o --program xdp_filter --set PORT=22 --expect XDP_DROP scan.pcap
   zstd -dc big.pcap.zst | treeline replay --engine native --limit 1000000 -
 
 Exit codes: 0 all engines agree, 1 they do not or an expectation fails, 2 bad usage or input (a damaged capture is replayed up to the damage).";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// The classifier's library on the host.
     Native,
     /// The kernel object's bytecode in a user-space VM.
     Vm,
-    /// The same object in the kernel; needs root, or `CAP_BPF` and `CAP_NET_ADMIN`.
+    /// The same object in the kernel.
     Kernel,
+    /// The same in another kernel, in QEMU.
+    Guest(Line),
     /// A second implementation in real numbers.
     Reference,
-    /// All four.
+    /// All but the guests.
     All,
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "native" => Self::Native,
+            "vm" => Self::Vm,
+            "kernel" => Self::Kernel,
+            "reference" => Self::Reference,
+            "all" => Self::All,
+            _ => match text.strip_prefix("kernel@") {
+                Some(line) => Self::Guest(line.parse().map_err(|error: GuestError| error.to_string())?),
+                None => return Err("not an engine; there are native, vm, kernel, kernel@LINE, reference, all".to_owned()),
+            },
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -18,6 +18,8 @@ use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::{Decider, Native};
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
+use treeline_sim::guest::Fleet;
+use treeline_sim::guest::engine::Remote;
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
@@ -38,6 +40,7 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
     }
     .map_err(|error| explain(&error))?;
     let settings = settings(options, &model)?;
+    let guests = guests(options)?;
     let mut code = 0;
     for path in &options.captures {
         let mut capture = match Capture::open(path) {
@@ -48,7 +51,7 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
                 continue;
             }
         };
-        let (replay, notes) = build(options, &settings, &model)?;
+        let (replay, notes) = build(options, &settings, &model, &guests)?;
         let summary = drive(options, model.classes(), path, &mut capture, replay)?;
         match options.format {
             Format::Text => print(&report::text(path, &summary, &notes, model.classes(), options.list))?,
@@ -96,7 +99,7 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
 }
 
 /// The engines asked for, and a line for each that is left out.
-fn build(options: &arguments::Replay, settings: &Settings, model: &Document) -> Result<(Replay, Vec<String>), String> {
+fn build(options: &arguments::Replay, settings: &Settings, model: &Document, guests: &Fleet) -> Result<(Replay, Vec<String>), String> {
     use arguments::Engine as Named;
     let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
     let Document::Tree(tree) = model else { return voting(options, settings, model) };
@@ -115,8 +118,31 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Document) -> 
             Err(error) => return Err(error.to_string()),
         }
     }
+    for machine in &guests.machines {
+        let engine = Remote::new(machine.clone(), settings).map_err(|error| error.to_string())?;
+        let name = engine.name();
+        notes.push(format!("{name} is {}", machine.borrow().package()));
+        notes.extend(engine.notices().iter().map(|notice| format!("{name}: {notice}")));
+        engines.push(Box::new(engine));
+    }
+    notes.extend(guests.skipped.iter().cloned());
     let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, tree).with_allow(&settings.allow));
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
+}
+
+/// The kernels in QEMU that are asked for; one of them serves all captures.
+fn guests(options: &arguments::Replay) -> Result<Fleet, String> {
+    let mut lines = vec![];
+    for engine in &options.engine {
+        match engine {
+            arguments::Engine::Guest(line) if !lines.contains(line) => lines.push(*line),
+            _ => {}
+        }
+    }
+    if lines.is_empty() {
+        return Ok(Fleet::default());
+    }
+    Fleet::boot(&lines, options.guest.as_deref(), &mut |step| eprintln!("treeline: {step}")).map_err(|error| explain(&error))
 }
 
 /// The native engine alone: the others do not run an ensemble.

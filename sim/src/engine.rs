@@ -5,8 +5,9 @@
 //! | [`native`] | the classifier's library on the host |
 //! | [`vm`] | the object's own bytecode in a user-space VM |
 //! | [`kernel`] | the same object in the kernel |
+//! | [`crate::guest::engine`] | the same in another kernel, in QEMU |
 //!
-//! These three agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
+//! These agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
 //! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
 
 use std::sync::Arc;
@@ -83,13 +84,15 @@ pub struct Settings {
     pub linked: Option<Arc<[u8]>>,
     /// Whose packets pass unjudged.
     pub allow: Arc<allow::List>,
+    /// Load with a plain store in the place of the flow lock's compare-and-exchange, for a kernel before 5.12: right on one CPU only.
+    pub unlocked: bool,
 }
 
 impl Settings {
     /// Settings that walk `tree`, without an allow-list.
     #[must_use]
     pub fn new(hook: Hook, config: Config, tree: Box<Tree>, flows_max: u32) -> Self {
-        Self { hook, config, tree, flows_max, linked: None, allow: Arc::default() }
+        Self { hook, config, tree, flows_max, linked: None, allow: Arc::default(), unlocked: false }
     }
 
     /// The configuration as it is loaded: with [`Config::allow`] set if there is an allow-list.
@@ -162,6 +165,11 @@ pub enum EngineError {
 pub trait Engine {
     /// The engine's name in options and reports.
     fn name(&self) -> &'static str;
+
+    /// Announces the frames that it will be asked for next, in this order: an engine that is far away judges them all at once.
+    fn prepare(&mut self, _frames: &[Frame]) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Runs one frame.
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError>;

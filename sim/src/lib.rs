@@ -34,6 +34,8 @@ pub mod cause;
 
 pub mod lab;
 
+pub mod guest;
+
 pub mod exercise;
 
 pub use frame::Frame;

@@ -1,4 +1,10 @@
-//! The committed kernel object, and the names of what is in it.
+//! The committed kernel object, the names of what is in it, and its form for kernels without compare-and-exchange.
+
+use std::borrow::Cow;
+
+use object::elf::SHF_EXECINSTR;
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object as _, ObjectSection as _, SectionFlags};
 
 /// The object's bytes, aligned as an ELF reader wants them.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/object/treeline.bpf.o");
@@ -21,3 +27,32 @@ pub const ALLOW: &str = "ALLOW";
 pub const REPLAY: &str = "REPLAY";
 /// The program that costs what any flow tracker does.
 pub const FLOOR: &str = "treeline_floor";
+
+/// Bytes of an instruction.
+const INSTRUCTION_BYTES: usize = 8;
+/// Opcodes of an atomic operation in memory, 4 and 8 bytes, and of plain stores of the same sizes.
+const ATOMIC: [u8; 2] = [0xc3, 0xdb];
+const STORE: [u8; 2] = [0x63, 0x7b];
+/// What the immediate of an atomic operation says for compare-and-exchange.
+const EXCHANGE: [u8; 4] = [0xf1, 0, 0, 0];
+
+/// The object with each compare-and-exchange as a plain store of the same size.
+///
+/// Kernels before 5.12 refuse the instruction. Register 0 keeps the value that was expected, so the lock seems taken: on one CPU, where a
+/// program is not interrupted by itself, that is what happens, and on several it excludes nobody.
+pub fn unlocked(object: &[u8]) -> Result<Cow<'_, [u8]>, object::Error> {
+    let mut bytes = object.to_vec();
+    for section in ElfFile64::<Endianness>::parse(object)?.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
+        let Some((start, size)) = section.file_range().filter(|_| sh_flags & u64::from(SHF_EXECINSTR) != 0) else { continue };
+        let range = usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(size)).ok());
+        let Some(code) = range.and_then(|(start, end)| bytes.get_mut(start..end)) else { continue };
+        for instruction in code.chunks_exact_mut(INSTRUCTION_BYTES) {
+            if let Some(size) = ATOMIC.iter().position(|opcode| *opcode == instruction[0] && instruction[4..] == EXCHANGE) {
+                instruction[0] = STORE[size];
+                instruction[4..].fill(0);
+            }
+        }
+    }
+    Ok(bytes.into())
+}

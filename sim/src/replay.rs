@@ -194,6 +194,7 @@ impl Replay {
             }
             let start = Instant::now();
             let mut taken = 0;
+            runner.engine.prepare(frames)?;
             for frame in frames {
                 match runner.engine.judge(frame) {
                     Ok(observation) => {
@@ -287,7 +288,7 @@ impl Replay {
         let note = |max: u64| Some(format!("stopped after frame {}: more than {max} flows; --flows takes more", self.summary.frames));
         if keys + BATCH as u64 > kernel_max {
             for runner in &mut self.exact {
-                if runner.engine.name() == engine::kernel::NAME && runner.retired.is_none() {
+                if runner.engine.name().starts_with(engine::kernel::NAME) && runner.retired.is_none() {
                     runner.retired = note(kernel_max);
                 }
             }

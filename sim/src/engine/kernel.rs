@@ -123,7 +123,6 @@ impl Engine for Kernel {
         let settings = Settings { hook: self.hook, ..replayed(settings) };
         let config = settings.loaded().to_bytes();
         let mut loader = EbpfLoader::new();
-        // Nothing in the object depends on the kernel's types, and they take longer to read than all the rest.
         loader.btf(None);
         for name in SHARED {
             loader.map_pin_path(name, folder.path(name));
@@ -186,7 +185,9 @@ impl Folder {
 /// Loads the object's maps with the configuration, the tree and the allow-list of `settings`; its programs are still to be loaded.
 pub fn load(settings: &Settings) -> Result<Ebpf, EngineError> {
     let config = settings.loaded().to_bytes();
-    let mut ebpf = fill(&mut EbpfLoader::new(), &config, settings)?;
+    let mut loader = EbpfLoader::new();
+    // Nothing in the object depends on the kernel's types, and they take longer to read than all the rest.
+    let mut ebpf = fill(loader.btf(None), &config, settings)?;
     let map = ebpf.map_mut(object::ALLOW).ok_or_else(|| missing(object::ALLOW))?;
     let mut list: LpmTrie<&mut MapData, [u8; 16], [u8; 36]> = map.try_into().map_err(unavailable)?;
     for entry in settings.allow.entries() {
@@ -198,10 +199,11 @@ pub fn load(settings: &Settings) -> Result<Ebpf, EngineError> {
 
 /// Loads the object's maps with the configuration and the tree.
 fn fill<'a>(loader: &mut EbpfLoader<'a>, config: &'a [u8], settings: &Settings) -> Result<Ebpf, EngineError> {
+    let object = if settings.unlocked { object::unlocked(settings.object()).map_err(unavailable)? } else { settings.object().into() };
     let mut ebpf = loader
         .override_global(object::CONFIG, config, true)
         .map_max_entries(object::FLOWS, settings.flows_max)
-        .load(settings.object())
+        .load(&object)
         .map_err(unavailable)?;
     if settings.linked.is_none() {
         let map = ebpf.map_mut(object::MODEL).ok_or_else(|| missing(object::MODEL))?;

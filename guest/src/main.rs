@@ -1,0 +1,37 @@
+//! The init of a kernel in QEMU: host's request -> reply, until the machine is switched off.
+//!
+//! What it does is in `treeline-sim`. Not here: starting the machine (`treeline_sim::guest`).
+
+mod port;
+
+mod serve;
+
+mod system;
+
+use treeline_sim::guest::message::{PROTOCOL, Reply, Request};
+
+use port::Port;
+use serve::Session;
+
+fn main() {
+    // The console shows why; nothing comes after init, so the kernel then panics, and the host sees the machine end.
+    if let Err(reason) = run() {
+        eprintln!("treeline-guest: {reason}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), String> {
+    system::prepare()?;
+    let mut port = Port::open()?;
+    let release = system::release();
+    port.write(&Reply::Up { protocol: PROTOCOL, release: release.clone() })?;
+    let mut session = Session::new(&release);
+    loop {
+        let reply = match Request::from_bytes(&port.read()?) {
+            Ok(request) => session.answer(request),
+            Err(error) => Reply::Refused(error.to_string()),
+        };
+        port.write(&reply)?;
+    }
+}
