@@ -65,7 +65,7 @@ fn a_linked_object_carries_its_model_and_keeps_maps_and_programs() {
     let shapes = |elf: &[u8]| {
         let object = vm::Object::parse(elf, &vm::Options::default()).expect("an object");
         let programs: Vec<_> = object.programs().iter().map(|program| program.name.clone()).collect();
-        (programs, object.maps().iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>())
+        (programs, vm::shapes(&object))
     };
     assert_eq!(shapes(&linked), shapes(object::OBJECT));
     assert_eq!(linked, link(object::OBJECT, &model).expect("links").object, "the same model gives the same bytes");
