@@ -1,11 +1,11 @@
 //! The context: what of it may be loaded and stored, and accesses to a packet that changed.
 
-use crate::code::{Code, cell, load, load_with};
-use crate::helper::{
+use crate::call::{
     Calls,
     Give::{Context, Number},
     RESULTS, check,
 };
+use crate::code::{Code, cell, load, load_with};
 use crate::kernel::Kernel;
 use treeline_sim::vm::{Fault, Hook, Options, VmError};
 

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod atomic;
 mod bounds;
+mod call;
 mod callback;
 mod code;
 mod context;
@@ -17,3 +18,5 @@ mod refusal;
 mod regression;
 mod robustness;
 mod route;
+mod sequence;
+mod text;

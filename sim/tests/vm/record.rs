@@ -1,11 +1,11 @@
 //! Records, against the kernel's: what leaves through a ring buffer and when there is no room, and what a perf event array answers.
 
-use crate::code::{cell, load_with, shape};
-use crate::helper::{
+use crate::call::{
     Calls,
     Give::{Context, Map, Number, Stack},
     RESULTS, check,
 };
+use crate::code::{cell, load_with, shape};
 use crate::kernel::Kernel;
 use proptest::prelude::*;
 use treeline_sim::vm::{ANY, Hook, MapKind, Options, Record, Shape};

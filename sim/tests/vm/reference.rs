@@ -1,11 +1,11 @@
 //! Maps whose entries name programs and maps, and maps without keys, against the kernel's.
 
-use crate::code::{Code, cell, load_with, shape};
-use crate::helper::{
+use crate::call::{
     Calls,
     Give::{Map, Number, Stack},
     RESULTS, check,
 };
+use crate::code::{Code, cell, load_with, shape};
 use crate::kernel::Kernel;
 use proptest::prelude::*;
 use treeline_sim::vm::{ANY, Hook, MapKind, Options, Shape, Vm, VmError};

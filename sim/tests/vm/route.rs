@@ -1,11 +1,11 @@
 //! `bpf_fib_lookup`: the VM's table against the kernel's routes in a network namespace of its own.
 
-use crate::code::{cell, load_with};
-use crate::helper::{
+use crate::call::{
     Calls,
     Give::{Context, Number, Stack},
     RESULTS,
 };
+use crate::code::{cell, load_with};
 use crate::kernel::Kernel;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
