@@ -15,6 +15,8 @@ use treeline_sim::lab::{Engine, Entry, LabError, Machine, Outcome, Replay, Summa
 use treeline_sim::vm::{Hook, Object, Options};
 
 const OBJECT: &[u8] = include_bytes!("objects/lab.bpf.o");
+/// Callbacks, tail calls, maps in maps.
+const DEEP: &[u8] = include_bytes!("objects/deep.bpf.o");
 const FLOWS: &[u8] = include_bytes!("objects/flows.bpf.o");
 const PROGRAMS: [(&str, Hook); 3] = [("xdp_lab", Hook::Xdp), ("tc_lab", Hook::Tc), ("socket_lab", Hook::Socket)];
 
@@ -59,7 +61,8 @@ fn vm(object: &Object, program: &str) -> Result<Box<dyn Engine>, LabError> {
 
 fn agreement(path: &Path) -> Result<(), Failed> {
     let (lab, flows) = (object(OBJECT, &[]), object(FLOWS, &[]));
-    let others = [("xdp_flows", Hook::Xdp)].map(|(program, hook)| (&flows, program, hook));
+    let deep = object(DEEP, &[]);
+    let others = [(&flows, "xdp_flows", Hook::Xdp), (&deep, "xdp_deep", Hook::Xdp)];
     for (object, program, hook) in PROGRAMS.map(|(program, hook)| (&lab, program, hook)).into_iter().chain(others) {
         let engines: Vec<Box<dyn Engine>> = vec![vm(object, program)?, Box::new(kernel::Machine::new(object, program)?)];
         let summary = replay(path, hook, object, engines, None)?;

@@ -29,6 +29,9 @@ pub use types::Types;
 
 use crate::vm::{Hook, Options, Shape};
 
+/// `struct bpf_line_info`
+const LINE_BYTES: usize = 16;
+
 /// A parsed and relocated BPF object, from which any number of engines load.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -217,6 +220,44 @@ impl Object {
     pub fn push_map(&mut self, map: Map) -> usize {
         self.maps.push(map);
         self.maps.len() - 1
+    }
+
+    /// Takes note of functions that a caller has appended to a program's instructions: the kernel wants types and lines of every function or
+    /// of none, so each gets a type without parameters and the program's last line.
+    pub fn push_functions(&mut self, program: &str, functions: impl IntoIterator<Item = Function>) {
+        let Some(program) = self.programs.iter_mut().find(|known| known.name == program) else { return };
+        for function in functions {
+            let start = u32::try_from(function.start).expect("a program has less than 2^32 instructions").to_le_bytes();
+            let main = program.func_info.get(4..8).map(|id| u32::from_le_bytes(id.try_into().expect("four bytes")));
+            if let (Some(main), Some(types)) = (main, &mut self.types) {
+                program.func_info.extend(start.into_iter().chain(types.push_function(main).to_le_bytes()));
+            }
+            if let Some(last) = program.line_info.len().checked_sub(LINE_BYTES) {
+                let line = program.line_info[last + start.len()..].to_vec();
+                program.line_info.extend(start.into_iter().chain(line));
+            }
+            program.functions.push(function);
+        }
+    }
+
+    /// A program, those that the program arrays it uses name first, those that theirs name, and so on; each once.
+    #[must_use]
+    pub fn reachable<'a>(&'a self, program: &'a str) -> Vec<&'a str> {
+        let mut names = vec![program];
+        let mut seen = 0;
+        while let Some(name) = names.get(seen) {
+            seen += 1;
+            let Ok(program) = self.program(name) else { continue };
+            let entries = program.map_positions().into_iter().filter_map(|position| self.maps.get(position)).flat_map(|map| &map.entries);
+            for (_, initial) in entries {
+                if let Initial::Program(next) = initial
+                    && !names.contains(&next.as_str())
+                {
+                    names.push(next);
+                }
+            }
+        }
+        names
     }
 
     /// The object's types.

@@ -146,6 +146,28 @@ impl Types {
         (0..self.length(id)).map(move |index| (self.word(id, 3 + index * 3), self.word(id, 4 + index * 3)))
     }
 
+    /// Adds the type of a static function without parameters, under the name of another type; its number.
+    pub(super) fn push_function(&mut self, namesake: u32) -> u32 {
+        let prototype = self.count();
+        let words = [0, FUNC_PROTO << 24, 0, self.word(namesake, 0), FUNC << 24, prototype];
+        let header = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let end = (header(&self.bytes, 4) + header(&self.bytes, 8) + header(&self.bytes, 12)) as usize;
+        let record: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let length = u32::try_from(record.len()).expect("six words");
+        self.bytes.splice(end..end, record);
+        self.offsets.extend([end, end + 12]);
+        let mut grow = |at: usize| {
+            let grown = header(&self.bytes, at) + length;
+            self.bytes[at..at + 4].copy_from_slice(&grown.to_le_bytes());
+        };
+        grow(12);
+        if self.strings.start >= end {
+            grow(16);
+            self.strings = self.strings.start + length as usize..self.strings.end + length as usize;
+        }
+        prototype + 1
+    }
+
     /// The data section type of a section.
     pub(crate) fn section(&self, name: &str) -> Option<u32> {
         (1..self.count()).find(|id| self.kind(*id) == DATASEC && self.name(*id) == name)

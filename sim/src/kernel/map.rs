@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
-use super::call::{attributes, bpf};
+use super::syscall::{attribute, bpf};
 
 /// A map's descriptor and sizes.
 #[derive(Debug)]
@@ -38,14 +38,15 @@ impl Entries {
     }
 
     fn call(&mut self, command: bpf_cmd, key: *const u8, value: *const u8, flags: u64) -> io::Result<()> {
-        let mut attributes: bpf_attr = attributes();
+        let mut attributes: bpf_attr = attribute();
         // SAFETY: plain numbers in a union that these fields are a part of.
         let element = unsafe { &mut attributes.__bindgen_anon_2 };
         element.map_fd = self.descriptor.as_raw_fd().cast_unsigned();
         element.key = key.expose_provenance() as u64;
         element.__bindgen_anon_1.value = value.expose_provenance() as u64;
         element.flags = flags;
-        bpf(command, &mut attributes).map(|_| ())
+        // SAFETY: key and value are null or of the map's sizes, and live.
+        unsafe { bpf(command, &mut attributes) }.map(|_| ())
     }
 
     fn own(&self) -> &[u8] {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bpf::Object -> Loader -> Loaded (maps by name) -> load(program) -> LoadedProgram
-//! instructions, maps -> load -> run -> map, record
+//! LoadedProgram -> run -> map, record
 //! ```
 //!
 //! What a kernel does not know (kinds of types, flags, names) is found out by asking it once and left out. Instructions that an
@@ -11,10 +11,8 @@
 //! Not here: attaching, pinning, and what is done with the file descriptors.
 
 pub mod affinity;
-mod call;
 mod error;
 mod feature;
-pub mod load;
 mod loader;
 pub mod map;
 pub mod record;

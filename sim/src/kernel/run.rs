@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use aya_obj::generated::bpf_cmd;
 
-use super::call::{attributes, bpf};
+use super::syscall::{attribute, bpf};
 use crate::vm::Hook;
 
 /// Bytes of an Ethernet header, without which nothing is taken.
@@ -102,7 +102,7 @@ impl Runner {
         if self.hook == Hook::Xdp {
             self.context[4..8].copy_from_slice(&length.to_ne_bytes()); // data_end
         }
-        let mut attributes = attributes();
+        let mut attributes = attribute();
         // SAFETY: plain numbers in a union that `test` is a part of.
         let test = unsafe { &mut attributes.test };
         test.prog_fd = program.as_raw_fd().cast_unsigned();
@@ -116,7 +116,8 @@ impl Runner {
             let bytes = u32::try_from(self.context.len()).expect("at most 192");
             (test.ctx_in, test.ctx_out, test.ctx_size_in, test.ctx_size_out) = (context, context, bytes, bytes);
         }
-        bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attributes)?;
+        // SAFETY: the buffers live, with the lengths said.
+        unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attributes) }?;
         // SAFETY: the kernel filled the fields of this command.
         let test = unsafe { attributes.test };
         Ok((test.retval, test.data_size_out as usize))

@@ -6,6 +6,7 @@
 
 use rbpf::ebpf::Insn;
 
+use crate::bpf::Function;
 use crate::vm::random::FACTOR;
 
 /// Bytes of the cell: the clock, then the generator's state.
@@ -25,18 +26,9 @@ const CALL: u8 = 0x85;
 const LD_IMM64: u8 = 0x18;
 const EXIT: u8 = 0x95;
 
-/// A function that was appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
-    /// Its first slot.
-    pub start: usize,
-    /// Its name for the kernel's type information.
-    pub name: &'static str,
-}
-
 /// Rewrites the calls. `map` is what `ld_imm64` (source 2, a map's value) shall name for the cell; the appended functions, in order, are the
 /// result, and none if there was nothing to rewrite.
-pub fn substitute(instructions: &mut Vec<Insn>, map: i32) -> Vec<Appended> {
+pub fn substitute(instructions: &mut Vec<Insn>, map: i32) -> Vec<Function> {
     let mut appended = Vec::new();
     let functions = [
         ("treeline_clock", CLOCKS.as_slice(), clock(map)),
@@ -54,7 +46,7 @@ pub fn substitute(instructions: &mut Vec<Insn>, map: i32) -> Vec<Appended> {
             instructions[index] = Insn { opc: CALL, dst: 0, src: 1, off: 0, imm: distance };
         }
         instructions.extend(body);
-        appended.push(Appended { start, name });
+        appended.push(Function { start, name: name.to_owned() });
     }
     appended
 }
@@ -139,7 +131,7 @@ mod tests {
         let mut after = before.clone();
         let appended = substitute(&mut after, 3);
         assert_eq!(
-            appended.iter().map(|function| (function.name, function.start)).collect::<Vec<_>>(),
+            appended.iter().map(|function| (function.name.as_str(), function.start)).collect::<Vec<_>>(),
             [("treeline_clock", 6), ("treeline_random", 10)]
         );
         for index in [0, 2, 5] {

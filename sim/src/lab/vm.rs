@@ -19,7 +19,7 @@ impl Machine {
     /// Loads a program of an object; its perf event arrays take records. [`LabError::Refused`] with the vm's words, which name the
     /// instruction or the map.
     pub fn new(object: &Object, program: &str) -> Result<Self, LabError> {
-        let mut vm = Vm::load(object, program).map_err(|error| refused(&error))?;
+        let mut vm = Vm::load_all(object, &object.reachable(program)).map_err(|error| refused(&error))?;
         let hook = object.programs().iter().find(|known| known.name == program).and_then(|program| program.hook).unwrap_or(Hook::Xdp);
         for position in 0..vm.maps().count() {
             if let Some(map) = vm.map_at_mut(position)

@@ -55,7 +55,6 @@ pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
 pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
-pub(crate) use object::Maps;
 pub use object::shapes;
 pub use record::{Record, Redirect};
 pub use run::Vm;

@@ -6,9 +6,9 @@ use crate::bpf::{Insn, Object, Program};
 
 /// The object's maps that the VM has.
 #[derive(Debug)]
-pub(crate) struct Maps<'a> {
+pub(super) struct Maps<'a> {
     /// With the first value of global data.
-    pub(crate) shapes: Vec<(Shape, &'a [u8])>,
+    pub(super) shapes: Vec<(Shape, &'a [u8])>,
     /// Where each map of the object is in `shapes`.
     positions: Vec<Option<usize>>,
 }
@@ -22,7 +22,7 @@ pub fn shapes(object: &Object) -> Vec<Shape> {
 
 impl<'a> Maps<'a> {
     /// A map that the VM does not have is an error where one of the programs uses it, and is left out otherwise.
-    pub(crate) fn of(object: &'a Object, programs: &[&str]) -> Result<Self, VmError> {
+    pub(super) fn of(object: &'a Object, programs: &[&str]) -> Result<Self, VmError> {
         let mut used = Vec::new();
         for name in programs {
             used.extend(object.program(name)?.map_positions());
@@ -42,7 +42,7 @@ impl<'a> Maps<'a> {
     }
 
     /// The program's instructions with the VM's positions of maps.
-    pub(crate) fn instructions(&self, program: &Program) -> Vec<Insn> {
+    pub(super) fn instructions(&self, program: &Program) -> Vec<Insn> {
         let mut instructions = program.instructions.clone();
         for slot in program.map_slots() {
             let position = usize::try_from(instructions[slot].imm).ok().and_then(|position| *self.positions.get(position)?);

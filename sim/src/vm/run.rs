@@ -9,8 +9,8 @@ use super::map::Map;
 use super::memory::{Arena, Piece};
 use super::object::Maps;
 use super::trace::Point;
-use super::{Fault, Hook, Input, Object, Options, VmError, context, stack};
-use crate::bpf::ObjectError;
+use super::{ANY, Fault, Hook, Input, Object, Options, VmError, context, stack};
+use crate::bpf::{Initial, ObjectError};
 use rbpf::ebpf::Insn;
 use std::any::Any;
 use std::collections::HashSet;
@@ -140,7 +140,26 @@ impl Vm {
             key: Vec::new(),
             value: Vec::new(),
         };
-        Ok(Self { programs: loaded, session, given: None, options: options.clone(), arenas: vec![low, values, keys_arena] })
+        let mut vm = Self { programs: loaded, session, given: None, options: options.clone(), arenas: vec![low, values, keys_arena] };
+        vm.put_first_entries(object)?;
+        Ok(vm)
+    }
+
+    /// What the object puts into maps of maps and program arrays; programs that are not loaded are left out.
+    fn put_first_entries(&mut self, object: &Object) -> Result<(), VmError> {
+        for map in object.maps() {
+            for (index, initial) in &map.entries {
+                let position = match initial {
+                    Initial::Map(name) => self.maps().position(|known| known.shape().name == *name),
+                    Initial::Program(name) => self.program_position(name),
+                };
+                let position = position.and_then(|position| u32::try_from(position).ok());
+                if let (Some(position), Some(map)) = (position, self.map_mut(&map.name)) {
+                    map.update(&index.to_le_bytes(), &position.to_le_bytes(), ANY)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs the (first) program over a packet at a time; the result is r0, of which XDP, TC and socket filters use the lower 32 bits.
