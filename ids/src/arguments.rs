@@ -107,6 +107,10 @@ pub struct Replay {
     #[arg(long, value_name = "NAME", help_heading = "Any program", requires = "object")]
     pub program: Option<String>,
 
+    /// What a program is whose section's name does not say it.
+    #[arg(long = "type", value_enum, help_heading = "Any program", requires = "object")]
+    pub kind: Option<Hook>,
+
     /// Set a global constant before loading: a number, or bytes like 0a:00:00:01. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Any program", requires = "object")]
     pub set: Vec<String>,

@@ -18,6 +18,7 @@ mod link;
 
 mod live;
 
+mod object;
 mod page;
 
 mod replay;

@@ -43,13 +43,9 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
     let guests = guests(options)?;
     let mut code = 0;
     for path in &options.captures {
-        let mut capture = match Capture::open(path) {
-            Ok(capture) => capture,
-            Err(error) => {
-                eprintln!("treeline: {}", explain(&error));
-                code = EXIT_BAD_INPUT;
-                continue;
-            }
+        let Some(mut capture) = open(path) else {
+            code = EXIT_BAD_INPUT;
+            continue;
         };
         let (replay, notes) = build(options, &settings, &model, &guests)?;
         let summary = drive(options, model.classes(), path, &mut capture, replay)?;
@@ -71,6 +67,11 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
         code = code.max(if summary.damage.is_some() { EXIT_BAD_INPUT } else { u8::from(summary.divergence.is_some()) });
     }
     Ok(ExitCode::from(code))
+}
+
+/// A capture; one that cannot be read is told of and left out.
+fn open(path: &Path) -> Option<Capture> {
+    Capture::open(path).inspect_err(|error| eprintln!("treeline: {}", explain(error))).ok()
 }
 
 fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, String> {

@@ -12,11 +12,12 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use treeline_model::Model;
 use treeline_model::link::link;
-use treeline_sim::bpf::{Kind, Object};
 use treeline_sim::cause::explain;
 use treeline_sim::object::OBJECT;
 use treeline_sim::verifier::{Report, verify};
-use treeline_sim::vm::{Hook, Options};
+
+use crate::arguments;
+use crate::object::object;
 
 /// Load each program of a BPF object into the kernel, and say what the verifier says.
 ///
@@ -41,11 +42,11 @@ pub struct Verify {
 
     /// What a program is whose section's name does not say it.
     #[arg(long = "type", value_enum)]
-    pub kind: Option<Type>,
+    pub kind: Option<arguments::Hook>,
 
-    /// Set a global variable before loading: a number, or bytes as `hex:0a0b`. Repeatable.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
-    pub set: Vec<(String, String)>,
+    /// Set a global variable before loading: a number, or bytes like 0a:00:00:01. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
 
     /// Show the verifier's whole log, and the longest path that it shows.
     #[arg(long)]
@@ -70,13 +71,6 @@ Examples:
   treeline verify --model model.json --format csv > cost.csv
   treeline verify --model model.json --baseline cost.csv --growth 5";
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Type {
-    Xdp,
-    Tc,
-    Socket,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     Text,
@@ -90,7 +84,7 @@ pub(super) type Row = Result<Report, (String, String)>;
 /// Verifies, prints, compares.
 pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let (name, elf) = file(options)?;
-    let object = parse(&elf, options).map_err(|error| format!("{name}: {error}"))?;
+    let object = object(&elf, &options.set, options.kind).map_err(|error| format!("{name}: {error}"))?;
     let mut rows: Vec<Row> = Vec::new();
     for program in object.programs().iter().filter(|program| options.program.as_ref().is_none_or(|name| *name == program.name)) {
         rows.push(Ok(verify(&object, program, options.log).map_err(|error| format!("{name}: {}", explain(&error)))?));
@@ -125,43 +119,6 @@ fn file(options: &Verify) -> Result<(String, Vec<u8>), String> {
     let path = options.file.as_deref().unwrap_or(Path::new(""));
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     Ok((name, fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?))
-}
-
-fn parse(elf: &[u8], options: &Verify) -> Result<Object, String> {
-    let kind = options.kind.map(|kind| {
-        Kind::of(match kind {
-            Type::Xdp => Hook::Xdp,
-            Type::Tc => Hook::Tc,
-            Type::Socket => Hook::Socket,
-        })
-    });
-    let mut loading = Options { kind, ..Options::default() };
-    for (name, value) in &options.set {
-        let size = Object::variable_size(elf, name).map_err(|error| error.to_string())?;
-        loading
-            .globals
-            .insert(name.clone(), bytes(value, size).ok_or_else(|| format!("`{name}` has {size} bytes, which `{value}` does not fit"))?);
-    }
-    Object::parse(elf, &loading).map_err(|error| error.to_string())
-}
-
-/// A value's bytes; numbers are put into as many as the variable has.
-fn bytes(value: &str, size: usize) -> Option<Vec<u8>> {
-    if let Some(digits) = value.strip_prefix("hex:") {
-        let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect();
-        return bytes.filter(|bytes| bytes.len() == size);
-    }
-    let number = match value.strip_prefix("0x") {
-        Some(digits) => i128::from_str_radix(digits, 16).ok()?,
-        None => value.parse().ok()?,
-    };
-    let bits = u32::try_from(size.checked_mul(8)?).ok().filter(|bits| (8..=64).contains(bits))?;
-    (-(1_i128 << (bits - 1))..1 << bits).contains(&number).then(|| number.to_le_bytes()[..size].to_vec())
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("wants NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// One program under veristat's column names, and some it does not have.

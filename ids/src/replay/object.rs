@@ -1,13 +1,11 @@
 //! `treeline replay --object`: anybody's program over captures.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
-use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 use treeline_sim::lab::{self, Engine, LabError, Machine, Replay, bytes, verdict};
 use treeline_sim::vm::{self, Hook, Object};
@@ -15,6 +13,7 @@ use treeline_sim::vm::{self, Hook, Object};
 use super::outcome;
 use crate::EXIT_BAD_INPUT;
 use crate::arguments::{self, Format};
+use crate::object::object;
 
 type Engines = Vec<Box<dyn Engine>>;
 
@@ -33,13 +32,9 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
     let setup = Setup::new(options, path)?;
     let mut code = 0;
     for path in &options.captures {
-        let mut capture = match Capture::open(path) {
-            Ok(capture) => capture,
-            Err(error) => {
-                eprintln!("treeline: {}", explain(&error));
-                code = EXIT_BAD_INPUT;
-                continue;
-            }
+        let Some(mut capture) = super::open(path) else {
+            code = EXIT_BAD_INPUT;
+            continue;
         };
         let (engines, notes) = setup.engines(options)?;
         let replay = Replay::new(setup.hook, &Machine::maps(&setup.object), engines, setup.expected);
@@ -78,21 +73,14 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
 impl Setup {
     fn new(options: &arguments::Replay, path: &Path) -> Result<Self, String> {
         let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut globals = BTreeMap::new();
-        for pair in &options.set {
-            let (name, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as name=value"))?;
-            globals.insert(name.to_owned(), bytes::global(&elf, name, value).map_err(|error| explain(&error))?);
-        }
-        let settings = vm::Options { globals, ..vm::Options::default() };
-        let object = Object::parse(&elf, &settings).map_err(|error| format!("{}: {}", path.display(), explain(&error)))?;
+        let object = object(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?;
         let known: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
         let name = match (&options.program, known.as_slice()) {
             (Some(name), _) => name.as_str(),
             (None, [only]) => only,
             (None, _) => return Err(format!("{}: which program? --program with one of {}", path.display(), known.join(", "))),
         };
-        let program = object.programs().iter().find(|program| program.name == name);
-        let program = program.ok_or_else(|| format!("{}: no program {name}; it has {}", path.display(), known.join(", ")))?;
+        let program = object.program(name).map_err(|error| format!("{}: {error}", path.display()))?;
         let hook =
             program.hook.ok_or_else(|| format!("{name}: its section is of no hook that can be replayed; these are xdp, tc, socket"))?;
         let expected = options.expect.as_ref().map(|text| verdict::parse(hook, text)).transpose();

@@ -1,9 +1,7 @@
 //! Text -> bytes of a constant, a key or a value: a number, or bytes as they lie in memory.
 
-use object::read::elf::ElfFile64;
-use object::{LittleEndian, Object, ObjectSymbol};
-
 use super::LabError;
+use crate::bpf::Object;
 
 /// The bytes of `size` that a text says: a number of 1, 2, 4 or 8 bytes (`80`, `0x50`, `-1`; little-endian), or pairs of digits between
 /// colons (`0a:00:00:01`), of any size. The error says what is wrong.
@@ -35,10 +33,7 @@ pub fn number_of(number: i128, size: usize) -> Result<Vec<u8>, String> {
 /// The bytes of a global constant of an object; its size is that of its symbol.
 pub fn global(elf: &[u8], name: &str, text: &str) -> Result<Vec<u8>, LabError> {
     let wrong = |reason: String| LabError::Option { option: format!("--set {name}"), reason };
-    let file = ElfFile64::<LittleEndian>::parse(elf).map_err(|error| wrong(format!("the object cannot be read: {error}")))?;
-    let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name) && symbol.size() > 0 && !symbol.is_undefined());
-    let symbol = symbol.ok_or_else(|| wrong("the object has no such global".to_owned()))?;
-    let size = usize::try_from(symbol.size()).map_err(|error| wrong(error.to_string()))?;
+    let size = Object::variable_size(elf, name).map_err(|error| wrong(error.to_string()))?;
     parse(text, size).map_err(wrong)
 }
 

@@ -1,0 +1,25 @@
+//! An object read as the command line says: `replay --object` and `verify`.
+
+use treeline_sim::bpf::{Kind, Object};
+use treeline_sim::cause::explain;
+use treeline_sim::lab::bytes;
+use treeline_sim::vm::{self, Options};
+
+use crate::arguments::Hook;
+
+/// Reads an object with `NAME=VALUE` set, its programs of unknown sections taken for `kind`.
+pub fn object(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<Object, String> {
+    let kind = kind.map(|hook| {
+        Kind::of(match hook {
+            Hook::Xdp => vm::Hook::Xdp,
+            Hook::Tc => vm::Hook::Tc,
+            Hook::Socket => vm::Hook::Socket,
+        })
+    });
+    let mut options = Options { kind, ..Options::default() };
+    for pair in set {
+        let (name, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as NAME=VALUE"))?;
+        options.globals.insert(name.to_owned(), bytes::global(elf, name, value).map_err(|error| explain(&error))?);
+    }
+    Object::parse(elf, &options).map_err(|error| explain(&error))
+}

@@ -1,0 +1,83 @@
+//! `replay --object` and `verify` as a user gives them, without rights: options, exit codes, what a refusal says.
+
+use std::fs;
+use std::process::Command;
+
+const LAB: &str = "replay ../testdata/captures/lab-portscan.pcap --object ../sim/tests/objects/lab.bpf.o --engine vm";
+
+/// Exit code, standard output and standard error.
+fn treeline(arguments: &str) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_treeline"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments.split(' '))
+        .output()
+        .expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn an_expectation_decides_the_exit_code() {
+    let passes = LAB.replace("lab.bpf.o", "deep.bpf.o") + " --program xdp_last --expect";
+    let (code, text, _) = treeline(&format!("{passes} XDP_PASS"));
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text, _) = treeline(&format!("{passes} XDP_DROP"));
+    assert!(code == Some(1) && text.contains("EXPECTED XDP_DROP: 364 packets returned something else"), "{text}");
+}
+
+#[test]
+fn a_constant_that_is_set_changes_the_verdicts() {
+    let returned = |arguments: &str| {
+        let (code, text, error) = treeline(&format!("{LAB} --program xdp_lab --format json{arguments}"));
+        assert_eq!(code, Some(0), "{error}");
+        serde_json::from_str::<serde_json::Value>(&text).expect("a document")["returned"].clone()
+    };
+    assert!(returned("")["XDP_PASS"].as_u64() > Some(0));
+    let dropped = returned(" --set VERDICT=1");
+    assert!(dropped["XDP_PASS"].is_null() && dropped["XDP_DROP"].as_u64() > Some(0), "{dropped}");
+}
+
+#[test]
+fn a_map_that_is_filled_has_its_entries_before_the_first_packet() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hash.json");
+    let rows: Vec<_> = (0..3).map(|key| format!(r#"{{"key": {key}, "value": "{}"}}"#, ["0a"; 16].join(":"))).collect();
+    fs::write(&path, format!("[{}]", rows.join(","))).expect("written");
+    let entries = |map: &str| {
+        let (code, text, error) = treeline(&format!("{LAB} --program tc_lab{map}"));
+        assert_eq!(code, Some(0), "{error}");
+        let line = text.lines().find(|line| line.contains("map HASH")).map(str::to_owned);
+        line.and_then(|line| line.split(' ').find_map(|word| word.parse::<u32>().ok())).expect("a count")
+    };
+    assert_eq!(entries(&format!(" --map HASH={}", path.display())), entries("") + 3);
+}
+
+#[test]
+fn jsonl_has_a_record_a_packet() {
+    let (code, text, error) = treeline(&format!("{LAB} --program tc_lab --format jsonl --limit 5"));
+    assert_eq!((code, text.lines().count()), (Some(0), 5), "{error}");
+    for line in text.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+        assert!(record["verdict"].as_str().is_some_and(|verdict| verdict.starts_with("TC_ACT_")), "{record}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_in_a_line() {
+    for (arguments, expected) in [
+        (format!("{LAB} --program nope"), "no program `nope` in the object, which has: socket_lab, tc_lab, xdp_lab"),
+        (LAB.to_owned(), "which program? --program with one of socket_lab, tc_lab, xdp_lab"),
+        (format!("{LAB} --program tc_lab --set NOPE=1"), "the object has no variable `NOPE`"),
+        (format!("{LAB} --program tc_lab --set VERDICT"), "--set VERDICT: write it as NAME=VALUE"),
+        (format!("{LAB} --program tc_lab --map NOPE=x.json"), "the object has no such map; it has .bss, .rodata"),
+        (format!("{LAB} --program xdp_lab --expect TC_ACT_OK"), "--expect"),
+        (format!("{LAB},native --program tc_lab"), "use --engine vm,kernel"),
+        ("verify Cargo.toml".to_owned(), "Cargo.toml: "),
+        ("verify nothing.bpf.o".to_owned(), "nothing.bpf.o: No such file"),
+        ("verify ../sim/tests/objects/lab.bpf.o --set NOPE=1".to_owned(), "the object has no variable `NOPE`"),
+        ("verify ../sim/tests/objects/lab.bpf.o --program nope".to_owned(), "no program `nope`"),
+    ] {
+        let (code, _, error) = treeline(&arguments);
+        assert!(code == Some(2) && error.contains(expected) && error.lines().count() == 1, "{arguments}: {code:?} {error}");
+    }
+}
