@@ -6,6 +6,8 @@ use object::elf::SHF_EXECINSTR;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _, SectionFlags};
 
+use crate::kernel::rewrite;
+
 /// The object's bytes, aligned as an ELF reader wants them.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/object/treeline.bpf.o");
 
@@ -30,12 +32,6 @@ pub const FLOOR: &str = "treeline_floor";
 
 /// Bytes of an instruction.
 const INSTRUCTION_BYTES: usize = 8;
-/// Opcodes of an atomic operation in memory, 4 and 8 bytes, and of plain stores of the same sizes.
-const ATOMIC: [u8; 2] = [0xc3, 0xdb];
-const STORE: [u8; 2] = [0x63, 0x7b];
-/// What the immediate of an atomic operation says for compare-and-exchange.
-const EXCHANGE: [u8; 4] = [0xf1, 0, 0, 0];
-
 /// The object with each compare-and-exchange as a plain store of the same size.
 ///
 /// Kernels before 5.12 refuse the instruction. Register 0 keeps the value that was expected, so the lock seems taken: on one CPU, where a
@@ -48,8 +44,9 @@ pub fn unlocked(object: &[u8]) -> Result<Cow<'_, [u8]>, object::Error> {
         let range = usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(size)).ok());
         let Some(code) = range.and_then(|(start, end)| bytes.get_mut(start..end)) else { continue };
         for instruction in code.chunks_exact_mut(INSTRUCTION_BYTES) {
-            if let Some(size) = ATOMIC.iter().position(|opcode| *opcode == instruction[0] && instruction[4..] == EXCHANGE) {
-                instruction[0] = STORE[size];
+            let imm = i32::from_le_bytes(instruction[4..].try_into().expect("four bytes"));
+            if let Some(store) = rewrite::store_instead(instruction[0], imm) {
+                instruction[0] = store;
                 instruction[4..].fill(0);
             }
         }

@@ -211,11 +211,6 @@ impl Object {
         &self.maps
     }
 
-    /// The maps, to change sizes or first values before they are created.
-    pub fn maps_mut(&mut self) -> &mut [Map] {
-        &mut self.maps
-    }
-
     /// Adds a map behind the others and answers its position, for instructions that a caller adds.
     pub fn push_map(&mut self, map: Map) -> usize {
         self.maps.push(map);

@@ -149,12 +149,6 @@ impl Loaded {
         self.maps.iter().find(|map| map.definition.name == name)
     }
 
-    /// What the kernel takes.
-    #[must_use]
-    pub fn features(&self) -> &Features {
-        &self.features
-    }
-
     /// Loads a program over these maps. The outer error is the system's, the inner one the verifier's.
     pub fn load(&self, program: &Program, log: Log) -> Result<Result<LoadedProgram, Rejection>, KernelError> {
         let mut program = program.clone();

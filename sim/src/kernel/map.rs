@@ -66,16 +66,6 @@ impl Entries {
         }
     }
 
-    /// The other processors' values under a key, in a per-CPU map.
-    pub fn others(&mut self, key: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-        let Some((which, _)) = self.processor else { return Ok(Vec::new()) };
-        if self.value(key)?.is_none() {
-            return Ok(Vec::new());
-        }
-        let each = self.room.chunks_exact(self.value_size.next_multiple_of(8)).enumerate();
-        Ok(each.filter(|(processor, _)| *processor != which).map(|(_, value)| value[..self.value_size].to_vec()).collect())
-    }
-
     /// Takes the next element out of a queue or stack.
     pub fn pop(&mut self) -> io::Result<Option<Vec<u8>>> {
         let room = self.room.as_mut_ptr();

@@ -1,6 +1,6 @@
 //! `bpf(2)`, command by command. All `unsafe` of loading is here.
 
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_info, bpf_prog_info};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -81,15 +81,6 @@ pub fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
     // SAFETY: `info` lives and is as long as said.
     unsafe { information(program, (&raw mut info) as u64, size_of::<bpf_prog_info>()) }?;
-    Ok(info)
-}
-
-/// What the kernel says of a map.
-pub fn map_info(map: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
-    // SAFETY: plain data.
-    let mut info: bpf_map_info = unsafe { std::mem::zeroed() };
-    // SAFETY: `info` lives and is as long as said.
-    unsafe { information(map, (&raw mut info) as u64, size_of::<bpf_map_info>()) }?;
     Ok(info)
 }
 

@@ -43,11 +43,6 @@ impl Vm {
         &self.session.clones
     }
 
-    /// Sets the state of the generator of random numbers, see [`random`](super::random).
-    pub fn seed(&mut self, state: u64) {
-        self.session.random = state;
-    }
-
     /// Another map, for an entry of a map of maps; the answer is its position, which such an entry takes as its value (32 bits, little-endian).
     pub fn add_map(&mut self, shape: &Shape) -> Result<u32, VmError> {
         let mut arena = Arena::anywhere(Map::room(shape, &self.options))?;
