@@ -3,6 +3,7 @@
 use super::syscall::{attribute, bpf_fd, name};
 use aya_obj::generated::bpf_cmd;
 use rbpf::ebpf::Insn;
+use std::sync::OnceLock;
 
 /// What this kernel takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,14 @@ pub struct Features {
 const FETCHING_ADD: i32 = 0x01;
 
 impl Features {
-    /// Asks the kernel. Without the right to load anything, nothing is there.
+    /// What the kernel answers, which is asked once. Without the right to load anything, nothing is there.
     #[must_use]
     pub fn probe() -> Self {
+        static FOUND: OnceLock<Features> = OnceLock::new();
+        *FOUND.get_or_init(Self::ask)
+    }
+
+    fn ask() -> Self {
         // int, and a prototype and function of it.
         let int: [u32; 4] = [1, 1 << 24, 4, 0x0100_0020];
         let with = |types: &[u32]| btf(&[&int[..], types].concat());
