@@ -40,6 +40,7 @@ impl Session {
                 Some(classifier) => Reply::Judged(judge(classifier, &mut self.frames, frames)),
                 None => Reply::Refused("no classifier is loaded".to_owned()),
             },
+            Request::Verify(job) => job.run().map_or_else(Reply::Refused, Reply::Verified),
         }
     }
 

@@ -7,8 +7,13 @@ use treeline_sim::vm::{self, Options};
 
 use crate::arguments::Hook;
 
-/// Reads an object with `NAME=VALUE` set, its programs of unknown sections taken for `kind`.
+/// Reads an object as [`options`] says.
 pub fn object(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<Object, String> {
+    Object::parse(elf, &options(elf, set, kind)?).map_err(|error| explain(&error))
+}
+
+/// `NAME=VALUE` set, programs of unknown sections taken for `kind`.
+pub fn options(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<Options, String> {
     let kind = kind.map(|hook| {
         Kind::of(match hook {
             Hook::Xdp => vm::Hook::Xdp,
@@ -21,5 +26,5 @@ pub fn object(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<Object, 
         let (name, value) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as NAME=VALUE"))?;
         options.globals.insert(name.to_owned(), bytes::global(elf, name, value).map_err(|error| explain(&error))?);
     }
-    Object::parse(elf, &options).map_err(|error| explain(&error))
+    Ok(options)
 }

@@ -3,9 +3,11 @@
 mod baseline;
 mod text;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -13,16 +15,19 @@ use serde_json::{Map, Value, json};
 use treeline_model::Model;
 use treeline_model::link::link;
 use treeline_sim::cause::explain;
+use treeline_sim::guest::message::{Reply, Request};
+use treeline_sim::guest::{Fleet, Line, Machine};
 use treeline_sim::object::OBJECT;
-use treeline_sim::verifier::{Report, verify};
+use treeline_sim::verifier::{Job, Row};
 
 use crate::arguments;
-use crate::object::object;
+use crate::object;
 
 /// Load each program of a BPF object into the kernel, and say what the verifier says.
 ///
 /// Accepted programs come with the verifier's numbers; a refused one with the instruction, the source line, the registers, the branches that led
-/// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or `CAP_BPF` and `CAP_NET_ADMIN`.
+/// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or `CAP_BPF` and `CAP_NET_ADMIN`;
+/// with `--kernels` no rights at all.
 ///
 /// Exit code: 0 all accepted and within the baseline, 1 not, 2 bad input.
 #[derive(Debug, Args)]
@@ -48,6 +53,14 @@ pub struct Verify {
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 
+    /// Ask these kernels in place of the running one: Debian's, in QEMU, without rights (docs/kernels.md). As 5.10,6.1,6.12,6.18,7.x.
+    #[arg(long, value_delimiter = ',', value_name = "LINE")]
+    pub kernels: Vec<Line>,
+
+    /// The guest's program for `--kernels`. Default: as for `replay --engine kernel@LINE`.
+    #[arg(long, value_name = "FILE", requires = "kernels")]
+    pub guest: Option<PathBuf>,
+
     /// Show the verifier's whole log, and the longest path that it shows.
     #[arg(long)]
     pub log: bool,
@@ -68,6 +81,7 @@ pub struct Verify {
 const EXAMPLES: &str = "\
 Examples:
   treeline verify filter.bpf.o
+  treeline verify filter.bpf.o --kernels 5.10,6.1,6.12,6.18,7.x
   treeline verify --model model.json --format csv > cost.csv
   treeline verify --model model.json --baseline cost.csv --growth 5";
 
@@ -78,30 +92,33 @@ pub enum Format {
     Csv,
 }
 
-/// What a program came to, or why it could not be asked about.
-pub(super) type Row = Result<Report, (String, String)>;
+/// What one kernel said; its line and package where it is not the running one.
+type Answer = (Option<(Line, String)>, Vec<Row>);
 
 /// Verifies, prints, compares.
 pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let (name, elf) = file(options)?;
-    let object = object(&elf, &options.set, options.kind).map_err(|error| format!("{name}: {error}"))?;
-    let mut rows: Vec<Row> = Vec::new();
-    for program in object.programs().iter().filter(|program| options.program.as_ref().is_none_or(|name| *name == program.name)) {
-        rows.push(Ok(verify(&object, program, options.log).map_err(|error| format!("{name}: {}", explain(&error)))?));
-    }
-    for refused in object.refused().iter().filter(|refused| options.program.as_deref().is_none_or(|name| refused.program() == Some(name))) {
-        rows.push(Err((refused.program().unwrap_or_default().to_owned(), refused.to_string())));
-    }
-    if let Some(program) = options.program.as_ref().filter(|_| rows.is_empty()) {
-        object.program(program).map_err(|error| format!("{name}: {error}"))?;
-    }
-    let records: Vec<Map<String, Value>> = rows.iter().map(|row| record(&name, row)).collect();
+    let in_file = |error: String| format!("{name}: {error}");
+    let loading = object::options(&elf, &options.set, options.kind).map_err(in_file)?;
+    let job = Job { elf, globals: loading.globals, kind: loading.kind, program: options.program.clone(), full: options.log };
+    let answers: Vec<Answer> =
+        if options.kernels.is_empty() { vec![(None, job.run().map_err(in_file)?)] } else { elsewhere(options, &job)? };
+    let of =
+        |(kernel, rows): &Answer| rows.iter().map(|row| record(&name, kernel.as_ref().map(|(line, _)| *line), row)).collect::<Vec<_>>();
+    let records: Vec<Map<String, Value>> = answers.iter().flat_map(of).collect();
     match options.format {
-        Format::Text => text::print(&name, &rows, options.log),
+        Format::Text => {
+            for (kernel, rows) in &answers {
+                if let Some((line, package)) = kernel {
+                    println!("kernel {line}: {package}\n");
+                }
+                text::print(&name, rows, options.log);
+            }
+        }
         Format::Json => println!("{}", serde_json::to_string_pretty(&records).map_err(|error| error.to_string())?),
-        Format::Csv => csv(&records),
+        Format::Csv => csv(&records, !options.kernels.is_empty()),
     }
-    let mut fine = rows.iter().all(|row| row.as_ref().is_ok_and(|report| report.accepted));
+    let mut fine = answers.iter().flat_map(|(_, rows)| rows).all(|row| row.as_ref().is_ok_and(|report| report.accepted));
     if let Some(path) = &options.baseline {
         for grown in baseline::compare(path, &records, options.growth)? {
             eprintln!("treeline: {grown}");
@@ -109,6 +126,23 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
         }
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The job in each of the kernels asked for.
+fn elsewhere(options: &Verify, job: &Job) -> Result<Vec<Answer>, String> {
+    let progress = &mut |step: &str| eprintln!("treeline: {step}");
+    let fleet = Fleet::boot(&options.kernels, options.guest.as_deref(), progress).map_err(|error| explain(&error))?;
+    for reason in &fleet.skipped {
+        eprintln!("treeline: left out: {reason}");
+    }
+    let ask = |machine: &Rc<RefCell<Machine>>| {
+        let mut machine = machine.borrow_mut();
+        match machine.ask(&Request::Verify(job.clone())).map_err(|error| explain(&error))? {
+            Reply::Verified(rows) => Ok((Some((machine.line(), machine.package().to_owned())), rows)),
+            _ => Err(format!("{}: an answer to another question", machine.package())),
+        }
+    };
+    fleet.machines.iter().map(ask).collect()
 }
 
 fn file(options: &Verify) -> Result<(String, Vec<u8>), String> {
@@ -122,7 +156,7 @@ fn file(options: &Verify) -> Result<(String, Vec<u8>), String> {
 }
 
 /// One program under veristat's column names, and some it does not have.
-fn record(file: &str, row: &Row) -> Map<String, Value> {
+fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
     let value = match row {
         Err((program, reason)) => json!({"file_name": file, "prog_name": program, "verdict": "failure", "reason": reason}),
         Ok(report) => json!({
@@ -144,8 +178,15 @@ fn record(file: &str, row: &Row) -> Map<String, Value> {
             "reason": report.refusal.as_ref().map(|refusal| refusal.message.clone()),
         }),
     };
-    value.as_object().cloned().unwrap_or_default()
+    let mut record = value.as_object().cloned().unwrap_or_default();
+    if let Some(kernel) = kernel {
+        record.insert(KERNEL.to_owned(), kernel.to_string().into());
+    }
+    record
 }
+
+/// The column of the kernel's line, where it was asked for.
+const KERNEL: &str = "kernel";
 
 const COLUMNS: [&str; 16] = [
     "file_name",
@@ -166,8 +207,9 @@ const COLUMNS: [&str; 16] = [
     "reason",
 ];
 
-fn csv(records: &[Map<String, Value>]) {
-    println!("{}", COLUMNS.join(","));
+fn csv(records: &[Map<String, Value>], has_kernels: bool) {
+    let columns: Vec<&str> = has_kernels.then_some(KERNEL).into_iter().chain(COLUMNS).collect();
+    println!("{}", columns.join(","));
     for record in records {
         let cell = |column: &&str| match record.get(*column) {
             None | Some(Value::Null) => String::new(),
@@ -175,7 +217,7 @@ fn csv(records: &[Map<String, Value>]) {
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
-        println!("{}", COLUMNS.iter().map(cell).collect::<Vec<_>>().join(","));
+        println!("{}", columns.iter().map(cell).collect::<Vec<_>>().join(","));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reports for people; a refusal as a compiler shows an error.
 
-use super::{Row, time};
-use treeline_sim::verifier::{Refusal, Report};
+use super::time;
+use treeline_sim::verifier::{Refusal, Report, Row};
 
 /// Prints all programs of a file.
 pub fn print(file: &str, rows: &[Row], log: bool) {

@@ -3,7 +3,7 @@
 use crate::vm::Hook;
 
 /// Program type and expected attach type, in Linux's numbers (`include/uapi/linux/bpf.h`, v6.18).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Kind {
     /// `enum bpf_prog_type`
     pub program: u32,

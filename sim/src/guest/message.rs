@@ -9,7 +9,11 @@ use treeline_ebpf::allow::Network;
 use treeline_ebpf::tree::NODES_MAX;
 use treeline_ebpf::{Allowed, Config, Counters, FEATURES, Flow, Node, Outcome, Tree};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::engine::{Hook, Observation, Settings};
+use crate::verifier::{Job, Row};
 
 /// Bytes of the memory that both sides see.
 pub const SHARED_BYTES: usize = 64 << 20;
@@ -18,7 +22,7 @@ pub const HEAD_BYTES: usize = 8;
 /// What either side writes to the serial line.
 pub const BELL: u8 = b'!';
 /// Changes with every change of a message.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the host asks.
 #[derive(Debug, Clone)]
@@ -29,10 +33,12 @@ pub enum Request {
     Swap(Settings),
     /// Judge frames: times (ns) and bytes.
     Frames(Vec<(u64, Vec<u8>)>),
+    /// Verify an object.
+    Verify(Job),
 }
 
 /// What the guest answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Reply {
     /// The guest is up, says its first message of its own accord: its protocol, and the running kernel's release.
     Up {
@@ -50,6 +56,8 @@ pub enum Reply {
     Judged(Vec<Verdict>),
     /// The job cannot be done, and why.
     Refused(String),
+    /// What the verifier said.
+    Verified(Vec<Row>),
 }
 
 /// What became of one frame.
@@ -86,6 +94,7 @@ impl Request {
                 }
                 &mut writer
             }
+            Self::Verify(job) => writer.byte(3).document(job),
         };
         writer.0
     }
@@ -97,6 +106,7 @@ impl Request {
             0 => Self::Open(reader.settings()?),
             1 => Self::Swap(reader.settings()?),
             2 => Self::Frames(reader.many(|reader| Ok((reader.long()?, reader.bytes()?.to_vec())))?),
+            3 => Self::Verify(reader.document()?),
             _ => return Err(reader.wrong()),
         })
     }
@@ -124,6 +134,7 @@ impl Reply {
                 &mut writer
             }
             Self::Refused(reason) => writer.byte(3).bytes(reason.as_bytes()),
+            Self::Verified(rows) => writer.byte(4).document(rows),
         };
         writer.0
     }
@@ -136,6 +147,7 @@ impl Reply {
             1 => Self::Opened { notices: reader.many(Reader::text)? },
             2 => Self::Judged(reader.many(Reader::verdict)?),
             3 => Self::Refused(reader.text()?),
+            4 => Self::Verified(reader.document()?),
             _ => return Err(reader.wrong()),
         })
     }
@@ -190,6 +202,11 @@ impl Writer {
         self.count(bytes.len());
         self.0.extend_from_slice(bytes);
         self
+    }
+
+    /// What is said once and is of many parts, as JSON.
+    fn document<T: Serialize>(&mut self, value: &T) -> &mut Self {
+        self.bytes(&serde_json::to_vec(value).expect("texts and numbers"))
     }
 
     fn plain<T: Plain>(&mut self, value: &T) -> &mut Self {
@@ -281,6 +298,11 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| one(self)).collect()
     }
 
+    fn document<T: DeserializeOwned>(&mut self) -> Result<T, MessageError> {
+        let bytes = self.bytes()?;
+        serde_json::from_slice(bytes).map_err(|_| self.wrong())
+    }
+
     fn plain<T: Plain>(&mut self) -> Result<T, MessageError> {
         let bytes = self.take(size_of::<T>())?;
         // SAFETY: as many bytes as a `T` has, and any are one.
@@ -352,10 +374,11 @@ mod tests {
             Reply::Opened { notices: vec!["one".to_owned(), String::new()] },
             Reply::Judged(verdicts),
             Reply::Refused("no".to_owned()),
+            Reply::Verified(vec![Err(("one".to_owned(), "why".to_owned()))]),
         ];
         for reply in replies {
             let bytes = reply.to_bytes();
-            assert_eq!(Reply::from_bytes(&bytes).as_ref(), Ok(&reply));
+            assert_eq!(format!("{:?}", Reply::from_bytes(&bytes).expect("a reply")), format!("{reply:?}"));
             for end in 0..bytes.len() {
                 Reply::from_bytes(&bytes[..end]).expect_err("a part of a message is none");
             }

@@ -6,10 +6,12 @@
 //!
 //! Not here: how a report is shown.
 
+mod job;
 mod path;
 mod rule;
 mod statistic;
 
+pub use job::{Job, Row};
 pub use path::Step;
 pub use rule::{RULES, Rule};
 pub use statistic::Statistics;

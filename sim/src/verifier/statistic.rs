@@ -23,7 +23,8 @@ pub struct Statistics {
 pub(super) fn read(log: &str) -> (Statistics, Vec<u32>) {
     let mut statistics = Statistics::default();
     let mut stacks = Vec::new();
-    for line in log.lines().rev().take(8) {
+    // The last lines, one a function among them (a program has at most 256).
+    for line in log.lines().rev().take(8 + 256) {
         let after = |word: &str| {
             let mut words = line.split_whitespace().skip_while(|found| *found != word);
             words.nth(1).and_then(|number| number.parse::<u64>().ok())
@@ -37,10 +38,38 @@ pub(super) fn read(log: &str) -> (Statistics, Vec<u32>) {
         } else if line.starts_with("verification time ") {
             statistics.duration_us = after("time").unwrap_or(0);
         } else if let Some(depths) = line.strip_prefix("stack depth ") {
-            // `8+0+16`; newer kernels add ` max 24`.
+            // `8+0+16`, or since 7.0 ` max 24`, the functions having lines of their own.
             let depths = depths.split_whitespace().next().unwrap_or_default();
-            stacks = depths.split('+').filter_map(|bytes| bytes.parse().ok()).collect();
+            let depths: Vec<u32> = depths.split('+').filter_map(|bytes| bytes.parse().ok()).collect();
+            if !depths.is_empty() {
+                stacks = depths;
+            }
+        } else if line.starts_with("subprog ")
+            && let Some(bytes) = after("stack").and_then(|bytes| u32::try_from(bytes).ok())
+        {
+            stacks.insert(0, bytes);
         }
     }
     (statistics, stacks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROCESSED: &str = "processed 66 insns (limit 1000000) max_states_per_insn 1 total_states 7 peak_states 6 mark_read 3";
+
+    #[test]
+    fn stacks_are_read_as_old_and_as_new_kernels_tell_them() {
+        let old = format!("21: (95) exit\nverification time 12 usec\nstack depth 8+0+16\n{PROCESSED}\n");
+        let new = "subprog 0 (one) main insns_self 22 insns_total 38 stack 8\nsubprog 1 (two) static insns_self 16 insns_total 16 stack 0\n\
+                   subprog 2 (three) static insns_self 1 insns_total 1 stack 16";
+        let new = format!("21: (95) exit\nverification time 12 usec\nstack depth max 24\n{new}\n{PROCESSED}\n");
+        for log in [old, new] {
+            let (statistics, stacks) = read(&log);
+            assert_eq!(stacks, [8, 0, 16], "{log}");
+            let Statistics { duration_us, instructions, states_per_instruction, states, peak_states, mark_read } = statistics;
+            assert_eq!((duration_us, instructions, states_per_instruction, states, peak_states, mark_read), (12, 66, 1, 7, 6, 3));
+        }
+    }
 }

@@ -1,0 +1,47 @@
+//! A whole object verified: what is asked, so that it can be asked of another kernel, and the answer.
+
+use super::{Report, verify};
+use crate::bpf::{Kind, Object};
+use crate::cause::explain;
+use crate::vm::Options;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One program's report; or the program's name, which may be empty, and why it could not be loaded.
+pub type Row = Result<Report, (String, String)>;
+
+/// An object to verify. It is read where it is verified: CO-RE wants that kernel's types.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Job {
+    /// The ELF file's bytes.
+    pub elf: Vec<u8>,
+    /// Global variables to set, as in [`Options::globals`].
+    pub globals: BTreeMap<String, Vec<u8>>,
+    /// As [`Options::kind`].
+    pub kind: Option<Kind>,
+    /// Only this program.
+    pub program: Option<String>,
+    /// With the whole log and the longest path.
+    pub full: bool,
+}
+
+impl Job {
+    /// Has the running kernel do it. The error says why nothing was verified.
+    pub fn run(&self) -> Result<Vec<Row>, String> {
+        let options = Options { globals: self.globals.clone(), kind: self.kind, ..Options::default() };
+        let object = Object::parse(&self.elf, &options).map_err(|error| explain(&error))?;
+        let is_asked = |name: Option<&str>| self.program.is_none() || name == self.program.as_deref();
+        let mut rows: Vec<Row> = Vec::new();
+        for program in object.programs().iter().filter(|program| is_asked(Some(&program.name))) {
+            rows.push(Ok(verify(&object, program, self.full).map_err(|error| explain(&error))?));
+        }
+        for refused in object.refused().iter().filter(|refused| is_asked(refused.program())) {
+            rows.push(Err((refused.program().unwrap_or_default().to_owned(), refused.to_string())));
+        }
+        if let Some(program) = self.program.as_ref().filter(|_| rows.is_empty()) {
+            object.program(program).map_err(|error| explain(&error))?;
+        }
+        Ok(rows)
+    }
+}
