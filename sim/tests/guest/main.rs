@@ -1,8 +1,10 @@
-//! The object in other kernels, in QEMU: agreement on a capture at every hook, the tree walked and compiled.
+//! The object in other kernels, in QEMU: agreement on a capture at every hook, the tree walked and compiled; and what their verifiers say.
 //!
 //! It needs no rights. A line of kernels that cannot be had is an ignored trial with its reason. What a trial does not show: CPUs that meet, as a
 //! guest has one, and more captures: a guest's processor is emulated, and each load of the object takes it seconds.
 
+mod cost;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::cell::RefCell;
@@ -20,7 +22,7 @@ use treeline_sim::guest::{Image, Machine, fleet};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let name = |line: &dyn std::fmt::Display| format!("kernel@{line}_agrees_with_native");
+    let name = |line: &dyn std::fmt::Display| format!("kernel@{line}_agrees_with_native_and_verifies_at_the_snapshots_cost");
     let ignored = |line: &dyn std::fmt::Display| Trial::test(name(line), || Ok(())).with_ignored_flag(true);
     if arguments.list {
         return libtest_mimic::run(&arguments, LINES.iter().map(|line| ignored(line)).collect()).exit_code();
@@ -29,7 +31,11 @@ fn main() -> ExitCode {
         Ok(parts) => {
             parts.skipped.iter().for_each(|reason| println!("ignored: {reason}"));
             let had = |image: Image, emulator: Emulator, binary: Vec<u8>| {
-                Trial::test(name(&image.line), move || agreement(&Machine::boot(&emulator, &image, &binary)?.into()))
+                Trial::test(name(&image.line), move || {
+                    let machine = Machine::boot(&emulator, &image, &binary)?.into();
+                    agreement(&machine)?;
+                    cost::check(&mut machine.0.borrow_mut())
+                })
             };
             let find = |line| parts.images.iter().find(|image| image.line == line);
             LINES.map(|line| match find(line) {
