@@ -119,6 +119,10 @@ pub struct Replay {
     #[arg(long, value_name = "NAME=FILE", help_heading = "Any program", requires = "object")]
     pub map: Vec<String>,
 
+    /// Write which lines and jumps of the program the packets reached, as lcov's tracefile, and list the jumps that never went one way. The vm counts.
+    #[arg(long, value_name = "FILE", help_heading = "Any program", requires = "object")]
+    pub coverage: Option<PathBuf>,
+
     /// What every packet shall return, a name like `XDP_DROP` or a number; if one does not, the exit code is 1.
     #[arg(long, value_name = "VALUE", help_heading = "Any program", requires = "object", allow_hyphen_values = true)]
     pub expect: Option<String>,

@@ -7,9 +7,9 @@ use treeline_sim::vm::{self, Options};
 
 use crate::arguments::Hook;
 
-/// Reads an object as [`options`] says.
-pub fn object(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<Object, String> {
-    Object::parse(elf, &options(elf, set, kind)?).map_err(|error| explain(&error))
+/// Reads an object as [`options`] says; the vm traces its programs if so asked.
+pub fn object(elf: &[u8], set: &[String], kind: Option<Hook>, trace: bool) -> Result<Object, String> {
+    Object::parse(elf, &Options { trace, ..options(elf, set, kind)? }).map_err(|error| explain(&error))
 }
 
 /// `NAME=VALUE` set, programs of unknown sections taken for `kind`.

@@ -63,6 +63,27 @@ fn jsonl_has_a_record_a_packet() {
 }
 
 #[test]
+fn coverage_adds_up_over_captures_and_names_the_ways_not_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out.lcov");
+    let with = LAB.replace("--object", "../testdata/captures/edge-tcp-flags.pcap --object");
+    let counts = |arguments: &str| {
+        let (code, text, error) = treeline(&format!("{arguments} --program xdp_lab --coverage {}", path.display()));
+        assert_eq!(code, Some(0), "{error}");
+        let lcov = fs::read_to_string(&path).expect("written");
+        assert!(lcov.contains("SF:./lab.bpf.c\n") && lcov.ends_with("end_of_record\n"), "{lcov}");
+        let entered = lcov.lines().find_map(|line| line.strip_prefix("FNDA:")?.strip_suffix(",xdp_lab")?.parse::<u64>().ok());
+        (entered.expect("the program's count"), text)
+    };
+    let (one, text) = counts(LAB);
+    assert_eq!(one, 364);
+    assert!(text.contains("./lab.bpf.c:46: xdp_lab instruction 36 never jumps"), "{text}");
+    assert!(counts(&with).0 > one);
+    let (code, _, error) = treeline(&format!("{} --program xdp_lab --coverage {}", LAB.replace("vm", "kernel"), path.display()));
+    assert!(code == Some(2) && error.contains("--coverage: the vm counts"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_in_a_line() {
     for (arguments, expected) in [
         (format!("{LAB} --program nope"), "no program `nope` in the object, which has: socket_lab, tc_lab, xdp_lab"),

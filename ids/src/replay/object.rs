@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 use treeline_sim::cause::explain;
-use treeline_sim::lab::{self, Engine, LabError, Machine, Replay, bytes, verdict};
+use treeline_sim::lab::{self, Coverage, Engine, LabError, Machine, Replay, bytes, verdict};
 use treeline_sim::vm::{self, Hook, Object};
 
 use super::outcome;
@@ -31,6 +31,7 @@ struct Setup {
 pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String> {
     let setup = Setup::new(options, path)?;
     let mut code = 0;
+    let mut coverage = Coverage::default();
     for path in &options.captures {
         let Some(mut capture) = super::open(path) else {
             code = EXIT_BAD_INPUT;
@@ -52,6 +53,9 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
                 |_| (),
             )
             .map_err(|error| explain(&error))?;
+        for (name, trace) in &summary.traces {
+            coverage.add(setup.object.program(name).map_err(|error| explain(&error))?, trace);
+        }
         super::finished(written.and_then(|()| output.flush()))?;
         drop(output);
         match options.format {
@@ -67,13 +71,22 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
         }
         code = code.max(if summary.damage.is_some() || summary.stop.is_some() { EXIT_BAD_INPUT } else { u8::from(!summary.is_clean()) });
     }
+    if let Some(path) = &options.coverage {
+        fs::write(path, coverage.lcov()).map_err(|error| format!("{}: {error}", path.display()))?;
+        // Records go to standard output alone.
+        match options.format {
+            Format::Text => super::print(&outcome::coverage(&coverage))?,
+            Format::Json | Format::Jsonl => eprint!("{}", outcome::coverage(&coverage)),
+        }
+    }
     Ok(ExitCode::from(code))
 }
 
 impl Setup {
     fn new(options: &arguments::Replay, path: &Path) -> Result<Self, String> {
         let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let object = object(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?;
+        let object =
+            object(&elf, &options.set, options.kind, options.coverage.is_some()).map_err(|error| format!("{}: {error}", path.display()))?;
         let known: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
         let name = match (&options.program, known.as_slice()) {
             (Some(name), _) => name.as_str(),
@@ -94,6 +107,11 @@ impl Setup {
         use arguments::Engine as Named;
         if options.engine.iter().any(|engine| !matches!(engine, Named::Vm | Named::Kernel | Named::All)) {
             return Err("--object: its program runs in the vm and the kernel alone; use --engine vm,kernel".to_owned());
+        }
+        if options.coverage.is_some()
+            && !(options.engine.is_empty() || options.engine.contains(&Named::Vm) || options.engine.contains(&Named::All))
+        {
+            return Err("--coverage: the vm counts; use --engine vm, or vm,kernel".to_owned());
         }
         let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
         let (mut engines, mut notes): (Engines, Vec<String>) = (Vec::new(), Vec::new());

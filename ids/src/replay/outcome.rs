@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use treeline_sim::Frame;
 use treeline_sim::lab::difference::hex;
 use treeline_sim::lab::replay::Divergence;
-use treeline_sim::lab::{Outcome, Summary, verdict};
+use treeline_sim::lab::{Coverage, Outcome, Summary, verdict};
 use treeline_sim::vm::{Hook, Redirect};
 
 /// The report for people.
@@ -144,4 +144,20 @@ pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, notes: &[
         "notes": notes,
         "damage": summary.damage,
     })
+}
+
+/// What was reached, and the jumps that never went one of their ways.
+pub fn coverage(coverage: &Coverage) -> String {
+    let (lines, branches) = (coverage.lines(), coverage.branches());
+    let mut text = format!("coverage\n  lines     {} of {}\n  branches  {} of {} ways\n", lines.0, lines.1, branches.0, branches.1);
+    for missed in coverage.missed() {
+        let place = if missed.file.is_empty() { String::new() } else { format!("{}:{}: ", missed.file, missed.line) };
+        let what = match missed.counts {
+            [0, 0] => "never reached",
+            [0, _] => "always jumps",
+            _ => "never jumps",
+        };
+        let _ = writeln!(text, "  {place}{} instruction {} {what}", missed.program, missed.instruction);
+    }
+    text
 }

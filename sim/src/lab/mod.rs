@@ -15,6 +15,7 @@
 
 pub mod bytes;
 pub mod clock;
+pub mod coverage;
 pub mod difference;
 pub mod kernel;
 pub mod map;
@@ -23,11 +24,13 @@ pub mod replay;
 pub mod verdict;
 mod vm;
 
+pub use coverage::Coverage;
 pub use outcome::{Outcome, Record};
 pub use replay::{Divergence, Replay, Summary};
 pub use vm::Machine;
 
 use crate::Frame;
+use crate::vm::Trace;
 
 /// One way to run a program over frames, with its maps.
 pub trait Engine {
@@ -58,6 +61,11 @@ pub trait Engine {
     fn entries_count(&self, map: usize) -> Option<usize> {
         let _ = map;
         None
+    }
+
+    /// What each program did so far, by its name, if the engine was asked to trace.
+    fn traces(&self) -> Vec<(String, Trace)> {
+        Vec::new()
     }
 
     /// Puts an entry into a map before the first frame; of a queue or stack the key is empty.

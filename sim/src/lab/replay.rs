@@ -13,7 +13,7 @@ use crate::Frame;
 use crate::capture::Capture;
 use crate::cause::explain;
 use crate::oracle::Difference;
-use crate::vm::Hook;
+use crate::vm::{Hook, Trace};
 
 /// Packets between comparisons of whole maps, at least.
 pub const WHOLE_PACKETS: u64 = 1024;
@@ -99,6 +99,8 @@ pub struct Summary {
     pub maps: Vec<MapSummary>,
     /// The capture's error, if it is damaged; everything before it was replayed.
     pub damage: Option<String>,
+    /// What the programs did, of an engine that traced them.
+    pub traces: Vec<(String, Trace)>,
 }
 
 impl Summary {
@@ -327,6 +329,7 @@ impl Replay {
         let packets = self.summary.packets;
         let engine = |(engine, time): &(Box<dyn Engine>, Duration)| EngineSummary { name: engine.name().to_owned(), packets, time: *time };
         self.summary.engines = self.engines.iter().map(engine).collect();
+        self.summary.traces = self.engines.iter().map(|(engine, _)| engine.traces()).find(|traces| !traces.is_empty()).unwrap_or_default();
         Ok(self.summary)
     }
 }

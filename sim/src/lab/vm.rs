@@ -4,7 +4,7 @@ use super::map::Map;
 use super::outcome::{self, split};
 use super::{Engine, Entry, LabError, Outcome, Record};
 use crate::Frame;
-use crate::vm::{Hook, MapKind, Object, Vm, VmError};
+use crate::vm::{Hook, MapKind, Object, Trace, Vm, VmError};
 
 /// The engine's name.
 pub const NAME: &str = "vm";
@@ -13,13 +13,16 @@ pub const NAME: &str = "vm";
 pub struct Machine {
     vm: Vm,
     hook: Hook,
+    /// Those loaded, in their order.
+    programs: Vec<String>,
 }
 
 impl Machine {
     /// Loads a program of an object; its perf event arrays take records. [`LabError::Refused`] with the vm's words, which name the
     /// instruction or the map.
     pub fn new(object: &Object, program: &str) -> Result<Self, LabError> {
-        let mut vm = Vm::load_all(object, &object.reachable(program)).map_err(|error| refused(&error))?;
+        let programs = object.reachable(program);
+        let mut vm = Vm::load_all(object, &programs).map_err(|error| refused(&error))?;
         let hook = object.programs().iter().find(|known| known.name == program).and_then(|program| program.hook).unwrap_or(Hook::Xdp);
         for position in 0..vm.maps().count() {
             if let Some(map) = vm.map_at_mut(position)
@@ -28,7 +31,7 @@ impl Machine {
                 map.update(&[0; 4], &[0; 4], crate::vm::ANY).map_err(|error| refused(&error))?;
             }
         }
-        Ok(Self { vm, hook })
+        Ok(Self { vm, hook, programs: programs.into_iter().map(str::to_owned).collect() })
     }
 
     /// The maps that a replay compares.
@@ -81,6 +84,11 @@ impl Engine for Machine {
 
     fn entries_count(&self, map: usize) -> Option<usize> {
         self.vm.map_at(map).map(crate::vm::Map::len)
+    }
+
+    fn traces(&self) -> Vec<(String, Trace)> {
+        let traced = self.programs.iter().enumerate().filter_map(|(position, name)| Some((name.clone(), self.vm.trace(position)?)));
+        traced.collect()
     }
 
     fn fill(&mut self, map: usize, key: &[u8], value: &[u8]) -> Result<(), LabError> {

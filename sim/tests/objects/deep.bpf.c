@@ -1,6 +1,6 @@
 /* What needs types and first entries: a tail call through a program array with static values, a callback, an array of maps, a static and a
  * global function, the clock and the generator. Built by:
- *   clang -O2 -g -target bpf -mcpu=v3 -c deep.bpf.c -o deep.bpf.o && llvm-strip -g deep.bpf.o
+ *   clang -O2 -g -fdebug-compilation-dir=. -target bpf -mcpu=v3 -c deep.bpf.c -o deep.bpf.o && llvm-strip -g deep.bpf.o
  */
 typedef unsigned char u8;
 typedef unsigned int u32;

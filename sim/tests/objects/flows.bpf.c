@@ -1,6 +1,6 @@
 /* A small flow counter for XDP, TC and socket filters, with what the VM has to know: global constants, zeroed data, an LRU
  * table, a per-CPU array, a function called, a lock by compare-and-exchange, a loop. Built by:
- *   clang-16 -O2 -g -target bpf -mcpu=v3 -c flows.bpf.c -o flows.bpf.o && llvm-strip -g flows.bpf.o
+ *   clang-16 -O2 -g -fdebug-compilation-dir=. -target bpf -mcpu=v3 -c flows.bpf.c -o flows.bpf.o && llvm-strip -g flows.bpf.o
  */
 typedef unsigned char u8;
 typedef unsigned short u16;

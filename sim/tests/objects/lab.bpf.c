@@ -1,6 +1,6 @@
 /* Programs that use all that the lab compares: return value, packet, metadata, context, maps of several kinds, records, the clock and the
  * generator. No static functions. Built by:
- *   clang -O2 -g -target bpf -mcpu=v3 -c lab.bpf.c -o lab.bpf.o && llvm-strip -g lab.bpf.o
+ *   clang -O2 -g -fdebug-compilation-dir=. -target bpf -mcpu=v3 -c lab.bpf.c -o lab.bpf.o && llvm-strip -g lab.bpf.o
  */
 typedef unsigned char u8;
 typedef unsigned int u32;
