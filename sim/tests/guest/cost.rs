@@ -12,8 +12,8 @@ use treeline_sim::guest::message::{Reply, Request};
 use treeline_sim::object::OBJECT;
 use treeline_sim::verifier::{Job, Report, Row};
 
-/// Leaves of the trees that are compiled.
-const LEAVES: [u16; 3] = [10, 100, 1000];
+/// Leaves of the trees that are compiled; the last is the largest tree there is.
+const LEAVES: [u16; 4] = [10, 100, 1000, 4096];
 
 /// Compares with `snapshots/verifier`. Of another version of the kernel's package than the snapshot's the numbers may differ: that is said, and
 /// with `TREELINE_UPDATE` the snapshot made anew.
