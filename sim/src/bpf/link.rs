@@ -95,6 +95,10 @@ impl<'a> Linker<'a> {
             return;
         }
         let (Some(types), Some(ext)) = (self.elf.section(".BTF"), self.elf.section(".BTF.ext")) else { return };
+        if self.types.is_none() {
+            self.core = Some("the type information is damaged".to_owned());
+            return;
+        }
         let code = self.elf.sections.iter().filter(|(_, section)| section.is_code);
         let names = code.map(|(index, section)| (*index, section.name.clone())).collect();
         self.core = core::relocate(&mut self.functions, &names, types.data, ext.data, options).err();

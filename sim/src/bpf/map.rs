@@ -159,7 +159,7 @@ fn by_types(elf: &Elf, section: usize, types: Option<&Types>) -> Vec<Placed> {
         let defined = types.and_then(|types| {
             let all = types.variables(types.section(".maps")?);
             let variable = all.map(|(variable, _)| variable).find(|variable| types.name(*variable) == symbol.name)?;
-            let (map, values) = by_members(types, types.resolve(types.word(variable, 2)))?;
+            let (map, values) = by_members(types, types.resolve(types.word(variable, 2)), false)?;
             Some((Map { name: symbol.name.clone(), ..map }, values))
         });
         match defined {
@@ -176,8 +176,9 @@ fn by_types(elf: &Elf, section: usize, types: Option<&Types>) -> Vec<Placed> {
     symbols.map(place).collect()
 }
 
-/// The definition that a structure's members give, and the offset in bytes of its `values`.
-fn by_members(types: &Types, id: u32) -> Option<(Map, Option<usize>)> {
+/// The definition that a structure's members give, and the offset in bytes of its `values`. The kernel has no maps in maps in maps,
+/// so an inner definition's own inner one is not read: damage can make it the same again.
+fn by_members(types: &Types, id: u32, is_inner: bool) -> Option<(Map, Option<usize>)> {
     if types.kind(id) != STRUCT {
         return None;
     }
@@ -202,8 +203,8 @@ fn by_members(types: &Types, id: u32) -> Option<(Map, Option<usize>)> {
                 let array = types.resolve(member);
                 let element = types.resolve(types.word(array, 3));
                 let inner = types.resolve(types.word(element, 2));
-                if MAPS_IN.contains(&map.kind) {
-                    map.inner = by_members(types, inner).map(|(inner, _)| Box::new(inner));
+                if MAPS_IN.contains(&map.kind) && !is_inner {
+                    map.inner = by_members(types, inner, true).map(|(inner, _)| Box::new(inner));
                 }
             }
             // Where it is pinned is not its shape, and libbpf skips what it does not know by a warning.

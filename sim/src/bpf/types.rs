@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 const HEADER: usize = 24;
+/// Types within types. The kernel follows 32 that it has not met; deeper ones are damage, or made to exhaust a reader's stack.
+const NESTING_MAX: u8 = 128;
 const MAGIC: u16 = 0xeb9f;
 
 pub(crate) const INT: u32 = 1;
@@ -36,7 +38,7 @@ pub struct Types {
 }
 
 impl Types {
-    /// Reads a `.BTF` section; `None` where it is damaged.
+    /// Reads a `.BTF` section; `None` where it is damaged, or where a type contains itself otherwise than through a pointer.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let word = |offset: usize| Some(u32::from_le_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?));
@@ -57,7 +59,40 @@ impl Types {
             let info = word(offset + 4)?;
             offset += 12 + extra(info >> 24 & 0x1f, (info & 0xffff) as usize)?;
         }
-        (offset == types.end).then(|| Self { bytes: bytes.to_vec(), offsets, strings })
+        let types = (offset == types.end).then(|| Self { bytes: bytes.to_vec(), offsets, strings })?;
+        types.is_finite().then_some(types)
+    }
+
+    /// Whether no type contains itself, nor more than [`NESTING_MAX`] one in the other.
+    fn is_finite(&self) -> bool {
+        // A type whose depth is being found is as deep as nothing may be: who meets it again is in a loop.
+        const OPEN: u8 = u8::MAX;
+        fn depth(types: &Types, id: u32, above: u8, depths: &mut [Option<u8>]) -> Option<u8> {
+            let known = depths.get(id as usize).copied()?;
+            if known.is_some() || above > NESTING_MAX {
+                return known.filter(|depth| *depth != OPEN);
+            }
+            depths[id as usize] = Some(OPEN);
+            let mut own = 0;
+            for part in types.parts(id) {
+                own = own.max(depth(types, part, above + 1, depths)? + 1);
+            }
+            depths[id as usize] = Some(own);
+            (own <= NESTING_MAX).then_some(own)
+        }
+        let mut depths = vec![None; self.offsets.len()];
+        (0..self.count()).all(|id| depth(self, id, 0, &mut depths).is_some())
+    }
+
+    /// The types that a type's values consist of.
+    fn parts(&self, id: u32) -> Vec<u32> {
+        match self.kind(id) {
+            TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG | VAR => vec![self.word(id, 2)],
+            ARRAY => vec![self.word(id, 3), self.word(id, 4)],
+            STRUCT | UNION => self.members(id).map(|(_, member, _)| member).collect(),
+            DATASEC => self.variables(id).map(|(variable, _)| variable).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The section's bytes, as they would be loaded.

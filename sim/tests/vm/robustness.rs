@@ -72,6 +72,13 @@ fn a_program_that_damage_emptied_is_refused() {
     load_damaged(9_036, 186);
 }
 
+/// Found by the property above: damage made a type contain itself, and the parser followed it until its stack was used up.
+#[test]
+fn a_type_that_contains_itself_is_damage() {
+    load_damaged(2_636, 42);
+    load_damaged(2_636, 49);
+}
+
 /// Found by the property above: the damage made an array of 28 GB, and the allocation ended the process.
 #[test]
 fn an_array_larger_than_the_machine_is_refused() {
