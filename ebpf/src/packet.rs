@@ -122,7 +122,7 @@ fn ipv4<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
         source: [0, u64::from(source)],
         destination: [0, u64::from(destination)],
         length,
-        transport: offset + header_bytes as usize,
+        transport: platform.forget(offset + header_bytes as usize),
         payload: length - header_bytes,
         fragmented: fragment & 0x2000 != 0,
     })
@@ -185,7 +185,11 @@ fn extension<P: Platform>(platform: &P, network: &mut Network) -> Result<(), Ski
     network.protocol = (word >> 24) as u8;
     network.payload -= bytes;
     network.transport += bytes as usize;
-    if network.transport > OFFSET_MAX { Err(Skip::HeaderChain) } else { Ok(()) }
+    if network.transport > OFFSET_MAX {
+        return Err(Skip::HeaderChain);
+    }
+    network.transport = platform.forget(network.transport);
+    Ok(())
 }
 
 /// Source port, destination port, TCP flags; zeros for a protocol without ports.

@@ -90,6 +90,12 @@ pub trait Platform {
     /// Whether the frame holds at least `length` bytes within reach.
     fn holds(&self, length: usize) -> bool;
 
+    /// An offset of at most [`crate::packet::OFFSET_MAX`], as it is. The kernel's verifier follows every way through a parser as long as they
+    /// differ in what it knows of an offset; a platform may make it forget that, so that the ways are one again.
+    fn forget(&self, offset: usize) -> usize {
+        offset
+    }
+
     /// Brings more of the frame within reach, after a read failed. True if a second attempt may see more.
     fn pull(&mut self) -> bool {
         false

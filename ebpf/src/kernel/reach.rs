@@ -14,6 +14,11 @@ pub trait Reach {
 
     fn holds(&self, length: usize) -> bool;
 
+    /// `noise` is anything that the verifier cannot know. A helper takes any offset, so by default nothing is to be forgotten.
+    fn forget(&self, offset: usize, _noise: u64) -> usize {
+        offset
+    }
+
     fn pull(&mut self) -> bool {
         false
     }
@@ -58,6 +63,15 @@ macro_rules! direct {
         #[inline(always)]
         fn holds(&self, length: usize) -> bool {
             self.0.data() + length <= self.0.data_end()
+        }
+
+        #[inline(always)]
+        fn forget(&self, offset: usize, noise: u64) -> usize {
+            const MASK: usize = (2 * OFFSET_MAX).next_power_of_two() - 1;
+            let mut offset = offset;
+            // SAFETY: out comes what went in.
+            unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) offset, in(reg) noise, options(pure, nomem, nostack)) };
+            offset & MASK
         }
     };
 }

@@ -81,6 +81,11 @@ impl<R: Reach> Platform for World<R> {
     }
 
     #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        self.reach.forget(offset, self.counters[0])
+    }
+
+    #[inline(always)]
     fn pull(&mut self) -> bool {
         self.reach.pull()
     }

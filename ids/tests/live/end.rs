@@ -1,6 +1,7 @@
 //! How a run begins and ends.
 
 use std::fs;
+use std::process::Command;
 
 use crate::instance::Instance;
 use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, received, text};
@@ -28,6 +29,22 @@ pub fn sigterm(lab: &Lab, hook: &str) -> Result {
     equal("attached afterwards", lab.attached()?, vec![])?;
     equal("files left", fs::read_dir(lab.path("state"))?.count(), 0)?;
     lab.run(&["--hook", hook])?.stop().map(|_| ())
+}
+
+/// The self-test's canary: `otherwise.c` between the command and the kernel.
+pub fn otherwise(lab: &Lab, hook: &str) -> Result {
+    let library = lab.path("otherwise.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/otherwise.c");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o", text(&library), source, "-ldl"]).output()?;
+    holds("the C compiler, which Rust links by, builds it", built.status.success(), &built)?;
+    let mut command = lab.command(&["run", "--iface", IN, "--hook", hook, "--model", text(&lab.model()?), "--duration", "1"]);
+    let output = command.env("LD_PRELOAD", &library).output()?;
+    equal("exit code", output.status.code(), Some(2))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = said.contains("self-test: the program in the kernel differs from the native engine on known packet 0: it returned");
+    holds("it says in what the program differs", expected, &said)?;
+    equal("attached", lab.attached()?, vec![])?;
+    equal("files left", fs::read_dir(lab.path("state")).map_or(0, Iterator::count), 0)
 }
 
 pub fn clsact(lab: &Lab) -> Result {

@@ -84,10 +84,12 @@ fn trials() -> Vec<Trial> {
     each(&LINKED, "enforce_drops_what_is_malicious_and_nothing_else", drop::enforce);
     each(&LINKED, "the_allow_list_comes_first", drop::allow);
     each(&HOOKS, "a_swap_under_load_judges_every_packet", swap::under_load);
+    each(&HOOKS, "a_kernel_that_judges_otherwise_is_found_and_nothing_attached", end::otherwise);
     each(&HOOKS, "a_second_instance_is_refused_and_told_whose_the_hook_is", end::second);
     each(&HOOKS, "sigterm_detaches", end::sigterm);
     each(&HOOKS, "a_killed_process_detaches", end::killed);
     each(&LINKED, "pins_survive_a_kill_and_a_restart_adopts_them_with_their_flows", pin::restart);
+    each(&LINKED, "a_restart_over_pins_takes_its_own_allow_list", pin::allow);
     each(&LINKED, "a_dead_instances_pins_are_asked_swapped_and_detached", pin::dead);
     each(&HOOKS, "malformed_frames_are_each_counted", bad_day::malformed);
     each(&LINKED, "damaged_frames_without_pause_are_each_counted", bad_day::damaged);

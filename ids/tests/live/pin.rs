@@ -1,6 +1,9 @@
 //! Pins: what outlives the process, and who takes it over.
 
-use crate::lab::{BAD, Bpffs, GOOD, HERE, IN, Lab, Result, equal, eventually, holds, lines, text, there};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::lab::{BAD, Bpffs, GOOD, HERE, IN, Lab, Result, THERE, equal, eventually, holds, lines, received, text, there};
 
 pub fn restart(lab: &Lab, hook: &str) -> Result {
     let bpffs = Bpffs::new(lab)?;
@@ -35,6 +38,39 @@ pub fn restart(lab: &Lab, hook: &str) -> Result {
     equal("pins left", bpffs.0.join("treeline").exists(), false)
 }
 
+pub fn allow(lab: &Lab, hook: &str) -> Result {
+    let bpffs = Bpffs::new(lab)?;
+    let pin = bpffs.pin();
+    let list = |name: &str, port: u16| -> Result<PathBuf> {
+        let path = lab.path(name);
+        fs::write(&path, format!("{THERE} udp/{port}\n"))?;
+        Ok(path)
+    };
+    let (first, second) = (list("first", BAD)?, list("second", BAD - 1)?);
+    let receiver = Lab::udp(&lab.there, BAD)?;
+    let sender = Lab::udp(&lab.here, 0)?;
+    // The model calls every datagram malicious: what arrives is on the list.
+    let model = lab.constant(1)?;
+    let run = |list: &[&str]| lab.run(&[&["--hook", hook, &pin, "--mode", "enforce", "--model", text(&model)], list].concat());
+    let arrives = || -> Result<usize> {
+        sender.send_to(b"ten bytes.", there(BAD))?;
+        Ok(received(&receiver).len())
+    };
+    run(&["--allow", text(&first)])?.kill()?;
+    equal("arrives by the first list, whose process is gone", arrives()?, 1)?;
+    run(&["--allow", text(&second)])?.kill()?;
+    equal("arrives after a restart with the second", arrives()?, 0)?;
+    run(&["--allow", text(&first)])?.kill()?;
+    let swapped = lab.treeline(&["swap", text(&lab.constant(1)?)])?;
+    holds("swap succeeds", swapped.status.success(), &swapped)?;
+    equal("arrives by the first again, after a swap without a process", arrives()?, 1)?;
+    let instance = run(&[])?;
+    equal("arrives after a restart without a list", arrives()?, 0)?;
+    instance.stop()?;
+    let output = lab.treeline(&["detach"])?;
+    holds("detach succeeds", output.status.success(), &output)
+}
+
 pub fn dead(lab: &Lab, hook: &str) -> Result {
     let bpffs = Bpffs::new(lab)?;
     let pin = bpffs.pin();
@@ -66,7 +102,7 @@ pub fn detach(lab: &Lab) -> Result {
     equal("exit code of the instance", instance.wait()?.code, Some(0))?;
     equal("attached afterwards", lab.attached()?, vec![])?;
     equal("pins left", bpffs.0.join("treeline").exists(), false)?;
-    equal("files left", std::fs::read_dir(lab.path("state"))?.count(), 0)
+    equal("files left", fs::read_dir(lab.path("state"))?.count(), 0)
 }
 
 pub fn elsewhere(lab: &Lab) -> Result {

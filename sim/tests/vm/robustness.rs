@@ -77,6 +77,7 @@ fn a_program_that_damage_emptied_is_refused() {
 fn a_type_that_contains_itself_is_damage() {
     load_damaged(2_636, 42);
     load_damaged(2_636, 49);
+    load_damaged(2_824, 52);
 }
 
 /// Found by the property above: the damage made an array of 28 GB, and the allocation ended the process.
