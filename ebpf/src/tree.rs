@@ -54,11 +54,18 @@ pub struct Tree {
 /// The class of the leaf that `features` reach, or [`Skip::Undecided`] if none is within [`DEPTH_MAX`] edges, which
 /// only a tree that no loader checked can cause.
 #[inline(always)]
+pub fn descend(tree: &Tree, features: &Features) -> Result<u16, Skip> {
+    descend_from(0, tree, features)
+}
+
+/// The same from the node at `root`: 0, which a kernel program hides from the verifier, as that would follow the steps to the left from a
+/// node it knows each by itself.
+#[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "the mask keeps the index inside")]
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out on purpose")]
 #[expect(clippy::range_plus_one, reason = "an inclusive range costs two comparisons a step")]
-pub fn descend(tree: &Tree, features: &Features) -> Result<u16, Skip> {
-    let mut index = 0;
+pub fn descend_from(root: usize, tree: &Tree, features: &Features) -> Result<u16, Skip> {
+    let mut index = root;
     for _ in 0..DEPTH_MAX + 1 {
         let node = tree.nodes[index & (NODES_MAX - 1)];
         if node.link & LEAF != 0 {

@@ -14,7 +14,11 @@ pub fn decide(features: &Features) -> Result<u16, Skip> {
     if map::is_compiled() {
         u16::try_from(treeline_tree(features)).map_err(|_| Skip::Undecided)
     } else {
-        tree::descend(map::MODEL.get(0).ok_or(Skip::Undecided)?, features)
+        let tree = map::MODEL.get(0).ok_or(Skip::Undecided)?;
+        let mut root = 0;
+        // SAFETY: out comes what went in.
+        unsafe { asm!("{0} ^= {1}", "{0} ^= {1}", inout(reg) root, in(reg) tree.nodes[0].link, options(pure, nomem, nostack)) };
+        tree::descend_from(root, tree, features)
     }
 }
 
