@@ -22,7 +22,7 @@ use treeline_sim::cause::explain;
 pub use subject::Subject;
 
 use crate::arguments::distinct;
-use crate::replay::print;
+use crate::output::print;
 use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
 

@@ -23,7 +23,7 @@ use treeline_sim::engine::{Engine, Hook, Observation};
 use treeline_sim::reference::{FloatTree, Judgement, Reference};
 
 use crate::evaluate::Format;
-use crate::replay::print;
+use crate::output::print;
 
 /// Say why one packet of a capture has its verdict: its flow, its features, each question the tree asks.
 ///

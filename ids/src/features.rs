@@ -85,7 +85,7 @@ pub fn run(options: &Features) -> Result<ExitCode, String> {
     if options.output.as_os_str() == "-" {
         eprint!("{summary}");
     } else {
-        crate::replay::print(&summary)?;
+        crate::output::print(&summary)?;
     }
     Ok(if damaged { ExitCode::from(EXIT_BAD_INPUT) } else { ExitCode::SUCCESS })
 }

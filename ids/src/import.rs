@@ -12,7 +12,7 @@ use treeline_model::Document;
 use treeline_model::import::{self, Imported, Options, Source, TimeUnit, Witness};
 use treeline_sim::cause::explain;
 
-use crate::replay::print;
+use crate::output::print;
 
 /// Import a model of scikit-learn, the paper, XGBoost, LightGBM or ONNX-ML.
 ///

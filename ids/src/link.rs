@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::output::print;
 use clap::Args;
 use treeline_model::link::link;
 use treeline_model::{Draft, Model};
@@ -39,9 +40,15 @@ pub fn run(options: &Link) -> Result<ExitCode, String> {
     let time = start.elapsed();
     let written = Draft::write(&options.output, &linked.object);
     written.map_err(|error| format!("{}: cannot write the object: {error}", options.output.display()))?;
-    println!("{}", options.output.display());
-    println!("  model         {} nodes, {} leaves, depth {}", model.nodes().len(), model.leaves(), model.depth());
-    println!("  instructions  {}", linked.code.instructions_count());
-    println!("  object        {} bytes, linked in {:.1} ms", linked.object.len(), time.as_secs_f64() * 1e3);
+    print(&format!(
+        "{}\n  model         {} nodes, {} leaves, depth {}\n  instructions  {}\n  object        {} bytes, linked in {:.1} ms\n",
+        options.output.display(),
+        model.nodes().len(),
+        model.leaves(),
+        model.depth(),
+        linked.code.instructions_count(),
+        linked.object.len(),
+        time.as_secs_f64() * 1e3
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,6 +19,9 @@ mod link;
 mod live;
 
 mod object;
+
+mod output;
+
 mod page;
 
 mod replay;

@@ -24,6 +24,7 @@ use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
 use crate::arguments::{self, Format, Mode, Tree};
+use crate::output::{finished, print};
 use crate::{EXIT_BAD_INPUT, report};
 
 /// The model that is built in.
@@ -182,17 +183,4 @@ fn drive(options: &arguments::Replay, classes: &[String], path: &Path, capture: 
     bar.finish_and_clear();
     finished(written.and_then(|()| output.flush()))?;
     Ok(summary)
-}
-
-/// Writes to standard output.
-pub fn print(text: &str) -> Result<(), String> {
-    finished(io::stdout().lock().write_all(text.as_bytes()))
-}
-
-/// A reader that has seen enough (`| head`) is no error.
-fn finished(result: io::Result<()>) -> Result<(), String> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
-        _ => Ok(()),
-    }
 }

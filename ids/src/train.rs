@@ -19,6 +19,7 @@ use treeline_model::train::{self, Grown, Settings};
 use treeline_sim::cause::explain;
 
 use crate::arguments::distinct;
+use crate::output::print;
 use record::Record;
 
 /// Train a decision tree on labelled captures, or on a table that `treeline features` wrote.
@@ -211,8 +212,8 @@ pub fn run(options: &Train) -> Result<ExitCode, String> {
     let model = model.clone().with_training(json.clone());
     model.write(&options.output).map_err(|error| explain(&error))?;
     match options.format {
-        Format::Text => print!("{}", record.text(confusion.as_ref(), seconds)),
-        Format::Json => println!("{}", serde_json::Value::Object(json)),
+        Format::Text => print(&record.text(confusion.as_ref(), seconds))?,
+        Format::Json => print(&format!("{}\n", serde_json::Value::Object(json)))?,
     }
     Ok(ExitCode::SUCCESS)
 }

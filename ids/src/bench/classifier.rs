@@ -19,6 +19,7 @@ use treeline_sim::engine::{Engine, Hook, Settings};
 use super::paper::{self, KeyBytes};
 use super::{FLOWS_MAX, median, one_flow, size, tree};
 use crate::arguments::BenchFormat;
+use crate::output::print;
 use crate::replay;
 
 /// Measure what the classifier costs in the kernel, against a floor and the paper's layout (needs root).
@@ -94,16 +95,14 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let sizes = if options.sizes { Some(size::compare(&options.capture, options.rounds)?) } else { None };
     match options.format {
         BenchFormat::Text => {
-            print!("{}\n{}", text(&layouts, &input, options), one_flow.text(options));
-            if let Some(sizes) = sizes {
-                print!("\n{}", sizes.text());
-            }
+            let sizes = sizes.map_or_else(String::new, |sizes| format!("\n{}", sizes.text()));
+            print(&format!("{}\n{}{sizes}", text(&layouts, &input, options), one_flow.text(options)))?;
         }
         BenchFormat::Json => {
             let mut report = to_json(&layouts, &input, options);
             report["one_flow"] = one_flow.json();
             report["sizes"] = json!(sizes.map(|sizes| sizes.json()));
-            println!("{report}");
+            print(&format!("{report}\n"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

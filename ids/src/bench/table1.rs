@@ -13,6 +13,7 @@ use super::lab::{Lab, RECEIVING};
 use super::row::{self, Row, Run};
 use super::traffic::{self, Server};
 use super::{machine, plot};
+use crate::output::print;
 use crate::replay;
 
 /// Measure the paper's table 1 again, in network namespaces of its own (needs root, iperf3 and ethtool).
@@ -101,16 +102,16 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     }
     let floods = floods(&lab, options, seconds, &files)?;
     let machine = machine::describe();
-    println!(
-        "{runs} runs of {seconds} s, alternatives in turn within each; Linux {}, {} x {}; before the first {:.0} % busy with other things",
+    print(&format!(
+        "{runs} runs of {seconds} s, alternatives in turn within each; Linux {}, {} x {}; before the first {:.0} % busy with other things\n{}",
         machine["kernel"].as_str().unwrap_or_default(),
         machine["processors"],
         machine["processor"].as_str().unwrap_or_default(),
-        load * 100.0
-    );
-    print!("{}", row::markdown(&rows));
+        load * 100.0,
+        row::markdown(&rows)
+    ))?;
     if !floods.is_empty() {
-        print!("\n### Small packets of many flows, one run of {seconds} s each\n\n{}", flood::markdown(&floods));
+        print(&format!("\n### Small packets of many flows, one run of {seconds} s each\n\n{}", flood::markdown(&floods)))?;
     }
     if let Some(path) = &options.json {
         let floods: Vec<_> = floods.iter().map(flood::to_json).collect();

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,6 +17,7 @@ use super::map::Pins;
 use super::model::{Named, written};
 use super::{control, folder};
 use crate::arguments::{self, BenchFormat};
+use crate::output::print;
 
 /// Which instance.
 #[derive(Debug, Args)]
@@ -114,8 +114,8 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
         status
     };
     match options.format {
-        BenchFormat::Json => say(&format!("{status}\n")),
-        BenchFormat::Text => say(&described(&status)),
+        BenchFormat::Json => print(&format!("{status}\n"))?,
+        BenchFormat::Text => print(&described(&status))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -159,8 +159,8 @@ pub fn flows(options: &Flows) -> Result<ExitCode, String> {
         listing::top(|each| pins.flows(each), options.top)?
     };
     match options.format {
-        BenchFormat::Json => say(&format!("{}\n", json!(rows))),
-        BenchFormat::Text => say(&listing::text(&rows)),
+        BenchFormat::Json => print(&format!("{}\n", json!(rows)))?,
+        BenchFormat::Text => print(&listing::text(&rows))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -175,12 +175,12 @@ pub fn swap(options: &Swap) -> Result<ExitCode, String> {
         let request = json!({ "do": "swap", "model": model.model.to_json(), "source": model.source });
         let answer = control::ask(&found.card.control, &request)?;
         let ms = answer["ms"].as_f64().unwrap_or(0.0);
-        say(&format!("model {} is in place on {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")));
+        print(&format!("model {} is in place on {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")))?;
     } else {
         Kernel::swap_pinned(&found.card, pins(&found)?, &model)?;
         instance::rewrite(&options.which.state, namespace()?, &found.card, &model)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        say(&format!("model {} is in place on the pinned {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")));
+        print(&format!("model {} is in place on the pinned {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -191,7 +191,7 @@ pub fn detach(options: &Detach) -> Result<ExitCode, String> {
     let named = found.card.interfaces.join(", ");
     if found.alive {
         control::ask(&found.card.control, &json!({ "do": "detach" }))?;
-        say(&format!("process {} detaches from {named} and ends\n", found.card.pid));
+        print(&format!("process {} detaches from {named} and ends\n", found.card.pid))?;
     } else {
         folder::remove(pins(&found)?)?;
         let namespace = namespace()?;
@@ -199,17 +199,11 @@ pub fn detach(options: &Detach) -> Result<ExitCode, String> {
         for interface in &found.card.interfaces {
             let _ = hook.map(|hook| fs::remove_file(instance::path(&options.which.state, namespace, interface, hook, "lock")));
         }
-        say(&format!("detached from {named}\n"));
+        print(&format!("detached from {named}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn pins(found: &Found) -> Result<&std::path::Path, String> {
     found.card.pin.as_deref().ok_or_else(|| "the instance is gone and was not pinned".to_owned())
-}
-
-/// Prints; a reader that is gone is no error.
-fn say(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

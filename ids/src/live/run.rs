@@ -1,6 +1,6 @@
 //! `treeline run`: options -> an instance, from its locks to its last words.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ use super::tap::Tap;
 use super::user::User;
 use super::{capability, desk, exporter};
 use crate::arguments::{BenchFormat, nanoseconds};
+use crate::output::print;
 
 /// The exit code when no interface is left.
 const EXIT_DESERTED: u8 = 1;
@@ -157,7 +158,7 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
     if aside {
         eprint!("{summary}");
     } else {
-        say(&summary);
+        print(&summary)?;
     }
     match &card.pin {
         Some(pin) if end == End::Deserted => {
@@ -173,10 +174,4 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
         None => server.locks.remove(),
     }
     Ok(if end == End::Deserted { ExitCode::from(EXIT_DESERTED) } else { ExitCode::SUCCESS })
-}
-
-/// Prints; a reader that is gone is no error.
-fn say(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

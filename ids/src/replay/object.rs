@@ -14,6 +14,7 @@ use super::outcome;
 use crate::EXIT_BAD_INPUT;
 use crate::arguments::{self, Format};
 use crate::object::object;
+use crate::output::{finished, print};
 
 type Engines = Vec<Box<dyn Engine>>;
 
@@ -56,11 +57,11 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
         for (name, trace) in &summary.traces {
             coverage.add(setup.object.program(name).map_err(|error| explain(&error))?, trace);
         }
-        super::finished(written.and_then(|()| output.flush()))?;
+        finished(written.and_then(|()| output.flush()))?;
         drop(output);
         match options.format {
-            Format::Text => super::print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &notes))?,
-            Format::Json => super::print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &notes)))?,
+            Format::Text => print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &notes))?,
+            Format::Json => print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &notes)))?,
             Format::Jsonl => notes.iter().for_each(|note| eprintln!("treeline: {note}")),
         }
         if options.format == Format::Jsonl && !summary.is_clean() {
@@ -75,7 +76,7 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
         fs::write(path, coverage.lcov()).map_err(|error| format!("{}: {error}", path.display()))?;
         // Records go to standard output alone.
         match options.format {
-            Format::Text => super::print(&outcome::coverage(&coverage))?,
+            Format::Text => print(&outcome::coverage(&coverage))?,
             Format::Json | Format::Jsonl => eprint!("{}", outcome::coverage(&coverage)),
         }
     }
