@@ -2,8 +2,9 @@
 
 use super::VmError;
 use super::instruction::{CALL, LD_IMM64, is_end, is_jump, reference, target};
+use super::known::STACK;
 use super::lower::Refusal;
-use super::provenance::{Depth, STACK};
+use super::walk::Depth;
 use rbpf::ebpf::Insn;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -122,7 +123,7 @@ pub(super) fn frames(
         .iter()
         .map(|depth| {
             let used = if depth.is_open { STACK } else { depth.bytes.min(STACK) };
-            Frame { used: (used + 7) / 8 * 8, spare: 0 }
+            Frame { used: (used + 7) / 8 * 8, ..Frame::default() }
         })
         .collect();
     // Two passes: without spare bytes it must fit; with them in every frame it may.
@@ -139,16 +140,25 @@ pub(super) fn frames(
 
 /// How many frames nest at most, the main program's included.
 pub(super) fn nesting(program: &[Insn], functions: &[Range<usize>], refuse: &Refusal) -> Result<usize, VmError> {
-    check_chain(program, functions, &vec![Frame { used: 0, spare: 0 }; functions.len()], refuse)
+    check_chain(program, functions, &vec![Frame::default(); functions.len()], refuse)
 }
 
 /// A function's part of the stack, in bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Frame {
     /// What its own instructions use.
     pub(super) used: i32,
     /// Below that, for `lower`.
     pub(super) spare: i32,
+    /// Below that, which bytes of `used` were written, see `shadow`.
+    pub(super) shadow: i32,
+}
+
+impl Frame {
+    /// All its bytes.
+    pub(super) const fn length(&self) -> i32 {
+        self.used + self.spare + self.shadow
+    }
 }
 
 /// How many frames nest at most, the main program's included.
@@ -156,7 +166,7 @@ fn check_chain(program: &[Insn], functions: &[Range<usize>], frames: &[Frame], r
     // Bytes above each function's frame at most, and frames down to it: in call order every caller is final when it is reached.
     let mut above = vec![(0, 1); functions.len()];
     for (number, function) in functions.iter().enumerate() {
-        let below = above[number].0 + frames[number].used + frames[number].spare;
+        let below = above[number].0 + frames[number].length();
         if below > STACK {
             return Err(refuse.at(function.start, &format!("the stack of the functions called needs {below} bytes, there are {STACK}")));
         }

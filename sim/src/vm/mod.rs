@@ -24,8 +24,10 @@
 //! looked up lives in one of [`Options::windows`] windows. What there is of helpers and maps, and where they are not the kernel's, says
 //! `docs/vm.md`. Not here: a verifier. A program that faults here is one that the kernel would not have loaded.
 
+mod access;
 mod arithmetic;
 mod atomic;
+mod call;
 mod callback;
 mod context;
 mod emit;
@@ -37,6 +39,7 @@ mod helper;
 mod host;
 mod inline;
 mod instruction;
+mod known;
 mod liveness;
 mod lower;
 mod map;
@@ -46,9 +49,12 @@ mod provenance;
 pub mod random;
 mod record;
 mod run;
+mod shadow;
 mod stack;
+mod step;
 mod synonym;
 mod trace;
+mod walk;
 
 pub use crate::bpf::{Object, Program};
 pub use context::{Hook, Input};

@@ -1,5 +1,6 @@
 //! The machine: one loaded program with its maps, and what a run does.
 
+use super::function::Frame;
 use super::guard::{Guard, moves_packet};
 use super::helper::callback;
 use super::helper::{self, Cause, Meter, Session};
@@ -8,8 +9,9 @@ use super::lower::{MapView, Place, Refusal, lower};
 use super::map::Map;
 use super::memory::{Arena, Piece};
 use super::object::Maps;
+use super::stack::{self, Stack};
 use super::trace::Point;
-use super::{ANY, Fault, Hook, Input, Object, Options, VmError, context, stack};
+use super::{ANY, Fault, Hook, Input, Object, Options, VmError, context};
 use crate::bpf::{Initial, ObjectError};
 use rbpf::ebpf::Insn;
 use std::any::Any;
@@ -42,7 +44,7 @@ pub(super) struct Loaded {
     /// It calls helpers that move or resize the packet.
     moves_packet: bool,
     /// Its stack, where that is not rbpf's.
-    own_stack: Option<Piece>,
+    own_stack: Option<(Piece, Frame)>,
     /// Moved into the session once all programs are loaded.
     meters: Vec<Meter>,
     guards: Vec<Guard>,
@@ -135,8 +137,7 @@ impl Vm {
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
             guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
             counts: loaded.iter().map(|program| vec![0; program.points.as_ref().map_or(0, Vec::len)]).collect(),
-            stack_end: 0,
-            stack_length: 0,
+            stack: Stack::default(),
             key: Vec::new(),
             value: Vec::new(),
         };
@@ -221,10 +222,11 @@ impl Vm {
         loop {
             let program = &self.programs[position];
             session.program = position;
-            session.stack_length = rbpf::ebpf::STACK_SIZE as u64;
-            if let Some(mut stack) = program.own_stack {
+            session.stack = Stack { length: rbpf::ebpf::STACK_SIZE as u64, ..Stack::default() };
+            if let Some((mut stack, frame)) = program.own_stack {
                 stack.bytes_mut().fill(0);
-                session.stack_length = stack.length() as u64;
+                session.stack.length = stack.length() as u64;
+                session.stack.shadowed = (frame.shadow > 0).then_some(stack);
             }
             // A packet that grows may come to lie anywhere in its room; the program before may have moved it.
             let bytes = if program.moves_packet { session.room } else { session.reach };
@@ -268,7 +270,7 @@ impl Loaded {
             .map(|map| {
                 let has_address = map.shape().max_entries == 1 && map.entry(0).is_some();
                 let address = has_address.then(|| map.ranges()[0].start);
-                MapView { value_size: map.shape().value_size, address }
+                MapView { key_size: map.shape().key_size, value_size: map.shape().value_size, address }
             })
             .collect();
         if instructions.is_empty() {
@@ -286,7 +288,7 @@ impl Loaded {
         let code: &'static [u8] = unsafe { &*bytecode.0 };
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
-        if lowered.has_own_stack {
+        if lowered.own_stack.is_some() {
             // rbpf's verifier refuses that the program is given another stack than rbpf's; what else it refuses, lowering does.
             machine.set_verifier(|_| Ok(())).map_err(engine)?;
         }
@@ -306,8 +308,8 @@ impl Loaded {
         }
         // Tables before arrays, and the bigger value first: a flow rather than a counter.
         let hottest = maps.iter().max_by_key(|map| (!map.shape().kind.is_array(), map.shape().value_size));
-        let own_stack = lowered.has_own_stack.then_some(stack);
-        let hot = own_stack.or_else(|| hottest.and_then(Map::first)).unwrap_or(context);
+        let own_stack = lowered.own_stack.map(|frame| (stack.part(stack.length() - stack::length(frame), stack::length(frame)), frame));
+        let hot = own_stack.map(|(stack, _)| stack).or_else(|| hottest.and_then(Map::first)).unwrap_or(context);
         Ok(Self {
             name: name.to_owned(),
             hook,

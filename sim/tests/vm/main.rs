@@ -20,3 +20,4 @@ mod robustness;
 mod route;
 mod sequence;
 mod text;
+mod unwritten;

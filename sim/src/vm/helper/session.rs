@@ -6,6 +6,7 @@ use super::super::guard::Guard;
 use super::super::map::Map;
 use super::super::memory::Piece;
 use super::super::record::{Record, Redirect};
+use super::super::stack::Stack;
 use super::buffer::Buffer;
 use super::callback::Turns;
 use super::ring::Reservation;
@@ -58,8 +59,7 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) guards: Vec<Vec<Guard>>,
     /// What traced programs count.
     pub(in crate::vm) counts: Vec<Vec<u64>>,
-    pub(in crate::vm) stack_end: u64,
-    pub(in crate::vm) stack_length: u64,
+    pub(in crate::vm) stack: Stack,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
     pub(in crate::vm) key: Vec<u8>,
     pub(in crate::vm) value: Vec<u8>,
@@ -95,8 +95,8 @@ impl Session {
 
     /// Writes to where the program points.
     pub(super) fn write(&self, argument: u8, address: u64, bytes: &[u8], site: u64) {
-        let target = self.pointer(argument, address, bytes.len(), site);
-        // SAFETY: `pointer` made sure that so many bytes are there, in memory that lives as long as the run; `bytes` are the host's own.
+        let target = self.target(argument, address, bytes.len(), site);
+        // SAFETY: `target` made sure that so many bytes are there, in memory that lives as long as the run; `bytes` are the host's own.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
@@ -108,11 +108,23 @@ impl Session {
         std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
     }
 
+    /// The same for bytes that the helper now writes, all of them.
+    pub(super) fn target(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
+        let target = self.pointer(argument, address, length, site);
+        self.stack.write(address, length);
+        target
+    }
+
+    /// Ends the run if some of so many bytes there are the stack's and were never written.
+    pub(super) fn expect_written(&self, argument: Option<u8>, address: u64, length: usize, site: u64) {
+        if let Some(unwritten) = self.stack.unwritten(address, length) {
+            stop(site, Fault::Unwritten { argument, offset: unwritten.offset, frame: unwritten.frame, size: length });
+        }
+    }
+
     /// Whether so many bytes there are the program's.
     pub(super) fn holds(&self, address: u64, length: usize) -> bool {
-        let in_stack =
-            address >= self.stack_end - self.stack_length && address <= self.stack_end && length as u64 <= self.stack_end - address;
-        in_stack
+        self.stack.holds(address, length as u64)
             || self.reach.holds(address, length)
             || self.context.holds(address, length)
             || self.maps.iter().any(|map| map.holds(address, length))
@@ -127,6 +139,7 @@ impl Session {
 
     pub(super) fn copy(&self, into: &mut Vec<u8>, argument: u8, address: u64, length: usize, site: u64) {
         let source = self.pointer(argument, address, length, site);
+        self.expect_written(Some(argument), address, length, site);
         // SAFETY: `pointer` made sure that `length` bytes are there, in memory that lives as long as the run; `into` is the
         // host's own.
         let bytes = unsafe { std::slice::from_raw_parts(source, length) };
