@@ -99,13 +99,15 @@ pub(super) struct Place<'a> {
     /// The end of the VM's own stack.
     pub(super) stack: u64,
     pub(super) maps: &'a [MapView],
-    /// It counts what it executes.
+    /// It runs on the VM's own stack in any case.
+    pub(super) has_own_stack: bool,
+    /// It counts what it executes; on the VM's own stack.
     pub(super) is_traced: bool,
 }
 
 /// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
 pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
-    match lower_for(refuse, place, place.is_traced) {
+    match lower_for(refuse, place, place.is_traced || place.has_own_stack) {
         Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
         done => done,
     }

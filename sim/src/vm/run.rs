@@ -224,7 +224,7 @@ impl Vm {
             session.program = position;
             session.stack = Stack { length: rbpf::ebpf::STACK_SIZE as u64, ..Stack::default() };
             if let Some((mut stack, frame)) = program.own_stack {
-                stack.bytes_mut().fill(0);
+                stack.bytes_mut().fill(self.options.stack_fill);
                 session.stack.length = stack.length() as u64;
                 session.stack.shadowed = (frame.shadow > 0).then_some(stack);
             }
@@ -277,8 +277,17 @@ impl Loaded {
             return Err(VmError::Program { program: name.to_owned(), reason: "it has no instructions".to_owned() });
         }
         let refuse = Refusal { program: name, instructions: &instructions };
-        let mut lowered =
-            lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views, is_traced: options.trace })?;
+        let mut lowered = lower(
+            &refuse,
+            &Place {
+                hook,
+                context: context.address(),
+                stack: stack.range().end,
+                maps: &views,
+                has_own_stack: options.stack_fill != 0,
+                is_traced: options.trace,
+            },
+        )?;
         if let Some((right, wrong)) = options.mutation {
             lowered.mutate(right, wrong);
         }
