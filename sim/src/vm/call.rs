@@ -3,7 +3,7 @@
 use super::VmError;
 use super::callback::is_callback;
 use super::helper::{self, Meter};
-use super::instruction::{is_jump, only, target};
+use super::instruction::{EXIT, is_jump, only, target};
 use super::lower::Lowering;
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
@@ -33,10 +33,8 @@ impl Lowering<'_> {
             0 => {
                 let called = helper::allowed(insn.imm, self.hook).map_err(|reason| self.refuse.at(index, &reason))?;
                 if called.number == helper::TAIL_CALL && !self.main.contains(&index) {
-                    return Err(self.refuse.at(
-                        index,
-                        "a tail call in a function would return to the function's caller; the VM has those of the main program",
-                    ));
+                    self.tail_call_aside(index);
+                    return Ok(());
                 }
                 if is_callback(called.number) {
                     return self.callback(index, called.number);
@@ -56,6 +54,16 @@ impl Lowering<'_> {
             }
             _ => Err(self.refuse.at(index, "kernel functions are not there")),
         }
+    }
+
+    /// A tail call in a function: the other program takes the place of the function, so what it answers goes to the function's caller.
+    fn tail_call_aside(&mut self, index: usize) {
+        self.goes_aside = true;
+        self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+        self.out.helper(helper::ASIDE);
+        self.out.skip(&Insn { opc: ebpf::JEQ_IMM, dst: 0, src: 0, off: 0, imm: 0 }, 2);
+        self.out.helper(helper::ANSWER);
+        self.out.push(Insn { opc: EXIT, dst: 0, src: 0, off: 0, imm: 0 });
     }
 
     /// Charges `instructions` against the limit; only r0 is lost by it, so that is kept if it is live.

@@ -53,6 +53,8 @@ pub(super) struct Lowered {
     pub(super) meters: Vec<Meter>,
     /// What each guard tests.
     pub(super) guards: Vec<Guard>,
+    /// Its functions may run other programs, which may move the packet.
+    pub(super) goes_aside: bool,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
 }
@@ -132,6 +134,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
     let functions = function::split(program, refuse)?;
     function::nesting(program, &functions, refuse)?;
     let provenance = Provenance::of(program, &functions, place.hook, place.maps);
+    function::check_tail_calls(program, &functions, &provenance.depths, refuse)?;
     let is_shadowed = provenance.may_read_unwritten;
     let is_open = provenance.depths.iter().any(|depth| depth.is_open);
     let own = if is_shadowed { stack::SHADOWED } else { stack::FRAME };
@@ -155,7 +158,8 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         is_shadowed,
         out: Emitter::new(program.len()),
         meters: Vec::new(),
-        is_guarded: program.iter().any(moves_packet),
+        is_guarded: program.iter().any(moves_packet) || function::goes_aside(program, &functions),
+        goes_aside: false,
         guards: Vec::new(),
         points: place.is_traced.then(Vec::new),
     };
@@ -179,6 +183,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         own_stack,
         meters: lowering.meters,
         guards: lowering.guards,
+        goes_aside: lowering.goes_aside,
         points: lowering.points,
     })
 }
@@ -205,6 +210,8 @@ pub(super) struct Lowering<'a> {
     pub(super) meters: Vec<Meter>,
     /// The packet may change under the program, so that accesses to it are tested against its current ends.
     pub(super) is_guarded: bool,
+    /// A function makes a tail call.
+    pub(super) goes_aside: bool,
     pub(super) guards: Vec<Guard>,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,

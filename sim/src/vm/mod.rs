@@ -43,6 +43,7 @@ mod inline;
 mod instruction;
 mod known;
 mod liveness;
+mod loaded;
 mod lower;
 mod map;
 mod memory;

@@ -4,6 +4,7 @@
 //! What one instruction does to that is in `step`, what becomes of it in `provenance`.
 
 use super::Hook;
+use super::function::is_tail_call;
 use super::instruction::{EXIT, LD, LD_IMM64, class, is_end, is_jump, target};
 use super::known::{Known, State};
 use super::lower::MapView;
@@ -98,8 +99,8 @@ impl<'a> Walk<'a> {
             self.steps_left -= 1;
             let Some(mut state) = states[index - function.start].clone() else { continue };
             let insn = &self.program[index];
-            // A packet load of classic BPF beyond the packet ends the function too.
-            if insn.opc == EXIT || class(insn) == LD && insn.opc != LD_IMM64 {
+            // A packet load of classic BPF beyond the packet ends the function too, and a program in its place.
+            if insn.opc == EXIT || is_tail_call(insn) || class(insn) == LD && insn.opc != LD_IMM64 {
                 meet(&mut end, &state);
             }
             if !self.step(index, &mut state) {

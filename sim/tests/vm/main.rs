@@ -19,5 +19,7 @@ mod regression;
 mod robustness;
 mod route;
 mod sequence;
+mod tail;
 mod text;
+mod types;
 mod unwritten;

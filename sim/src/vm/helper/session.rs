@@ -3,6 +3,7 @@
 use super::super::Fault;
 use super::super::context::Hook;
 use super::super::guard::Guard;
+use super::super::loaded::Loaded;
 use super::super::map::Map;
 use super::super::memory::Piece;
 use super::super::record::{Record, Redirect};
@@ -16,7 +17,6 @@ use super::{HANDLE, Kinds, Meter, only, stop};
 use std::collections::BTreeMap;
 
 /// What helpers work on, and all that a run changes.
-#[derive(Debug)]
 pub(in crate::vm) struct Session {
     pub(in crate::vm) maps: Vec<Map>,
     pub(in crate::vm) hook: Hook,
@@ -55,6 +55,13 @@ pub(in crate::vm) struct Session {
     /// Hook of each program, and how often the run went on to another.
     pub(in crate::vm) hooks: Vec<Hook>,
     pub(in crate::vm) tail_calls: u32,
+    /// All programs, while one runs.
+    pub(in crate::vm) programs: *const [Loaded],
+    /// What the last one that ran to its end for a function of another answered.
+    pub(in crate::vm) answer: u64,
+    /// The VM's own stack, and what its bytes hold before they are written.
+    pub(in crate::vm) own_stack: Piece,
+    pub(in crate::vm) stack_fill: u8,
     pub(in crate::vm) meters: Vec<Vec<Meter>>,
     pub(in crate::vm) guards: Vec<Vec<Guard>>,
     /// What traced programs count.
