@@ -82,6 +82,7 @@ impl Vm {
             lines: Vec::new(),
             redirect: None,
             clones: Vec::new(),
+            kept_length: 0,
             loops: Vec::new(),
             keys,
             buffer: helper::Buffer::default(),
@@ -168,6 +169,7 @@ impl Vm {
         session.lines.clear();
         session.redirect = None;
         session.clones.clear();
+        session.kept_length = 0;
         context::fill(program.hook, &mut session.context, &session.packet, metadata, input.context);
         for map in &mut session.maps {
             map.begin();

@@ -19,6 +19,7 @@ mod regression;
 mod robustness;
 mod route;
 mod sequence;
+mod stress;
 mod tail;
 mod text;
 mod types;

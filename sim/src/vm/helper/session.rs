@@ -16,6 +16,9 @@ use super::tunnel::Tunnel;
 use super::{HANDLE, Kinds, Meter, only, stop};
 use std::collections::BTreeMap;
 
+/// Bytes of records, copies of the packet and lines that a run may leave: far more than real ones do.
+const KEPT_MAX: usize = 1 << 28;
+
 /// What helpers work on, and all that a run changes.
 pub(in crate::vm) struct Session {
     pub(in crate::vm) maps: Vec<Map>,
@@ -36,6 +39,8 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) redirect: Option<Redirect>,
     /// Copies sent away while the run went on.
     pub(in crate::vm) clones: Vec<(Redirect, Vec<u8>)>,
+    /// Bytes of all those and of lines so far.
+    pub(in crate::vm) kept_length: usize,
     /// Loops that call functions, the innermost last, and where their keys are shown.
     pub(in crate::vm) loops: Vec<Turns>,
     pub(in crate::vm) keys: Vec<Piece>,
@@ -136,6 +141,14 @@ impl Session {
             || self.context.holds(address, length)
             || self.maps.iter().any(|map| map.holds(address, length))
             || self.keys.iter().any(|key| key.holds(address, length))
+    }
+
+    /// Counts what a run leaves, with a little for each piece.
+    pub(super) fn keep(&mut self, length: usize, site: u64) {
+        self.kept_length += length + 64;
+        if self.kept_length > KEPT_MAX {
+            stop(site, Fault::Absent { what: "room for more than 256 MiB of a run's records, copies and lines" });
+        }
     }
 
     /// Puts the packet at `start` of its room, after `metadata` bytes; contents are the caller's.
