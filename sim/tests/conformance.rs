@@ -1,4 +1,4 @@
-//! Random programs in the VM and in the kernel, and the canary: a VM that runs one opcode wrongly is found out.
+//! Random programs in the VM and in the kernel, the same without one of their stores to the stack, and the canary: a VM that runs one opcode wrongly is found out.
 //!
 //! The programs come from a generator of bytes with a fixed start, so every run checks the same; `CONFORMANCE_CASES` asks for more of them,
 //! `CONFORMANCE_SEED` for others. Where programs may not be loaded the trials are reported as ignored; where the environment has `CI` that is
@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use treeline_sim::exercise::program::{Case, Kernel, Outcome, Verdict, compare, reduced};
+use treeline_sim::exercise::program::{Case, Kernel, Outcome, Verdict, compare, reduced, unwritten};
 use treeline_sim::vm::Options;
 
 /// Programs compared.
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     let missing = Kernel::new().err();
     let trials = [
         Trial::test("random_programs_do_in_the_vm_what_they_do_in_the_kernel", agreement),
+        Trial::test("what_a_program_leaves_unwritten_on_its_stack_it_does_not_get_to_see", stack),
         Trial::test("a_vm_with_one_wrong_opcode_is_found_out", canary),
     ];
     let is_ignored = missing.is_some() && std::env::var_os("CI").is_none();
@@ -113,6 +114,20 @@ fn agreement() -> Result<(), Failed> {
         );
     }
     Ok(())
+}
+
+/// Programs that lack a store to the stack: there are enough that read what it would have written.
+fn stack() -> Result<(), Failed> {
+    let mut bytes = Bytes(setting("CONFORMANCE_SEED", 1));
+    let (mut found, mut programs) = (0, 0);
+    for number in 0..setting("CONFORMANCE_CASES", CASES).div_ceil(4) {
+        let Some(case) = Case::draw(&bytes.case(number)) else { continue };
+        let options = Options { instructions_max: 100_000, trace: number % 4 == 3, ..options() };
+        found += unwritten(&case, &options).map_err(|finding| format!("case {number}: {finding}"))?;
+        programs += 1;
+    }
+    println!("{programs} programs without one store or another, {found} of them end at what it would have written");
+    if found * 4 < programs { Err("too few read what was never written for this to say anything".into()) } else { Ok(()) }
 }
 
 /// Every mutation must show in a program that both run alike without it.

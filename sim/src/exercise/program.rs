@@ -8,6 +8,7 @@ mod code;
 mod draw;
 mod kernel;
 mod statement;
+mod unwritten;
 
 use arbitrary::Unstructured;
 use rbpf::ebpf::Insn;
@@ -15,6 +16,7 @@ use rbpf::ebpf::Insn;
 use super::Finding;
 use crate::vm::{Hook, MapKind, Object, Options, Shape, Vm, VmError};
 pub use kernel::{Kernel, Rejection};
+pub use unwritten::unwritten;
 
 /// The maps of every program, in the order in which instructions name them.
 const CELL_MAP: i32 = 0;

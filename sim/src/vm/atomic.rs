@@ -36,6 +36,7 @@ impl Lowering<'_> {
             self.trap(index);
             return Ok(());
         }
+        self.test_load(index, insn, dst)?;
         let scratch = self.scratch(index, only(dst) | only(src) | only(0))?;
         let old = scratch.register;
         if access == Access::Probe {

@@ -4,6 +4,7 @@ use super::VmError;
 use super::instruction::{CALL, FRAME, JA, Registers, X, only};
 use super::lower::Refusal;
 use rbpf::ebpf::{self, Insn};
+use std::collections::BTreeMap;
 
 /// rbpf computes jumps in 16 bits, counting from the program's start, so that no instruction may lie beyond.
 pub(super) const LENGTH_MAX: usize = i16::MAX as usize;
@@ -12,8 +13,10 @@ pub(super) struct Emitter {
     pub(super) code: Vec<Insn>,
     /// Original index of each lowered instruction.
     pub(super) origin: Vec<usize>,
-    /// Lowered start of each original instruction, with all that is put before it.
+    /// Lowered start of each original instruction, with all that is put before it: where jumps lead.
     starts: Vec<Option<usize>>,
+    /// The same of functions, with what is done once when they are called: where calls lead.
+    entries: BTreeMap<usize, usize>,
     /// Lowered jumps and calls, with the original instruction they lead to.
     pending: Vec<(usize, usize)>,
     at: usize,
@@ -25,9 +28,16 @@ impl Emitter {
             code: Vec::with_capacity(length * 2),
             origin: Vec::with_capacity(length * 2),
             starts: vec![None; length],
+            entries: BTreeMap::new(),
             pending: Vec::new(),
             at: 0,
         }
+    }
+
+    /// All that follows belongs to the function that begins at the original instruction `index`, and comes before it.
+    pub(super) fn enter(&mut self, index: usize) {
+        self.at = index;
+        self.entries.insert(index, self.code.len());
     }
 
     /// All that follows belongs to the original instruction `index`.
@@ -81,12 +91,15 @@ impl Emitter {
     /// Sets all distances.
     pub(super) fn finish(&mut self, refuse: &Refusal) -> Result<(), VmError> {
         if self.code.len() > LENGTH_MAX {
-            let reason = format!("{} instructions after lowering, rbpf jumps rightly in {LENGTH_MAX}", self.code.len());
-            return Err(refuse.whole(reason));
+            return Err(refuse.too_long(self.code.len()));
         }
         for (position, target) in &self.pending {
             let from = self.origin[*position];
-            let start = self.starts[*target].ok_or_else(|| refuse.at(from, "its target is never reached"))?;
+            let start = match self.code[*position].opc {
+                CALL => self.entries.get(target).copied(),
+                _ => self.starts[*target],
+            };
+            let start = start.ok_or_else(|| refuse.at(from, "its target is never reached"))?;
             let distance = start.cast_signed() - position.cast_signed() - 1;
             let insn = &mut self.code[*position];
             if insn.opc == CALL {

@@ -108,6 +108,20 @@ pub enum Fault {
     /// A load or store beyond the 512 bytes below the frame pointer.
     #[error("out of bounds of the frame's stack")]
     OutOfStack,
+    /// A load of, or a helper's pointer to, bytes of the stack of which one was never written since its frame began.
+    #[error("{} {size} bytes of which the stack byte at fp{offset}{} was never written; Linux before 6.3 refuses such a program, and what a later one reads there was left by whatever ran before",
+        match argument { Some(argument) => format!("helper argument {argument} points to"), None => "a load reads".to_owned() },
+        match frame { 0 => String::new(), frame => format!(" of the frame {frame} calls deep") })]
+    Unwritten {
+        /// 1 for r1; none where the instruction itself reads.
+        argument: Option<u8>,
+        /// Of that byte, from its frame's pointer (r10).
+        offset: i32,
+        /// How many calls deep that frame is; 0 is the main program's.
+        frame: u32,
+        /// Bytes that would be read.
+        size: usize,
+    },
     /// A pointer given to a helper that does not hold so many bytes.
     #[error("helper argument {argument} points to {address:#x}, where {size} bytes are not the program's")]
     Pointer {

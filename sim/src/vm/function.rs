@@ -1,9 +1,11 @@
 //! Functions: a program's subprograms, in an order in which no call goes backwards, and how far apart their frames lie.
 
 use super::VmError;
+use super::helper::TAIL_CALL;
 use super::instruction::{CALL, LD_IMM64, is_end, is_jump, reference, target};
+use super::known::STACK;
 use super::lower::Refusal;
-use super::provenance::{Depth, STACK};
+use super::walk::Depth;
 use rbpf::ebpf::Insn;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -26,6 +28,9 @@ pub(super) fn split(program: &[Insn], refuse: &Refusal) -> Result<Vec<Range<usiz
             entries.insert(entry);
         }
         index += if insn.opc == LD_IMM64 { 2 } else { 1 };
+    }
+    if entries.len() > FUNCTIONS_MAX {
+        return Err(refuse.whole(format!("{} functions, the kernel takes {FUNCTIONS_MAX}", entries.len())));
     }
     let bounds: Vec<usize> = entries.into_iter().chain([program.len()]).collect();
     let functions: Vec<Range<usize>> = bounds.windows(2).map(|pair| pair[0]..pair[1]).collect();
@@ -107,6 +112,9 @@ fn order(program: &[Insn], functions: &[Range<usize>], refuse: &Refusal) -> Resu
     Ok(left)
 }
 
+/// The kernel's limit on functions, the main program among them.
+const FUNCTIONS_MAX: usize = 256;
+
 /// The kernel's limit on nested frames, the main program's included.
 const FRAMES_MAX: usize = 8;
 
@@ -122,7 +130,7 @@ pub(super) fn frames(
         .iter()
         .map(|depth| {
             let used = if depth.is_open { STACK } else { depth.bytes.min(STACK) };
-            Frame { used: (used + 7) / 8 * 8, spare: 0 }
+            Frame { used: (used + 7) / 8 * 8, ..Frame::default() }
         })
         .collect();
     // Two passes: without spare bytes it must fit; with them in every frame it may.
@@ -139,16 +147,57 @@ pub(super) fn frames(
 
 /// How many frames nest at most, the main program's included.
 pub(super) fn nesting(program: &[Insn], functions: &[Range<usize>], refuse: &Refusal) -> Result<usize, VmError> {
-    check_chain(program, functions, &vec![Frame { used: 0, spare: 0 }; functions.len()], refuse)
+    check_chain(program, functions, &vec![Frame::default(); functions.len()], refuse)
+}
+
+/// Bytes of stack above a function that makes tail calls at most: the kernel's, so that programs that call one another fit.
+const TAIL_CALL_STACK: i32 = 256;
+/// What the kernel rounds a frame up to.
+const ROUNDED: i32 = 16;
+
+/// Whether a function other than the main program makes a tail call.
+pub(super) fn goes_aside(program: &[Insn], functions: &[Range<usize>]) -> bool {
+    functions[1..].iter().any(|function| program[function.clone()].iter().any(is_tail_call))
+}
+
+/// Whether an instruction is a tail call.
+pub(super) fn is_tail_call(insn: &Insn) -> bool {
+    insn.opc == CALL && insn.src == 0 && insn.imm == TAIL_CALL
+}
+
+/// Refuses tail calls in functions whose callers use more stack than the kernel lets them.
+pub(super) fn check_tail_calls(program: &[Insn], functions: &[Range<usize>], depths: &[Depth], refuse: &Refusal) -> Result<(), VmError> {
+    let mut above = vec![0; functions.len()];
+    for (number, function) in functions.iter().enumerate() {
+        let tail_call = function.clone().find(|index| is_tail_call(&program[*index]));
+        if let Some(index) = tail_call.filter(|_| above[number] >= TAIL_CALL_STACK) {
+            let reason = format!("above a function with a tail call lie {} bytes of stack, the kernel allows 255", above[number]);
+            return Err(refuse.at(index, &reason));
+        }
+        let below = above[number] + (depths[number].bytes.clamp(0, STACK) + ROUNDED - 1) / ROUNDED * ROUNDED;
+        for (_, callee) in calls(program, functions, function) {
+            above[callee] = above[callee].max(below);
+        }
+    }
+    Ok(())
 }
 
 /// A function's part of the stack, in bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Frame {
     /// What its own instructions use.
     pub(super) used: i32,
     /// Below that, for `lower`.
     pub(super) spare: i32,
+    /// Below that, which bytes of `used` were written, see `shadow`.
+    pub(super) shadow: i32,
+}
+
+impl Frame {
+    /// All its bytes.
+    pub(super) const fn length(&self) -> i32 {
+        self.used + self.spare + self.shadow
+    }
 }
 
 /// How many frames nest at most, the main program's included.
@@ -156,7 +205,7 @@ fn check_chain(program: &[Insn], functions: &[Range<usize>], frames: &[Frame], r
     // Bytes above each function's frame at most, and frames down to it: in call order every caller is final when it is reached.
     let mut above = vec![(0, 1); functions.len()];
     for (number, function) in functions.iter().enumerate() {
-        let below = above[number].0 + frames[number].used + frames[number].spare;
+        let below = above[number].0 + frames[number].length();
         if below > STACK {
             return Err(refuse.at(function.start, &format!("the stack of the functions called needs {below} bytes, there are {STACK}")));
         }

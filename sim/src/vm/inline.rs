@@ -4,7 +4,7 @@
 //! only in how it is entered and left. The code stays where it is, so an instruction's index means the same before and after.
 //! What is not here: functions with a frame of their own, which stay functions.
 
-use super::function::calls;
+use super::function::{calls, is_tail_call};
 use super::instruction::{CALL, EXIT, GOTOL, LD_IMM64, Registers, reads, writes};
 use rbpf::ebpf::Insn;
 use std::ops::Range;
@@ -41,7 +41,8 @@ pub(super) fn inlined(program: &[Insn], functions: &[Range<usize>]) -> Vec<Insn>
 fn is_leaf(program: &[Insn], function: &Range<usize>) -> bool {
     starts(program, function).map(|index| &program[index]).all(|insn| {
         let calls = insn.opc == CALL && insn.src == 1;
-        !calls && (reads(insn) | writes(insn)) & KEPT == 0
+        // What takes the function's place returns to its caller.
+        !calls && !is_tail_call(insn) && (reads(insn) | writes(insn)) & KEPT == 0
     })
 }
 

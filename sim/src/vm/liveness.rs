@@ -10,33 +10,34 @@ use std::ops::Range;
 /// The registers live before each instruction of the functions given; 0 outside of them.
 pub(super) fn live_before(program: &[Insn], functions: &[Range<usize>]) -> Vec<Registers> {
     let mut live: Vec<Registers> = vec![0; program.len() + 1];
-    for function in functions {
-        // Backward sweeps until nothing changes: two for code without loops, one more a level of nesting.
-        loop {
-            let mut changed = false;
-            for index in function.clone().rev() {
-                let insn = &program[index];
-                let mut after = 0;
-                if !is_end(insn) {
-                    after |= live[index + if insn.opc == LD_IMM64 { 2 } else { 1 }];
-                }
-                if is_jump(insn)
-                    && let Some(target) = target(index, insn)
-                {
-                    after |= live.get(target).copied().unwrap_or(0);
-                }
-                let before = (after & !writes(insn)) | reads(insn);
-                if before != live[index] {
-                    live[index] = before;
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
-            }
+    let indices = || functions.iter().flat_map(Range::clone);
+    // From where control comes to each instruction.
+    let mut sources = vec![Vec::new(); program.len() + 1];
+    for index in indices() {
+        for next in successors(program, index) {
+            sources[next].push(index);
+        }
+    }
+    // Later ones first. What changes has those looked at again that come before it: as often as there are registers at most.
+    let mut pending: Vec<usize> = indices().collect();
+    while let Some(index) = pending.pop() {
+        let after = successors(program, index).fold(0, |after, next| after | live[next]);
+        let before = (after & !writes(&program[index])) | reads(&program[index]);
+        if before != live[index] {
+            live[index] = before;
+            pending.extend(&sources[index]);
         }
     }
     live
+}
+
+/// Where control may go on from an instruction.
+fn successors(program: &[Insn], index: usize) -> impl Iterator<Item = usize> {
+    let insn = &program[index];
+    let next = (!is_end(insn)).then(|| index + if insn.opc == LD_IMM64 { 2 } else { 1 });
+    let target = if is_jump(insn) { target(index, insn) } else { None };
+    let length = program.len();
+    next.into_iter().chain(target).filter(move |next| *next <= length)
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 //! it and an unmodified Linux object. In the order of a program's way:
 //!
 //! ```text
-//! bpf::Object -> object -> (instruction, synonym, inline, function, provenance, liveness) -> lower (guard, callback) -> rbpf <-> helper <-> map
-//!                                                                                    ^ memory, context (field)
+//! bpf::Object -> object -> (instruction, synonym, inline, function, provenance, liveness) -> lower (access, call, guard, shadow)
+//!                                                     ^ walk, step, known                    -> rbpf <-> helper <-> map
+//!                                                                                               ^ memory, stack, context (field)
 //! ```
 //!
 //! What holds for every run:
 //! - **Meaning.** An instruction that rbpf would run wrongly is rewritten into others, or refused by name at load ([`VmError::Refused`]).
 //! - **Memory.** Context, packet, stack and map values are tested to the byte, in instructions and in helper arguments.
+//!   A byte of the stack that is read must have been written in its frame (`shadow`).
 //!   A fault ends the run and names the instruction ([`VmError::Fault`]).
 //! - **Time** is an argument; the helpers for clocks all answer it.
 //! - **Limit.** [`Options::instructions_max`] is charged at loop heads (the loop's length) and calls (the function's length), so it
@@ -24,8 +26,10 @@
 //! looked up lives in one of [`Options::windows`] windows. What there is of helpers and maps, and where they are not the kernel's, says
 //! `docs/vm.md`. Not here: a verifier. A program that faults here is one that the kernel would not have loaded.
 
+mod access;
 mod arithmetic;
 mod atomic;
+mod call;
 mod callback;
 mod context;
 mod emit;
@@ -37,7 +41,9 @@ mod helper;
 mod host;
 mod inline;
 mod instruction;
+mod known;
 mod liveness;
+mod loaded;
 mod lower;
 mod map;
 mod memory;
@@ -46,9 +52,12 @@ mod provenance;
 pub mod random;
 mod record;
 mod run;
+mod shadow;
 mod stack;
+mod step;
 mod synonym;
 mod trace;
+mod walk;
 
 pub use crate::bpf::{Object, Program};
 pub use context::{Hook, Input};
@@ -112,6 +121,9 @@ pub struct Options {
     /// For canaries: an opcode of the lowered program, and the one that runs in its place.
     #[doc(hidden)]
     pub mutation: Option<(u8, u8)>,
+    /// For tests that nothing depends on it: what bytes of the stack hold that were never written.
+    #[doc(hidden)]
+    pub stack_fill: u8,
 }
 
 impl Default for Options {
@@ -131,6 +143,7 @@ impl Default for Options {
             routes: Vec::new(),
             trace: false,
             mutation: None,
+            stack_fill: 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Memory to the byte: the last byte of every object can be read and written, the next one ends the run at its instruction.
 
-use crate::code::{Code, cell, load, load_with, shape};
+use crate::code::{Code, cell, load, load_with, run, shape};
 use treeline_sim::vm::{Fault, Hook, MapKind, Options, Shape, VmError};
 
 /// Which instruction faulted, and whether it was an access out of bounds.
@@ -200,4 +200,17 @@ fn a_hundred_loops_are_all_charged() {
     let endless = Code::default().asm(&format!("mov r0, 0\n{turns}ja -1"));
     let (_, fault) = faulted(load(Hook::Xdp, &endless, &[]).expect("loads").run(&[0; 64], 0));
     assert_eq!(fault, Fault::InstructionLimit { limit: 1_000_000 });
+}
+
+/// Found when frames began to be entered: a jump to the first instruction did again what is done once, and r1 was the context again.
+#[test]
+fn a_loop_may_begin_with_a_programs_or_a_functions_first_instruction() {
+    let main = Code::default().asm("add r1, 0\njeq r1, 0, 2\nmov r1, 0\nja -4\nmov r0, 7\nexit");
+    assert_eq!(run(&main, &[]).expect("runs"), 7);
+    // The function counts down what it is given and keeps a sum on its stack from the second turn on.
+    let source =
+        "jeq r1, 0, 7\njne r1, 4, 2\nstdw [r10-8], 0\nmov r2, 0\nldxdw r2, [r10-8]\nadd r2, r1\nstxdw [r10-8], r2\nsub r1, 1\nja -9";
+    let function = Code::default().asm("mov r1, 4").raw(0x85, 0, 1, 0, 1).asm("exit");
+    let function = function.asm(&source.replace("jeq r1, 0, 7", "jeq r1, 0, 8")).asm("ldxdw r0, [r10-8]\nexit");
+    assert_eq!(run(&function, &[]).expect("runs"), 10);
 }

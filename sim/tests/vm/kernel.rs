@@ -2,6 +2,7 @@
 //!
 //! Without the right to load programs a test prints that it was skipped; where the environment has `CI` that is an error.
 
+use crate::types;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use treeline_sim::vm::{Hook, MapKind, Shape};
@@ -83,12 +84,30 @@ fn attributes(hook: Hook, bytecode: &[u8]) -> Attributes {
 
 /// Loads a program: its descriptor or the error, and the verifier's log.
 fn verify(hook: Hook, bytecode: &[u8]) -> (Result<libc::c_int, std::io::Error>, String) {
+    let types = types::of(bytecode);
+    let loaded_types = types.as_ref().and_then(|(bytes, _)| {
+        let length = u32::try_from(bytes.len()).expect("types are short");
+        Attributes::new().address(0, bytes.as_ptr()).word(16, length).call(18).ok()
+    });
+    let attributes = || match (loaded_types, &types) {
+        (Some(loaded), Some((_, functions))) => attributes(hook, bytecode)
+            .word(72, loaded.cast_unsigned())
+            .word(76, 8)
+            .address(80, functions.as_ptr())
+            .word(88, u32::try_from(functions.len() / 2).expect("few")),
+        _ => attributes(hook, bytecode),
+    };
     // Only a refusal is worth the time that a log takes.
-    if let Ok(program) = attributes(hook, bytecode).call(5) {
-        return (Ok(program), String::new());
+    let mut loaded = attributes().call(5);
+    let mut log = Vec::new();
+    if loaded.is_err() {
+        log = vec![0_u8; 1 << 20];
+        loaded = attributes().word(24, 1).word(28, 1 << 20).address(32, log.as_mut_ptr()).call(5);
     }
-    let mut log = vec![0_u8; 1 << 20];
-    let loaded = attributes(hook, bytecode).word(24, 1).word(28, 1 << 20).address(32, log.as_mut_ptr()).call(5);
+    if let Some(loaded) = loaded_types {
+        // SAFETY: the descriptor is this function's own.
+        unsafe { libc::close(loaded) };
+    }
     (loaded, String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())
 }
 
@@ -111,13 +130,25 @@ impl Kernel {
 
     /// The same with arrays of one entry, by position, that hold constants: nobody writes them afterwards.
     pub fn load_with(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape], constants: &[(usize, &[u8])]) -> Option<Self> {
+        let loaded = Self::try_load(test, hook, bytecode, shapes, constants)?;
+        Some(loaded.unwrap_or_else(|refusal| panic!("{test}: the kernel refuses the program: {refusal}")))
+    }
+
+    /// The same, or the verifier's log.
+    pub fn try_load(
+        test: &str,
+        hook: Hook,
+        bytecode: &[u8],
+        shapes: &[Shape],
+        constants: &[(usize, &[u8])],
+    ) -> Option<Result<Self, String>> {
         let mut maps = Vec::new();
         for (position, shape) in shapes.iter().enumerate() {
             let constant = constants.iter().find(|(map, _)| *map == position).map(|(_, bytes)| *bytes);
             // The map before a map of maps says what those are like.
             match create(shape, maps.last().copied(), constant) {
                 Ok(map) => maps.push(map),
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test),
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test).map(Ok),
                 Err(error) => panic!("{test}: no map {shape:?}: {error}"),
             }
         }
@@ -130,11 +161,9 @@ impl Kernel {
         }
         let (loaded, log) = verify(hook, &bytecode);
         match loaded {
-            Ok(program) => Some(Self { hook, program, maps, shapes: shapes.to_vec() }),
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test),
-            Err(error) => {
-                panic!("{test}: the kernel refuses the program: {error}\n{log}");
-            }
+            Ok(program) => Some(Ok(Self { hook, program, maps, shapes: shapes.to_vec() })),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test).map(Ok),
+            Err(error) => Some(Err(format!("{error}\n{log}"))),
         }
     }
 

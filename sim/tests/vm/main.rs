@@ -19,4 +19,8 @@ mod regression;
 mod robustness;
 mod route;
 mod sequence;
+mod stress;
+mod tail;
 mod text;
+mod types;
+mod unwritten;

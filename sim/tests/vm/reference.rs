@@ -42,13 +42,6 @@ fn a_program_that_calls_itself_comes_to_the_limit_of_tail_calls() {
     }
 }
 
-#[test]
-fn a_tail_call_in_a_function_is_refused() {
-    let code = Code::default().raw(0x85, 0, 1, 0, 1).asm("exit").map(2, 0).asm("mov r3, 0\nstxdw [r10-8], r3\ncall 12\nmov r0, 0\nexit");
-    let error = load_with(Hook::Xdp, &code, &[shape(MapKind::ProgArray, 4, 4, 4)], &Options::default()).map(|_| ()).expect_err("refused");
-    assert!(matches!(error, VmError::Refused { .. }) && error.to_string().contains("tail call"), "{error}");
-}
-
 /// Looks up in map 2, then in what it found, and adds to the value.
 fn nested(key: i32) -> Code {
     let code = Code::default().value(8, 0, 0).asm(&format!("stw [r10-4], {key}\nmov r2, r10\nadd r2, -4")).map(1, 2);

@@ -28,9 +28,9 @@ mod xdp;
 pub use route::{NextHop, Route};
 pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
-use super::Fault;
 use super::context::Hook;
 use super::map::MapKind;
+use super::{Fault, VmError};
 pub(super) use buffer::Buffer;
 pub(super) use session::Session;
 use std::cell::Cell;
@@ -44,6 +44,14 @@ pub(super) const TRAP: i32 = 0x4000_0001;
 pub(super) const FIFTH: i32 = 0x4000_0002;
 /// Counts at the point of number r5.
 pub(super) const COUNT: i32 = 0x4000_0003;
+/// Begins a frame: r5 is its frame pointer.
+pub(super) const FRESH: i32 = 0x4000_0004;
+/// Ends the run, because instruction r5 would read bytes of the stack, r2 from r1 on, of which some were never written.
+pub(super) const UNWRITTEN: i32 = 0x4000_0005;
+/// As `bpf_tail_call` in a function: whether another program ran to its end.
+pub(super) const ASIDE: i32 = 0x4000_0006;
+/// What that program answered.
+pub(super) const ANSWER: i32 = 0x4000_0007;
 /// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
 pub(super) const CLASSIC: i32 = 0x4000_0080;
 /// Charges what the meter of the number minus this says.
@@ -99,7 +107,16 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
     let meters: [rbpf::ebpf::Helper; METERS] = meters!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     let rows: [[rbpf::ebpf::Helper; 16]; GUARDS / 16] =
         rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-    let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth), (COUNT, count)];
+    let others = [
+        (ENTER, enter as rbpf::ebpf::Helper),
+        (TRAP, trap),
+        (FIFTH, fifth),
+        (COUNT, count),
+        (FRESH, fresh),
+        (UNWRITTEN, unwritten),
+        (ASIDE, program::aside),
+        (ANSWER, program::answer),
+    ];
     let classic = [1, 2, 4].map(|size| CLASSIC + size).into_iter().zip(packet::CLASSIC);
     let others = others.into_iter().chain(classic).chain(callback::functions());
     let guards = (GUARD..).zip(rows.into_iter().flatten()).take(guards);
@@ -147,6 +164,8 @@ pub(super) enum Cause {
     Fault(Fault),
     /// The program at this position goes on with the context.
     TailCall(usize),
+    /// A program that ran for a function of this one did not finish.
+    Other(Box<VmError>),
 }
 
 /// Calls `run` with the session in reach of the helpers. `Err` is a helper's fault; other panics go on.
@@ -166,6 +185,14 @@ fn with<R>(work: impl FnOnce(&mut Session) -> R) -> R {
     // SAFETY: `during` set the pointer from a `&mut` that it holds for the whole run; rbpf calls one helper at a time and
     // helpers do not call each other, so no second reference exists.
     work(unsafe { &mut *session })
+}
+
+/// Hands the session over to who may call helpers with it in turn, unlike [`with`].
+fn hand_over<R>(work: impl FnOnce(&mut Session) -> R) -> R {
+    with(|session| {
+        // SAFETY: as in `with`; `work` goes through `during`, whose helpers are this reference's own, and is back before it is used again.
+        work(unsafe { &mut *std::ptr::from_mut(session) })
+    })
 }
 
 fn stop(site: u64, fault: Fault) -> ! {
@@ -195,8 +222,19 @@ fn signed(argument: u64) -> i64 {
 }
 
 fn enter(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
-    with(|session| session.stack_end = frame);
+    with(|session| session.stack.end = frame);
     0
+}
+
+fn fresh(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
+    with(|session| session.stack.enter(frame));
+    0
+}
+
+fn unwritten(address: u64, length: u64, _: u64, _: u64, site: u64) -> u64 {
+    with(|session| session.expect_written(None, address, word(length), site));
+    // The shadow is the program's own doing if that finds nothing.
+    stop(site, Fault::OutOfStack)
 }
 
 fn fifth(_: u64, _: u64, _: u64, _: u64, argument: u64) -> u64 {

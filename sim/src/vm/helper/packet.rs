@@ -7,14 +7,14 @@ pub(super) fn load_bytes(context: u64, offset: u64, to: u64, length: u64, site: 
     with(|session| {
         session.expect_context(context, site);
         let (offset, length) = (word(offset), word(length));
-        let target = session.pointer(3, to, length, site);
+        let target = session.target(3, to, length, site);
         let packet = session.packet.bytes();
         if let Some(source) = offset.checked_add(length).and_then(|end| packet.get(offset..end)) {
-            // SAFETY: `pointer` made sure of `length` bytes at the target; they may lie in the packet itself, hence `copy`.
+            // SAFETY: `target` made sure of `length` bytes at the target; they may lie in the packet itself, hence `copy`.
             unsafe { std::ptr::copy(source.as_ptr(), target, length) };
             0
         } else {
-            // SAFETY: `pointer` made sure of `length` bytes at the target.
+            // SAFETY: `target` made sure of `length` bytes at the target.
             unsafe { std::ptr::write_bytes(target, 0, length) };
             errno(EFAULT)
         }

@@ -57,6 +57,7 @@ pub(super) fn clone(context: u64, index: u64, flags: u64, _: u64, site: u64) -> 
         if flags & !INGRESS != 0 || !session.mtus.contains_key(&index) {
             return errno(EINVAL);
         }
+        session.keep(session.packet.length(), site);
         session.clones.push((Redirect::Interface { index, flags }, session.packet.bytes().to_vec()));
         session.point();
         0

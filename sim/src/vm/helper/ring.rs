@@ -25,7 +25,7 @@ pub(super) fn reserve(map: u64, length: u64, flags: u64, _: u64, site: u64) -> u
         }
         let Some(address) = session.maps[map].ring().and_then(|ring| ring.reserve(length)) else { return 0 };
         let place = session.records.len();
-        session.send(map, Vec::new());
+        session.send(map, Vec::new(), site);
         session.reserved.push(Reservation { address, map, place, bytes: None, is_open: true });
         address
     })
@@ -47,7 +47,7 @@ pub(super) fn output(map: u64, data: u64, count: u64, flags: u64, site: u64) -> 
         let bytes = session.bytes(2, data, length(count), site);
         let done = session.maps[map].ring().ok_or(EINVAL).and_then(|ring| ring.output(&bytes, flags));
         if done.is_ok() {
-            session.send(map, bytes);
+            session.send(map, bytes, site);
         }
         result(done)
     })
@@ -89,7 +89,7 @@ pub(super) fn perf_output(context: u64, map: u64, flags: u64, data: u64, site: u
         if index != 0 {
             return errno(EOPNOTSUPP);
         }
-        session.send(map, bytes);
+        session.send(map, bytes, site);
         0
     })
 }
@@ -100,7 +100,8 @@ fn length(size: u64) -> usize {
 }
 
 impl Session {
-    fn send(&mut self, map: usize, bytes: Vec<u8>) {
+    fn send(&mut self, map: usize, bytes: Vec<u8>, site: u64) {
+        self.keep(bytes.len(), site);
         let map = self.maps[map].shape().name.clone();
         self.records.push(Record { map, bytes });
     }

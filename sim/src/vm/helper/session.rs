@@ -3,9 +3,11 @@
 use super::super::Fault;
 use super::super::context::Hook;
 use super::super::guard::Guard;
+use super::super::loaded::Loaded;
 use super::super::map::Map;
 use super::super::memory::Piece;
 use super::super::record::{Record, Redirect};
+use super::super::stack::Stack;
 use super::buffer::Buffer;
 use super::callback::Turns;
 use super::ring::Reservation;
@@ -14,8 +16,10 @@ use super::tunnel::Tunnel;
 use super::{HANDLE, Kinds, Meter, only, stop};
 use std::collections::BTreeMap;
 
+/// Bytes of records, copies of the packet and lines that a run may leave: far more than real ones do.
+const KEPT_MAX: usize = 1 << 28;
+
 /// What helpers work on, and all that a run changes.
-#[derive(Debug)]
 pub(in crate::vm) struct Session {
     pub(in crate::vm) maps: Vec<Map>,
     pub(in crate::vm) hook: Hook,
@@ -35,6 +39,8 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) redirect: Option<Redirect>,
     /// Copies sent away while the run went on.
     pub(in crate::vm) clones: Vec<(Redirect, Vec<u8>)>,
+    /// Bytes of all those and of lines so far.
+    pub(in crate::vm) kept_length: usize,
     /// Loops that call functions, the innermost last, and where their keys are shown.
     pub(in crate::vm) loops: Vec<Turns>,
     pub(in crate::vm) keys: Vec<Piece>,
@@ -54,12 +60,18 @@ pub(in crate::vm) struct Session {
     /// Hook of each program, and how often the run went on to another.
     pub(in crate::vm) hooks: Vec<Hook>,
     pub(in crate::vm) tail_calls: u32,
+    /// All programs, while one runs.
+    pub(in crate::vm) programs: *const [Loaded],
+    /// What the last one that ran to its end for a function of another answered.
+    pub(in crate::vm) answer: u64,
+    /// The VM's own stack, and what its bytes hold before they are written.
+    pub(in crate::vm) own_stack: Piece,
+    pub(in crate::vm) stack_fill: u8,
     pub(in crate::vm) meters: Vec<Vec<Meter>>,
     pub(in crate::vm) guards: Vec<Vec<Guard>>,
     /// What traced programs count.
     pub(in crate::vm) counts: Vec<Vec<u64>>,
-    pub(in crate::vm) stack_end: u64,
-    pub(in crate::vm) stack_length: u64,
+    pub(in crate::vm) stack: Stack,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
     pub(in crate::vm) key: Vec<u8>,
     pub(in crate::vm) value: Vec<u8>,
@@ -95,8 +107,8 @@ impl Session {
 
     /// Writes to where the program points.
     pub(super) fn write(&self, argument: u8, address: u64, bytes: &[u8], site: u64) {
-        let target = self.pointer(argument, address, bytes.len(), site);
-        // SAFETY: `pointer` made sure that so many bytes are there, in memory that lives as long as the run; `bytes` are the host's own.
+        let target = self.target(argument, address, bytes.len(), site);
+        // SAFETY: `target` made sure that so many bytes are there, in memory that lives as long as the run; `bytes` are the host's own.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
@@ -108,15 +120,35 @@ impl Session {
         std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
     }
 
+    /// The same for bytes that the helper now writes, all of them.
+    pub(super) fn target(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
+        let target = self.pointer(argument, address, length, site);
+        self.stack.write(address, length);
+        target
+    }
+
+    /// Ends the run if some of so many bytes there are the stack's and were never written.
+    pub(super) fn expect_written(&self, argument: Option<u8>, address: u64, length: usize, site: u64) {
+        if let Some(unwritten) = self.stack.unwritten(address, length) {
+            stop(site, Fault::Unwritten { argument, offset: unwritten.offset, frame: unwritten.frame, size: length });
+        }
+    }
+
     /// Whether so many bytes there are the program's.
     pub(super) fn holds(&self, address: u64, length: usize) -> bool {
-        let in_stack =
-            address >= self.stack_end - self.stack_length && address <= self.stack_end && length as u64 <= self.stack_end - address;
-        in_stack
+        self.stack.holds(address, length as u64)
             || self.reach.holds(address, length)
             || self.context.holds(address, length)
             || self.maps.iter().any(|map| map.holds(address, length))
             || self.keys.iter().any(|key| key.holds(address, length))
+    }
+
+    /// Counts what a run leaves, with a little for each piece.
+    pub(super) fn keep(&mut self, length: usize, site: u64) {
+        self.kept_length += length + 64;
+        if self.kept_length > KEPT_MAX {
+            stop(site, Fault::Absent { what: "room for more than 256 MiB of a run's records, copies and lines" });
+        }
     }
 
     /// Puts the packet at `start` of its room, after `metadata` bytes; contents are the caller's.
@@ -127,6 +159,7 @@ impl Session {
 
     pub(super) fn copy(&self, into: &mut Vec<u8>, argument: u8, address: u64, length: usize, site: u64) {
         let source = self.pointer(argument, address, length, site);
+        self.expect_written(Some(argument), address, length, site);
         // SAFETY: `pointer` made sure that `length` bytes are there, in memory that lives as long as the run; `into` is the
         // host's own.
         let bytes = unsafe { std::slice::from_raw_parts(source, length) };

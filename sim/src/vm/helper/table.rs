@@ -56,7 +56,9 @@ pub enum Argument {
     Read(Size),
     /// Bytes that the helper writes, on success and on failure.
     Write(Size),
-    /// Bytes that the helper reads and writes.
+    /// Bytes that the helper may write, some or all.
+    Room(Size),
+    /// Bytes that the helper reads and writes, or may read.
     Change(Size),
     /// A ring buffer's reserved record.
     Record,
@@ -116,7 +118,9 @@ impl Helper {
     /// Whether it writes to memory that the program points it to.
     #[must_use]
     pub fn writes_memory(&self) -> bool {
-        self.arguments.iter().any(|argument| matches!(argument, Argument::Write(_) | Argument::Change(_) | Argument::Function))
+        self.arguments
+            .iter()
+            .any(|argument| matches!(argument, Argument::Write(_) | Argument::Room(_) | Argument::Change(_) | Argument::Function))
     }
 }
 
@@ -128,7 +132,7 @@ pub fn find(number: i32) -> Option<&'static Helper> {
 }
 
 use Answer::{Number as N, Record as R, Value as V};
-use Argument::{Any, Change, Context, Function, Lock, Map, Number, Read, Record, Socket, Text, Write};
+use Argument::{Any, Change, Context, Function, Lock, Map, Number, Read, Record, Room, Socket, Text, Write};
 use Packet::{Changed, Kept, Moved};
 
 type Run = rbpf::ebpf::Helper;
@@ -196,7 +200,7 @@ pub static HELPERS: &[Helper] = &[
     helper(86, "sk_release", Hooks::XDP_TC, &[Socket], N, Kept, socket::absent),
     helper(87, "map_push_elem", Hooks::ALL, &[Map, VALUE, Number], N, Kept, map::push),
     helper(88, "map_pop_elem", Hooks::ALL, &[Map, Write(Size::Value)], N, Kept, map::pop),
-    helper(89, "map_peek_elem", Hooks::ALL, &[Map, Write(Size::Value)], N, Kept, map::peek),
+    helper(89, "map_peek_elem", Hooks::ALL, &[Map, Change(Size::Value)], N, Kept, map::peek),
     helper(93, "spin_lock", Hooks::ALL, &[Lock], N, Kept, map::lock),
     helper(94, "spin_unlock", Hooks::ALL, &[Lock], N, Kept, map::lock),
     helper(95, "sk_fullsock", Hooks::TC, &[Socket], N, Kept, socket::absent),
@@ -238,12 +242,12 @@ pub static HELPERS: &[Helper] = &[
     helper(160, "ktime_get_coarse_ns", Hooks::ALL, &[], N, Kept, clock::now),
     helper(163, "check_mtu", Hooks::XDP_TC, &[Context, Number, Change(Size::Bytes(4)), Number, Number], N, Kept, redirect::check_mtu),
     helper(164, "for_each_map_elem", Hooks::ALL, &[Map, Function, Any, Number], N, Kept, clock::zero),
-    helper(165, "snprintf", Hooks::ALL, &[Write(Size::Argument(2)), Number, Text, Read(Size::Argument(5)), Number], N, Kept, text::format),
+    helper(165, "snprintf", Hooks::ALL, &[Room(Size::Argument(2)), Number, Text, Read(Size::Argument(5)), Number], N, Kept, text::format),
     helper(177, "trace_vprintk", Hooks::ALL, &[Read(Size::Argument(2)), Number, Read(Size::Argument(4)), Number], N, Kept, text::print_many),
     helper(181, "loop", Hooks::ALL, &[Number, Function, Any, Number], N, Kept, clock::zero),
     helper(182, "strncmp", Hooks::ALL, &[Read(Size::Argument(2)), Number, Text], N, Kept, text::compare),
     helper(188, "xdp_get_buff_len", Hooks::XDP, &[Context], N, Kept, xdp::buffer_length),
-    helper(189, "xdp_load_bytes", Hooks::XDP, &[Context, Number, Write(Size::Argument(4)), Number], N, Kept, xdp::load_bytes),
+    helper(189, "xdp_load_bytes", Hooks::XDP, &[Context, Number, Room(Size::Argument(4)), Number], N, Kept, xdp::load_bytes),
     helper(190, "xdp_store_bytes", Hooks::XDP, &[Context, Number, Read(Size::Argument(4)), Number], N, Kept, xdp::store_bytes),
     helper(192, "skb_set_tstamp", Hooks::TC, &[Context, Number, Number], N, Kept, skb::set_tstamp),
     helper(195, "map_lookup_percpu_elem", Hooks::ALL, &[Map, KEY, Number], V, Kept, map::lookup_percpu),
@@ -264,7 +268,7 @@ mod tests {
         for helper in HELPERS {
             assert!(helper.arguments.len() <= 5, "{}", helper.name);
             for argument in helper.arguments {
-                let (Read(size) | Write(size) | Change(size)) = argument else { continue };
+                let (Read(size) | Write(size) | Room(size) | Change(size)) = argument else { continue };
                 match size {
                     Size::Argument(number) => {
                         let named = helper.arguments.get(*number as usize - 1);

@@ -13,7 +13,7 @@ pub(super) fn print(format: u64, length: u64, first: u64, second: u64, site: u64
     with(|session| {
         let format = session.bytes(1, format, word(length), site);
         let arguments = [first, second, session.fifth];
-        session.print(&format, &arguments)
+        session.print(&format, &arguments, site)
     })
 }
 
@@ -22,7 +22,7 @@ pub(super) fn print_many(format: u64, length: u64, data: u64, data_length: u64, 
     with(|session| {
         let format = session.bytes(1, format, word(length), site);
         match session.arguments(3, data, word(data_length), site) {
-            Ok(arguments) => session.print(&format, &arguments),
+            Ok(arguments) => session.print(&format, &arguments, site),
             Err(error) => errno(error),
         }
     })
@@ -194,11 +194,14 @@ fn is_end(next: Option<&u8>) -> bool {
 }
 
 impl Session {
-    fn print(&mut self, format: &[u8], arguments: &[u64]) -> u64 {
+    fn print(&mut self, format: &[u8], arguments: &[u64], site: u64) -> u64 {
         let Some(end) = format.iter().position(|byte| *byte == 0) else { return errno(EINVAL) };
         match self.format(&format[..end], arguments, PRINT_MAX) {
             Ok(text) => {
-                self.lines.push(String::from_utf8_lossy(&text).into_owned());
+                // Of a longer one the buffer has the start and a zero byte.
+                let line = &text[..text.len().min(PRINT_MAX - 1)];
+                self.keep(line.len(), site);
+                self.lines.push(String::from_utf8_lossy(line).into_owned());
                 text.len() as u64
             }
             Err(error) => errno(error),

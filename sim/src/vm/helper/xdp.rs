@@ -80,6 +80,7 @@ pub(super) fn load_bytes(context: u64, offset: u64, to: u64, count: u64, site: u
             Ok(source) => unsafe { std::ptr::copy(source.as_ptr(), target, source.len()) },
             Err(error) => return errno(error),
         }
+        session.stack.write(to, word(count));
         0
     })
 }

@@ -1,0 +1,133 @@
+//! Accesses: loads and stores, those of the context's fields and the packet loads of classic BPF among them.
+
+use super::Hook;
+use super::VmError;
+use super::arithmetic;
+use super::emit::goto;
+use super::field::{self, Store};
+use super::helper;
+use super::instruction::{ADD, ALU, ALU64, EXIT, LDX, MODE_ABS, MODE_IND, MODE_MEM, MODE_MEMSX, MOV, STX, class, mode, only, size};
+use super::lower::Lowering;
+use super::provenance::Access;
+use rbpf::ebpf::{self, Insn};
+
+impl Lowering<'_> {
+    /// A packet load of classic BPF: like a call that ends r1 to r5, and beyond the packet the function ends with 0.
+    pub(super) fn classic(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        let helper = match (self.hook, mode(insn), size(insn)) {
+            (Hook::Xdp, MODE_ABS | MODE_IND, _) => return Err(self.refuse.at(index, "XDP has no packet loads of classic BPF")),
+            (_, MODE_ABS | MODE_IND, size @ (1 | 2 | 4)) => helper::CLASSIC + i32::from(size),
+            _ => return Err(self.refuse.at(index, "an unknown instruction")),
+        };
+        if mode(insn) == MODE_ABS {
+            self.out.imm(ALU | MOV, 1, insn.imm);
+        } else {
+            self.out.reg(ALU | MOV, 1, insn.src);
+            self.out.imm(ALU | ADD, 1, insn.imm);
+        }
+        self.out.reg(ALU64 | MOV, 2, 6);
+        self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+        self.out.helper(helper);
+        self.out.skip(&Insn { opc: ebpf::JSGE_IMM, dst: 0, src: 0, off: 0, imm: 0 }, 2);
+        self.out.imm(ebpf::MOV64_IMM, 0, 0);
+        self.out.push(Insn { opc: EXIT, dst: 0, src: 0, off: 0, imm: 0 });
+        Ok(())
+    }
+
+    pub(super) fn access(&self, index: usize, insn: &Insn) -> Access {
+        self.provenance.access(index, insn, |map| self.maps.get(map).map_or(0, |map| map.value_size))
+    }
+
+    /// Offset of the last byte of an access.
+    pub(super) fn last(&self, index: usize, insn: &Insn) -> Result<i16, VmError> {
+        insn.off.checked_add(i16::from(size(insn)) - 1).ok_or_else(|| self.refuse.at(index, "its last byte is beyond an offset of 32767"))
+    }
+
+    pub(super) fn trap(&mut self, index: usize) {
+        self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+        self.out.helper(helper::TRAP);
+    }
+
+    pub(super) fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let sign = mode(insn) == MODE_MEMSX;
+            let done = if sign {
+                Err("the context is not loaded with its sign".to_owned())
+            } else {
+                field::load(self.hook, offset, size(insn).into())
+            };
+            done.map_err(|reason| self.refuse.at(index, &reason))?;
+            if insn.off >= 2 && field::is_lower_half(self.hook, offset, size(insn).into()) {
+                self.out.push(Insn { off: insn.off - 2, ..insn.clone() });
+                return Ok(());
+            }
+        }
+        self.guard(index, insn, insn.src)?;
+        match self.access(index, insn) {
+            Access::OutOfStack => {
+                self.trap(index);
+                return Ok(());
+            }
+            Access::Probe if insn.dst != insn.src => {
+                let last = self.last(index, insn)?;
+                self.out.memory(ebpf::LD_B_REG, insn.dst, insn.src, last);
+            }
+            Access::Probe => {
+                let last = self.last(index, insn)?;
+                let scratch = self.scratch(index, only(insn.src))?;
+                self.out.memory(ebpf::LD_B_REG, scratch.register, insn.src, last);
+                scratch.give_back(&mut self.out);
+            }
+            Access::Exact => {}
+        }
+        self.test_load(index, insn, insn.src)?;
+        let plain = Insn { opc: LDX | MODE_MEM | insn.opc & 0x18, ..insn.clone() };
+        self.out.push(plain);
+        if mode(insn) == MODE_MEMSX {
+            if size(insn) == 8 {
+                return Err(self.refuse.at(index, "eight bytes have no sign to extend"));
+            }
+            arithmetic::extend(&mut self.out, ALU64, insn.dst, 64 - 8 * i32::from(size(insn)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn store(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
+        if let Some(offset) = self.provenance.context_offset(index, insn) {
+            let how = field::store(self.hook, offset, size(insn).into()).map_err(|reason| self.refuse.at(index, &reason))?;
+            self.store_field(insn, how);
+            return Ok(());
+        }
+        self.guard(index, insn, insn.dst)?;
+        match self.access(index, insn) {
+            Access::OutOfStack => {
+                self.trap(index);
+                return Ok(());
+            }
+            // The one-byte store is overwritten at once, and needs no register.
+            Access::Probe => {
+                let off = self.last(index, insn)?;
+                self.out.push(Insn { opc: insn.opc & !0x18 | 0x10, off, ..insn.clone() });
+            }
+            Access::Exact => {}
+        }
+        self.out.push(insn.clone());
+        self.note_store(index, insn)
+    }
+
+    /// A store to a field of the context, which some fields take but half of.
+    fn store_field(&mut self, insn: &Insn, how: Store) {
+        const HALF: u8 = 0x08;
+        const FITS: i32 = 0xffff;
+        let half = Insn { opc: insn.opc & !0x18 | HALF, ..insn.clone() };
+        match (how, class(insn)) {
+            (Store::Plain, _) => self.out.push(insn.clone()),
+            (Store::HalfIfItFits, STX) => {
+                self.out.skip(&Insn { opc: ebpf::JGE_IMM, dst: insn.src, src: 0, off: 0, imm: FITS }, 1);
+                self.out.push(half);
+            }
+            (Store::HalfIfItFits, _) if !(0..FITS).contains(&insn.imm) => self.out.push(goto()),
+            (Store::Half | Store::HalfIfItFits, _) => self.out.push(half),
+        }
+    }
+}
