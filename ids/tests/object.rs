@@ -53,6 +53,25 @@ fn a_map_that_is_filled_has_its_entries_before_the_first_packet() {
 }
 
 #[test]
+fn where_the_vm_stops_is_told_with_its_source_line() {
+    let long = LAB.replace("lab.bpf.o", "diverge.bpf.o") + " --program xdp_long";
+    let (code, text, _) = treeline(&long);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("STOPPED at frame 54: vm: xdp_long, function spin, instruction 19 `ldxw r3, [r2+0x0]`: more than 1000000"),
+        "{text}"
+    );
+    assert!(
+        text.contains("        ./diverge.bpf.c:105: *turns += turn;\n      after xdp_long, instruction 6 `jlt32 r1, 0x3d, +0xb`"),
+        "{text}"
+    );
+    let (_, text, _) = treeline(&format!("{long} --format jsonl"));
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("records")).expect("a record");
+    let place = &last["stop"]["origins"][0]["place"];
+    assert_eq!((&place["file"], &place["line"], &place["instruction"]), (&"./diverge.bpf.c".into(), &105.into(), &19.into()), "{last}");
+}
+
+#[test]
 fn jsonl_has_a_record_a_packet() {
     let (code, text, error) = treeline(&format!("{LAB} --program tc_lab --format jsonl --limit 5"));
     assert_eq!((code, text.lines().count()), (Some(0), 5), "{error}");

@@ -2,6 +2,8 @@
 //!
 //! Trials in the kernel are reported as ignored, by name, where programs may not be loaded; where the environment has `CI` that is a failure.
 
+#[path = "lab/origin.rs"]
+mod origin;
 mod support;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,10 @@ fn main() -> ExitCode {
         Trial::test("a_lie_in_any_part_of_an_outcome_is_found", lies),
         Trial::test("a_lie_in_a_map_is_found", lie_in_map),
         Trial::test("an_expectation_that_fails_is_counted", expectation),
+        Trial::test("the_instruction_that_made_a_difference_to_another_object_is_named", origin::beside_another_object),
+        Trial::test("a_run_that_is_followed_does_what_it_does_otherwise", origin::a_walk_changes_nothing),
+        Trial::test("the_instruction_at_which_the_vm_stops_is_named", origin::a_fault_is_where_the_vm_stops),
+        Trial::test("the_instruction_that_made_a_difference_to_the_kernel_is_named", origin::in_the_kernel).with_ignored_flag(is_missing),
         Trial::test("a_program_in_the_kernel_that_differs_is_found", other_program).with_ignored_flag(is_missing),
     ];
     for path in support::captures() {

@@ -6,8 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
+use treeline_sim::Frame;
+use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
-use treeline_sim::lab::{self, Coverage, Engine, LabError, Machine, Replay, bytes, verdict};
+use treeline_sim::kernel::run::takes;
+use treeline_sim::lab::{self, Coverage, Engine, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
 use treeline_sim::vm::{self, Hook, Object};
 
 use super::outcome;
@@ -56,15 +59,19 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
         for (name, trace) in &summary.traces {
             coverage.add(setup.object.program(name).map_err(|error| explain(&error))?, trace);
         }
+        let origins = setup.origins(path, &summary);
+        if options.format == Format::Jsonl && written.is_ok() && !summary.is_clean() {
+            written = outcome::last(path, &summary, &origins).map_or(Ok(()), |record| writeln!(output, "{record}"));
+        }
         super::finished(written.and_then(|()| output.flush()))?;
         drop(output);
         match options.format {
-            Format::Text => super::print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &notes))?,
-            Format::Json => super::print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &notes)))?,
+            Format::Text => super::print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &origins, &notes))?,
+            Format::Json => super::print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &origins, &notes)))?,
             Format::Jsonl => notes.iter().for_each(|note| eprintln!("treeline: {note}")),
         }
         if options.format == Format::Jsonl && !summary.is_clean() {
-            eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary));
+            eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary, &origins));
         }
         if let Some(damage) = &summary.damage {
             eprintln!("treeline: {damage}");
@@ -100,6 +107,26 @@ impl Setup {
         let fills = options.map.iter().map(|pair| fill(&object, pair)).collect::<Result<_, _>>()?;
         let expected = expected.map_err(|reason| format!("--expect {reason}"))?;
         Ok(Self { program: name.to_owned(), hook, expected, fills, object })
+    }
+
+    /// The instructions of the vm's run that made what differs: the capture is read once more up to there.
+    fn origins(&self, path: &Path, summary: &Summary) -> Result<Vec<Origin>, String> {
+        if summary.divergence.is_none() && summary.stop.as_ref().is_none_or(|stop| stop.place.is_none()) {
+            return Ok(Vec::new());
+        }
+        if path == Path::new("-") {
+            return Err("standard input is read once; give a file".to_owned());
+        }
+        let mut capture = Capture::open(path).map_err(|error| explain(&error))?;
+        let is_kernel_there = summary.engines.iter().any(|engine| engine.name.starts_with("kernel"));
+        let runs = |frame: &Frame| !is_kernel_there || takes(self.hook, &frame.bytes).is_none();
+        let origins = Origins { object: &self.object, program: &self.program, fills: &self.fills, runs: &runs };
+        let found = match (&summary.divergence, &summary.stop) {
+            (Some(divergence), _) => origins.of(&mut capture, divergence),
+            (None, Some(stop)) => origins.of_stop(&mut capture, stop),
+            (None, None) => Ok(Vec::new()),
+        };
+        found.map_err(|error| explain(&error))
     }
 
     /// The engines asked for, their maps filled, and a line for each that is left out.

@@ -27,7 +27,7 @@ use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
 use super::synonym;
 use super::trace::{self, Point, is_conditional};
-use super::{Hook, VmError, stack};
+use super::{Hook, VmError, stack, walk};
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
 
@@ -55,6 +55,8 @@ pub(super) struct Lowered {
     pub(super) guards: Vec<Guard>,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
+    /// Where it shows its registers, ascending, if it is walked.
+    pub(super) steps: Option<Vec<usize>>,
 }
 
 impl Lowered {
@@ -97,11 +99,13 @@ pub(super) struct Place<'a> {
     pub(super) maps: &'a [MapView],
     /// It counts what it executes.
     pub(super) is_traced: bool,
+    /// It shows its registers.
+    pub(super) is_walked: bool,
 }
 
 /// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
 pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
-    match lower_for(refuse, place, place.is_traced) {
+    match lower_for(refuse, place, place.is_traced || place.is_walked) {
         Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
         done => done,
     }
@@ -144,6 +148,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         is_guarded: program.iter().any(moves_packet),
         guards: Vec::new(),
         points: place.is_traced.then(Vec::new),
+        steps: place.is_walked.then(Vec::new),
     };
     let leaders = trace::leaders(program, &functions);
     lowering.out.begin(0);
@@ -165,6 +170,9 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
             }
             if leaders[index] {
                 lowering.count(Point::Block(index));
+            }
+            if leaders[index] || walk::is_point(&program[index]) {
+                lowering.show(index);
             }
             if charges[index] > 0 {
                 lowering.meter(index, charges[index])?;
@@ -188,6 +196,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         meters: lowering.meters,
         guards: lowering.guards,
         points: lowering.points,
+        steps: lowering.steps,
     })
 }
 
@@ -228,6 +237,8 @@ pub(super) struct Lowering<'a> {
     pub(super) guards: Vec<Guard>,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
+    /// Where it shows its registers, if it is walked.
+    pub(super) steps: Option<Vec<usize>>,
 }
 
 impl Lowering<'_> {

@@ -48,6 +48,8 @@ pub(super) struct Loaded {
     guards: Vec<Guard>,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
+    /// Where it shows its registers, if it is walked.
+    pub(super) steps: Option<Vec<usize>>,
     pub(super) instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
@@ -71,7 +73,11 @@ impl Vm {
 
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
-        let options = object.options();
+        Self::load_with(object, programs, object.options())
+    }
+
+    /// Loads as other options say than those the object was read with; of these, what the reader uses does not count.
+    pub fn load_with(object: &Object, programs: &[&str], options: &Options) -> Result<Self, VmError> {
         let known = Maps::of(object, programs)?;
         let mut values = Arena::anywhere(known.shapes.iter().map(|(shape, _)| Map::room(shape, options)).sum())?;
         let mut maps = Vec::with_capacity(known.shapes.len());
@@ -135,6 +141,7 @@ impl Vm {
             meters: loaded.iter_mut().map(|program| std::mem::take(&mut program.meters)).collect(),
             guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
             counts: loaded.iter().map(|program| vec![0; program.points.as_ref().map_or(0, Vec::len)]).collect(),
+            follower: None,
             stack_end: 0,
             stack_length: 0,
             key: Vec::new(),
@@ -275,8 +282,17 @@ impl Loaded {
             return Err(VmError::Program { program: name.to_owned(), reason: "it has no instructions".to_owned() });
         }
         let refuse = Refusal { program: name, instructions: &instructions };
-        let mut lowered =
-            lower(&refuse, &Place { hook, context: context.address(), stack: stack.range().end, maps: &views, is_traced: options.trace })?;
+        let mut lowered = lower(
+            &refuse,
+            &Place {
+                hook,
+                context: context.address(),
+                stack: stack.range().end,
+                maps: &views,
+                is_traced: options.trace,
+                is_walked: options.walk,
+            },
+        )?;
         if let Some((right, wrong)) = options.mutation {
             lowered.mutate(right, wrong);
         }
@@ -317,6 +333,7 @@ impl Loaded {
             moves_packet: instructions.iter().any(moves_packet),
             guards: lowered.guards,
             points: lowered.points,
+            steps: lowered.steps,
             own_stack,
             origin: lowered.origin,
             meters: lowered.meters,

@@ -31,6 +31,7 @@ pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 use super::Fault;
 use super::context::Hook;
 use super::map::MapKind;
+use super::walk;
 pub(super) use buffer::Buffer;
 pub(super) use session::Session;
 use std::cell::Cell;
@@ -44,6 +45,8 @@ pub(super) const TRAP: i32 = 0x4000_0001;
 pub(super) const FIFTH: i32 = 0x4000_0002;
 /// Counts at the point of number r5.
 pub(super) const COUNT: i32 = 0x4000_0003;
+/// Shows the registers at the point of number r5, with the frame pointer in r4.
+pub(super) const STEP: i32 = 0x4000_0004;
 /// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
 pub(super) const CLASSIC: i32 = 0x4000_0080;
 /// Charges what the meter of the number minus this says.
@@ -99,7 +102,7 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
     let meters: [rbpf::ebpf::Helper; METERS] = meters!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     let rows: [[rbpf::ebpf::Helper; 16]; GUARDS / 16] =
         rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-    let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth), (COUNT, count)];
+    let others = [(ENTER, enter as rbpf::ebpf::Helper), (TRAP, trap), (FIFTH, fifth), (COUNT, count), (STEP, step)];
     let classic = [1, 2, 4].map(|size| CLASSIC + size).into_iter().zip(packet::CLASSIC);
     let others = others.into_iter().chain(classic).chain(callback::functions());
     let guards = (GUARD..).zip(rows.into_iter().flatten()).take(guards);
@@ -211,6 +214,11 @@ fn count(_: u64, _: u64, _: u64, _: u64, point: u64) -> u64 {
             *count += 1;
         }
     });
+    0
+}
+
+fn step(first: u64, second: u64, third: u64, frame: u64, point: u64) -> u64 {
+    with(|session| walk::step(session, [first, second, third, frame, point]));
     0
 }
 

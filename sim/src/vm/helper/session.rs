@@ -6,6 +6,7 @@ use super::super::guard::Guard;
 use super::super::map::Map;
 use super::super::memory::Piece;
 use super::super::record::{Record, Redirect};
+use super::super::walk::Follower;
 use super::buffer::Buffer;
 use super::callback::Turns;
 use super::ring::Reservation;
@@ -58,6 +59,8 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) guards: Vec<Vec<Guard>>,
     /// What traced programs count.
     pub(in crate::vm) counts: Vec<Vec<u64>>,
+    /// Who follows the run.
+    pub(in crate::vm) follower: Option<Box<Follower>>,
     pub(in crate::vm) stack_end: u64,
     pub(in crate::vm) stack_length: u64,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
@@ -85,7 +88,7 @@ impl Session {
     }
 
     /// A copy of bytes that the program points to; a null pointer to none is none.
-    pub(super) fn bytes(&self, argument: u8, address: u64, length: usize, site: u64) -> Vec<u8> {
+    pub(in crate::vm) fn bytes(&self, argument: u8, address: u64, length: usize, site: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         if length > 0 {
             self.copy(&mut bytes, argument, address, length, site);
@@ -109,7 +112,7 @@ impl Session {
     }
 
     /// Whether so many bytes there are the program's.
-    pub(super) fn holds(&self, address: u64, length: usize) -> bool {
+    pub(in crate::vm) fn holds(&self, address: u64, length: usize) -> bool {
         let in_stack =
             address >= self.stack_end - self.stack_length && address <= self.stack_end && length as u64 <= self.stack_end - address;
         in_stack
