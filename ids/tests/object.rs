@@ -38,6 +38,12 @@ fn a_constant_that_is_set_changes_the_verdicts() {
 }
 
 #[test]
+fn a_map_has_the_entries_that_it_is_given() {
+    let (code, text, error) = treeline(&format!("{LAB} --program xdp_lab --entries LENGTHS=64"));
+    assert!(code == Some(0) && text.contains("map LENGTHS: array, 64 of 64 entries"), "{text} {error}");
+}
+
+#[test]
 fn a_map_that_is_filled_has_its_entries_before_the_first_packet() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hash.json");
@@ -106,12 +112,14 @@ fn coverage_adds_up_over_captures_and_names_the_ways_not_gone() {
 fn what_cannot_be_run_is_refused_in_a_line() {
     for (arguments, expected) in [
         (format!("{LAB} --program nope"), "no program `nope` in the object, which has: socket_lab, tc_lab, xdp_lab"),
+        (format!("{LAB} --program tc_lab --entries NOPE=1"), "the object has no map `NOPE`"),
+        (format!("{LAB} --program tc_lab --entries HASH"), "--entries HASH: write it as NAME=COUNT"),
         (LAB.to_owned(), "which program? --program with one of socket_lab, tc_lab, xdp_lab"),
         (format!("{LAB} --program tc_lab --set NOPE=1"), "the object has no variable `NOPE`"),
         (format!("{LAB} --program tc_lab --set VERDICT"), "--set VERDICT: write it as NAME=VALUE"),
         (format!("{LAB} --program tc_lab --map NOPE=x.json"), "the object has no such map; it has .bss, .rodata"),
         (format!("{LAB} --program xdp_lab --expect TC_ACT_OK"), "--expect"),
-        (format!("{LAB},native --program tc_lab"), "use --engine vm,kernel"),
+        (format!("{LAB},native --program tc_lab"), "in kernels alone; use --engine vm,kernel or vm,kernel@LINE"),
         ("verify Cargo.toml".to_owned(), "Cargo.toml: "),
         ("verify nothing.bpf.o".to_owned(), "nothing.bpf.o: No such file"),
         ("verify ../sim/tests/objects/lab.bpf.o --set NOPE=1".to_owned(), "the object has no variable `NOPE`"),

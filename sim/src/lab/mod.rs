@@ -17,6 +17,7 @@ pub mod bytes;
 pub mod clock;
 pub mod coverage;
 pub mod difference;
+mod job;
 pub mod kernel;
 pub mod map;
 pub mod origin;
@@ -28,6 +29,7 @@ pub mod verdict;
 mod vm;
 
 pub use coverage::Coverage;
+pub use job::Job;
 pub use origin::{Origin, Origins};
 pub use outcome::{Outcome, Record};
 pub use place::Place;

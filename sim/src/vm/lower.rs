@@ -27,7 +27,7 @@ use super::liveness::live_before;
 use super::provenance::{Access, Provenance};
 use super::synonym;
 use super::trace::{self, Point, is_conditional};
-use super::{Hook, VmError, stack, walk};
+use super::{Hook, VmError, follow, stack};
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
 
@@ -171,7 +171,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
             if leaders[index] {
                 lowering.count(Point::Block(index));
             }
-            if leaders[index] || walk::is_point(&program[index]) {
+            if leaders[index] || follow::is_point(&program[index]) {
                 lowering.show(index);
             }
             if charges[index] > 0 {

@@ -31,6 +31,7 @@ mod context;
 mod emit;
 mod error;
 mod field;
+mod follow;
 mod function;
 mod guard;
 mod helper;
@@ -49,18 +50,17 @@ mod run;
 mod stack;
 mod synonym;
 mod trace;
-mod walk;
 
 pub use crate::bpf::{Object, Program};
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
+pub use follow::{Step, Walk, Watch};
 pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::shapes;
 pub use record::{Record, Redirect};
 pub use run::Vm;
 pub use trace::{Branch, Trace};
-pub use walk::{Step, Walk, Watch};
 
 use crate::bpf::{Kind, TargetBtf};
 use std::collections::BTreeMap;

@@ -30,8 +30,8 @@ pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::Fault;
 use super::context::Hook;
+use super::follow;
 use super::map::MapKind;
-use super::walk;
 pub(super) use buffer::Buffer;
 pub(super) use session::Session;
 use std::cell::Cell;
@@ -218,7 +218,7 @@ fn count(_: u64, _: u64, _: u64, _: u64, point: u64) -> u64 {
 }
 
 fn step(first: u64, second: u64, third: u64, frame: u64, point: u64) -> u64 {
-    with(|session| walk::step(session, [first, second, third, frame, point]));
+    with(|session| follow::step(session, [first, second, third, frame, point]));
     0
 }
 

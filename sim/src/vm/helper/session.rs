@@ -2,11 +2,11 @@
 
 use super::super::Fault;
 use super::super::context::Hook;
+use super::super::follow::Follower;
 use super::super::guard::Guard;
 use super::super::map::Map;
 use super::super::memory::Piece;
 use super::super::record::{Record, Redirect};
-use super::super::walk::Follower;
 use super::buffer::Buffer;
 use super::callback::Turns;
 use super::ring::Reservation;
