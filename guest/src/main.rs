@@ -4,6 +4,8 @@
 
 mod port;
 
+mod program;
+
 mod serve;
 
 mod system;

@@ -6,6 +6,8 @@ use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::{Engine, EngineError, Settings};
 use treeline_sim::guest::message::{Reply, Request, Verdict};
 
+use crate::program::Program;
+
 /// The first release with atomic operations that return something.
 const FETCHING: (u32, u32) = (5, 12);
 
@@ -15,6 +17,7 @@ pub struct Session {
     /// Frames judged since it was loaded: the next one's index.
     frames: u64,
     unlocked: bool,
+    program: Program,
 }
 
 impl Session {
@@ -22,7 +25,7 @@ impl Session {
     pub fn new(release: &str) -> Self {
         let mut numbers = release.split('.').map(|number| number.parse().unwrap_or_default());
         let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-        Self { classifier: None, frames: 0, unlocked: version < FETCHING }
+        Self { classifier: None, frames: 0, unlocked: version < FETCHING, program: Program::default() }
     }
 
     /// Does a job.
@@ -40,6 +43,7 @@ impl Session {
                 Some(classifier) => Reply::Judged(judge(classifier, &mut self.frames, frames)),
                 None => Reply::Refused("no classifier is loaded".to_owned()),
             },
+            Request::Program(request) => self.program.answer(request).map_or_else(Reply::Refused, Reply::Program),
             Request::Verify(job) => job.run().map_or_else(Reply::Refused, Reply::Verified),
         }
     }

@@ -115,6 +115,10 @@ pub struct Replay {
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Any program", requires = "object")]
     pub set: Vec<String>,
 
+    /// Give a map another number of entries: what programs of old leave to their loader. May be repeated.
+    #[arg(long, value_name = "NAME=COUNT", help_heading = "Any program", requires = "object")]
+    pub entries: Vec<String>,
+
     /// Fill a map first, from a JSON list of {"key": ..., "value": ...}; each a number or bytes like "0a:00:00:01". May be repeated.
     #[arg(long, value_name = "NAME=FILE", help_heading = "Any program", requires = "object")]
     pub map: Vec<String>,

@@ -1,16 +1,11 @@
-//! An object read as the command line says: `replay --object` and `verify`.
+//! How to read an object as the command line says: `replay --object` and `verify`.
 
-use treeline_sim::bpf::{Kind, Object};
+use treeline_sim::bpf::Kind;
 use treeline_sim::cause::explain;
 use treeline_sim::lab::bytes;
 use treeline_sim::vm::{self, Options};
 
 use crate::arguments::Hook;
-
-/// Reads an object as [`options`] says; the vm traces its programs if so asked.
-pub fn object(elf: &[u8], set: &[String], kind: Option<Hook>, trace: bool) -> Result<Object, String> {
-    Object::parse(elf, &Options { trace, ..options(elf, set, kind)? }).map_err(|error| explain(&error))
-}
 
 /// `NAME=VALUE` set, programs of unknown sections taken for `kind`.
 pub fn options(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<Options, String> {

@@ -1,5 +1,6 @@
 //! `treeline replay`: builds the engines, drives them over each capture, hands the summary to the report.
 
+mod divergence;
 mod object;
 mod outcome;
 

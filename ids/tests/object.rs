@@ -38,6 +38,12 @@ fn a_constant_that_is_set_changes_the_verdicts() {
 }
 
 #[test]
+fn a_map_has_the_entries_that_it_is_given() {
+    let (code, text, error) = treeline(&format!("{LAB} --program xdp_lab --entries LENGTHS=64"));
+    assert!(code == Some(0) && text.contains("map LENGTHS: array, 64 of 64 entries"), "{text} {error}");
+}
+
+#[test]
 fn a_map_that_is_filled_has_its_entries_before_the_first_packet() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hash.json");
@@ -50,6 +56,25 @@ fn a_map_that_is_filled_has_its_entries_before_the_first_packet() {
         line.and_then(|line| line.split(' ').find_map(|word| word.parse::<u32>().ok())).expect("a count")
     };
     assert_eq!(entries(&format!(" --map HASH={}", path.display())), entries("") + 3);
+}
+
+#[test]
+fn where_the_vm_stops_is_told_with_its_source_line() {
+    let long = LAB.replace("lab.bpf.o", "diverge.bpf.o") + " --program xdp_long";
+    let (code, text, _) = treeline(&long);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("STOPPED at frame 54: vm: xdp_long, function spin, instruction 19 `ldxw r3, [r2+0x0]`: more than 1000000"),
+        "{text}"
+    );
+    assert!(
+        text.contains("        ./diverge.bpf.c:105: *turns += turn;\n      after xdp_long, instruction 6 `jlt32 r1, 0x3d, +0xb`"),
+        "{text}"
+    );
+    let (_, text, _) = treeline(&format!("{long} --format jsonl"));
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("records")).expect("a record");
+    let place = &last["stop"]["origins"][0]["place"];
+    assert_eq!((&place["file"], &place["line"], &place["instruction"]), (&"./diverge.bpf.c".into(), &105.into(), &19.into()), "{last}");
 }
 
 #[test]
@@ -87,12 +112,14 @@ fn coverage_adds_up_over_captures_and_names_the_ways_not_gone() {
 fn what_cannot_be_run_is_refused_in_a_line() {
     for (arguments, expected) in [
         (format!("{LAB} --program nope"), "no program `nope` in the object, which has: socket_lab, tc_lab, xdp_lab"),
+        (format!("{LAB} --program tc_lab --entries NOPE=1"), "the object has no map `NOPE`"),
+        (format!("{LAB} --program tc_lab --entries HASH"), "--entries HASH: write it as NAME=COUNT"),
         (LAB.to_owned(), "which program? --program with one of socket_lab, tc_lab, xdp_lab"),
         (format!("{LAB} --program tc_lab --set NOPE=1"), "the object has no variable `NOPE`"),
         (format!("{LAB} --program tc_lab --set VERDICT"), "--set VERDICT: write it as NAME=VALUE"),
         (format!("{LAB} --program tc_lab --map NOPE=x.json"), "the object has no such map; it has .bss, .rodata"),
         (format!("{LAB} --program xdp_lab --expect TC_ACT_OK"), "--expect"),
-        (format!("{LAB},native --program tc_lab"), "use --engine vm,kernel"),
+        (format!("{LAB},native --program tc_lab"), "in kernels alone; use --engine vm,kernel or vm,kernel@LINE"),
         ("verify Cargo.toml".to_owned(), "Cargo.toml: "),
         ("verify nothing.bpf.o".to_owned(), "nothing.bpf.o: No such file"),
         ("verify ../sim/tests/objects/lab.bpf.o --set NOPE=1".to_owned(), "the object has no variable `NOPE`"),

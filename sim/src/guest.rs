@@ -28,6 +28,8 @@ pub mod machine;
 
 pub mod message;
 
+pub mod program;
+
 pub use archive::{Archive, Image};
 pub use error::GuestError;
 pub use fleet::Fleet;

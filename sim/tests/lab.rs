@@ -2,6 +2,8 @@
 //!
 //! Trials in the kernel are reported as ignored, by name, where programs may not be loaded; where the environment has `CI` that is a failure.
 
+#[path = "lab/origin.rs"]
+mod origin;
 mod support;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,10 @@ const DEEP: &[u8] = include_bytes!("objects/deep.bpf.o");
 const FLOWS: &[u8] = include_bytes!("objects/flows.bpf.o");
 const PROGRAMS: [(&str, Hook); 3] = [("xdp_lab", Hook::Xdp), ("tc_lab", Hook::Tc), ("socket_lab", Hook::Socket)];
 
+/// Maps of older loaders; the first without types and lines.
+const LEGACY: &[u8] = include_bytes!("objects/legacy.bpf.o");
+const IPROUTE2: &[u8] = include_bytes!("objects/iproute2.bpf.o");
+
 type Change = fn(&mut Outcome);
 
 fn main() -> ExitCode {
@@ -36,6 +42,12 @@ fn main() -> ExitCode {
         Trial::test("a_lie_in_any_part_of_an_outcome_is_found", lies),
         Trial::test("a_lie_in_a_map_is_found", lie_in_map),
         Trial::test("an_expectation_that_fails_is_counted", expectation),
+        Trial::test("the_instruction_that_made_a_difference_to_another_object_is_named", origin::beside_another_object),
+        Trial::test("iproute2_puts_inner_maps_and_called_programs_in_their_places", iproute2),
+        Trial::test("vm_and_kernel_agree_on_objects_for_older_loaders", older_loaders).with_ignored_flag(is_missing),
+        Trial::test("a_run_that_is_followed_does_what_it_does_otherwise", origin::a_walk_changes_nothing),
+        Trial::test("the_instruction_at_which_the_vm_stops_is_named", origin::a_fault_is_where_the_vm_stops),
+        Trial::test("the_instruction_that_made_a_difference_to_the_kernel_is_named", origin::in_the_kernel).with_ignored_flag(is_missing),
         Trial::test("a_program_in_the_kernel_that_differs_is_found", other_program).with_ignored_flag(is_missing),
     ];
     for path in support::captures() {
@@ -74,6 +86,32 @@ fn agreement(path: &Path) -> Result<(), Failed> {
             return Err(format!("{program}: {} of {} frames run, {untaken} not taken", summary.packets, summary.frames).into());
         }
     }
+    Ok(())
+}
+
+fn older_loaders() -> Result<(), Failed> {
+    for (elf, program, hook) in [(LEGACY, "xdp_legacy", Hook::Xdp), (IPROUTE2, "tc_iproute2", Hook::Tc)] {
+        let object = object(elf, &[]);
+        for name in ["lab-portscan", "edge-not-ip", "edge-vlan", "edge-ipv6-extensions", "edge-tiny-frames"] {
+            let path = capture().with_file_name(format!("{name}.pcap"));
+            let engines = vec![vm(&object, program)?, Box::new(kernel::Machine::new(&object, program)?)];
+            let summary = replay(&path, hook, &object, engines, None)?;
+            assert!(summary.is_clean(), "{program} {name}: {:#?} {:?}", summary.divergence, summary.stop);
+        }
+    }
+    Ok(())
+}
+
+/// The program in the array's first place calls that in the second, which returns the protocol; what is not IPv4 goes to no program.
+fn iproute2() -> Result<(), Failed> {
+    let object = object(IPROUTE2, &[]);
+    let summary = replay(capture(), Hook::Tc, &object, vec![vm(&object, "tc_iproute2")?], None)?;
+    let protocols: Vec<u32> = summary.returned.into_keys().collect();
+    assert_eq!(protocols, [1, 2, 6, 17]);
+    let mut machine = Machine::new(&object, "tc_iproute2")?;
+    machine.run(&Frame { bytes: vec![0; 64], ..Frame::default() })?;
+    let inner = Machine::maps(&object).iter().position(|map| map.name == "INNER").ok_or("no inner map")?;
+    assert_eq!(machine.value(inner, &[0; 4])?, Some(1_u64.to_le_bytes().to_vec()));
     Ok(())
 }
 

@@ -1,25 +1,32 @@
 //! `treeline replay --object`: anybody's program over captures.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
+use treeline_sim::Frame;
+use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
-use treeline_sim::lab::{self, Coverage, Engine, LabError, Machine, Replay, bytes, verdict};
+use treeline_sim::guest::Fleet;
+use treeline_sim::guest::program::Program;
+use treeline_sim::kernel::run::takes;
+use treeline_sim::lab::{self, Coverage, Engine, Job, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
 use treeline_sim::vm::{self, Hook, Object};
 
 use super::outcome;
 use crate::EXIT_BAD_INPUT;
 use crate::arguments::{self, Format};
-use crate::object::object;
+use crate::object;
 use crate::output::{finished, print};
 
 type Engines = Vec<Box<dyn Engine>>;
 
 /// What is the same for every capture.
 struct Setup {
+    elf: Vec<u8>,
     object: Object,
     program: String,
     hook: Hook,
@@ -31,6 +38,7 @@ struct Setup {
 /// Replays each capture with fresh maps; the exit code is the worst of all of them.
 pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String> {
     let setup = Setup::new(options, path)?;
+    let guests = super::guests(options)?;
     let mut code = 0;
     let mut coverage = Coverage::default();
     for path in &options.captures {
@@ -38,7 +46,7 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
             code = EXIT_BAD_INPUT;
             continue;
         };
-        let (engines, notes) = setup.engines(options)?;
+        let (engines, notes) = setup.engines(options, &guests)?;
         let replay = Replay::new(setup.hook, &Machine::maps(&setup.object), engines, setup.expected);
         let mut output = BufWriter::new(io::stdout().lock());
         let mut written = Ok(());
@@ -57,15 +65,19 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
         for (name, trace) in &summary.traces {
             coverage.add(setup.object.program(name).map_err(|error| explain(&error))?, trace);
         }
+        let origins = setup.origins(path, &summary);
+        if options.format == Format::Jsonl && written.is_ok() && !summary.is_clean() {
+            written = outcome::last(path, &summary, &origins).map_or(Ok(()), |record| writeln!(output, "{record}"));
+        }
         finished(written.and_then(|()| output.flush()))?;
         drop(output);
         match options.format {
-            Format::Text => print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &notes))?,
-            Format::Json => print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &notes)))?,
+            Format::Text => print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &origins, &notes))?,
+            Format::Json => print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &origins, &notes)))?,
             Format::Jsonl => notes.iter().for_each(|note| eprintln!("treeline: {note}")),
         }
         if options.format == Format::Jsonl && !summary.is_clean() {
-            eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary));
+            eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary, &origins));
         }
         if let Some(damage) = &summary.damage {
             eprintln!("treeline: {damage}");
@@ -86,8 +98,12 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
 impl Setup {
     fn new(options: &arguments::Replay, path: &Path) -> Result<Self, String> {
         let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let object =
-            object(&elf, &options.set, options.kind, options.coverage.is_some()).map_err(|error| format!("{}: {error}", path.display()))?;
+        let read = vm::Options {
+            trace: options.coverage.is_some(),
+            map_max_entries: entries(&options.entries)?,
+            ..object::options(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?
+        };
+        let object = Object::parse(&elf, &read).map_err(|error| format!("{}: {}", path.display(), explain(&error)))?;
         let known: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
         let name = match (&options.program, known.as_slice()) {
             (Some(name), _) => name.as_str(),
@@ -100,14 +116,46 @@ impl Setup {
         let expected = options.expect.as_ref().map(|text| verdict::parse(hook, text)).transpose();
         let fills = options.map.iter().map(|pair| fill(&object, pair)).collect::<Result<_, _>>()?;
         let expected = expected.map_err(|reason| format!("--expect {reason}"))?;
-        Ok(Self { program: name.to_owned(), hook, expected, fills, object })
+        Ok(Self { elf, program: name.to_owned(), hook, expected, fills, object })
+    }
+
+    /// The program as another kernel is told it.
+    fn job(&self) -> Job {
+        let options = self.object.options();
+        Job {
+            elf: self.elf.clone(),
+            globals: options.globals.clone(),
+            map_max_entries: options.map_max_entries.clone(),
+            kind: options.kind,
+            program: self.program.clone(),
+        }
+    }
+
+    /// The instructions of the vm's run that made what differs: the capture is read once more up to there.
+    fn origins(&self, path: &Path, summary: &Summary) -> Result<Vec<Origin>, String> {
+        if summary.divergence.is_none() && summary.stop.as_ref().is_none_or(|stop| stop.place.is_none()) {
+            return Ok(Vec::new());
+        }
+        if path == Path::new("-") {
+            return Err("standard input is read once; give a file".to_owned());
+        }
+        let mut capture = Capture::open(path).map_err(|error| explain(&error))?;
+        let is_kernel_there = summary.engines.iter().any(|engine| engine.name.starts_with("kernel"));
+        let runs = |frame: &Frame| !is_kernel_there || takes(self.hook, &frame.bytes).is_none();
+        let origins = Origins { object: &self.object, program: &self.program, fills: &self.fills, runs: &runs };
+        let found = match (&summary.divergence, &summary.stop) {
+            (Some(divergence), _) => origins.of(&mut capture, divergence),
+            (None, Some(stop)) => origins.of_stop(&mut capture, stop),
+            (None, None) => Ok(Vec::new()),
+        };
+        found.map_err(|error| explain(&error))
     }
 
     /// The engines asked for, their maps filled, and a line for each that is left out.
-    fn engines(&self, options: &arguments::Replay) -> Result<(Engines, Vec<String>), String> {
+    fn engines(&self, options: &arguments::Replay, guests: &Fleet) -> Result<(Engines, Vec<String>), String> {
         use arguments::Engine as Named;
-        if options.engine.iter().any(|engine| !matches!(engine, Named::Vm | Named::Kernel | Named::All)) {
-            return Err("--object: its program runs in the vm and the kernel alone; use --engine vm,kernel".to_owned());
+        if options.engine.iter().any(|engine| matches!(engine, Named::Native | Named::Reference)) {
+            return Err("--object: its program runs in the vm and in kernels alone; use --engine vm,kernel or vm,kernel@LINE".to_owned());
         }
         if options.coverage.is_some()
             && !(options.engine.is_empty() || options.engine.contains(&Named::Vm) || options.engine.contains(&Named::All))
@@ -126,6 +174,12 @@ impl Setup {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        for machine in &guests.machines {
+            let kernel = Program::new(machine.clone(), self.hook, &self.job()).map_err(|error| error.to_string())?;
+            notes.push(format!("{} is {}", kernel.name(), machine.borrow().package()));
+            engines.push(Box::new(kernel));
+        }
+        notes.extend(guests.skipped.iter().cloned());
         for (map, entries) in &self.fills {
             for (key, value) in entries {
                 for engine in &mut engines {
@@ -135,6 +189,16 @@ impl Setup {
         }
         Ok((engines, notes))
     }
+}
+
+/// Maps' numbers of entries, of `NAME=COUNT`.
+fn entries(pairs: &[String]) -> Result<BTreeMap<String, u32>, String> {
+    let one = |pair: &String| {
+        let (name, count) = pair.split_once('=').ok_or_else(|| format!("--entries {pair}: write it as NAME=COUNT"))?;
+        let count = count.parse().map_err(|_| format!("--entries {pair}: `{count}` is no number of entries"))?;
+        Ok((name.to_owned(), count))
+    };
+    pairs.iter().map(one).collect()
 }
 
 /// The entries that `name=file.json` gives: `[{"key": 1, "value": "0a:00:00:01"}, ...]`.

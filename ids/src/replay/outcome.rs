@@ -5,13 +5,25 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use treeline_sim::Frame;
-use treeline_sim::lab::difference::hex;
-use treeline_sim::lab::replay::Divergence;
+use treeline_sim::lab::origin::Origin;
 use treeline_sim::lab::{Coverage, Outcome, Summary, verdict};
 use treeline_sim::vm::{Hook, Redirect};
 
+use super::divergence;
+
+/// The instructions that made a difference, or why they are not known.
+type Origins = Result<Vec<Origin>, String>;
+
 /// The report for people.
-pub fn text(path: &Path, program: &str, hook: Hook, expected: Option<u32>, summary: &Summary, notes: &[String]) -> String {
+pub fn text(
+    path: &Path,
+    program: &str,
+    hook: Hook,
+    expected: Option<u32>,
+    summary: &Summary,
+    origins: &Origins,
+    notes: &[String],
+) -> String {
     let mut text = format!("{}: {program}, {} of {} frames run\n", path.display(), summary.packets, summary.frames);
     for (reason, count) in &summary.untaken {
         let _ = writeln!(text, "  {count} frames not run: {reason}");
@@ -36,11 +48,11 @@ pub fn text(path: &Path, program: &str, hook: Hook, expected: Option<u32>, summa
     for note in notes {
         let _ = writeln!(text, "  note: {note}");
     }
-    text + &findings(hook, expected, summary)
+    text + &findings(hook, expected, summary, origins)
 }
 
 /// What speaks against the program or the engines: nothing, if all is well.
-pub fn findings(hook: Hook, expected: Option<u32>, summary: &Summary) -> String {
+pub fn findings(hook: Hook, expected: Option<u32>, summary: &Summary, origins: &Origins) -> String {
     let mut text = String::new();
     if let (Some(expected), Some((index, returned))) = (expected, summary.unexpected_first) {
         let (expected, returned) = (verdict::name(hook, expected), verdict::name(hook, returned));
@@ -48,38 +60,11 @@ pub fn findings(hook: Hook, expected: Option<u32>, summary: &Summary) -> String 
         let _ = writeln!(text, "EXPECTED {expected}: {count} packets returned something else, first frame {index}: {returned}");
     }
     if let Some(stop) = &summary.stop {
-        let _ = writeln!(text, "STOPPED at frame {}: {}", stop.frame.index, stop.reason);
+        text += &divergence::stop_text(stop, origins);
     }
-    if let Some(divergence) = &summary.divergence {
-        text += &diverged(divergence);
+    if let Some(found) = &summary.divergence {
+        text += &divergence::text(found, origins);
     }
-    text
-}
-
-fn diverged(divergence: &Divergence) -> String {
-    let [first, second] = &divergence.engines;
-    let mut text = format!("DIVERGENCE of {first} and {second} at frame {}\n", divergence.frame.index);
-    for one in &divergence.differences {
-        let _ = writeln!(text, "  {}: {first} {}, {second} {}", one.what, one.first, one.second);
-    }
-    for entry in &divergence.entries {
-        let show = |value: &Option<Vec<u8>>| value.as_ref().map_or_else(|| "none".to_owned(), |value| hex(value));
-        let _ = writeln!(
-            text,
-            "  map {}, key {}: {first} {}, {second} {}",
-            entry.map,
-            hex(&entry.key),
-            show(&entry.first),
-            show(&entry.second)
-        );
-    }
-    if let Some(since) = divergence.since {
-        let _ = writeln!(text, "  the entries came to differ after packet {since}: whole maps are not compared after each");
-    }
-    for note in &divergence.notes {
-        let _ = writeln!(text, "  note: {note}");
-    }
-    let _ = writeln!(text, "  the frame: {}", hex(&divergence.frame.bytes));
     text
 }
 
@@ -101,6 +86,18 @@ pub fn record(path: &Path, hook: Hook, frame: &Frame, outcome: &Outcome) -> Valu
     })
 }
 
+/// The record after the last packet's: why there are no more. `None`, if the capture was replayed to its end.
+pub fn last(path: &Path, summary: &Summary, origins: &Origins) -> Option<Value> {
+    let (divergence, stop) = (&summary.divergence, &summary.stop);
+    (divergence.is_some() || stop.is_some()).then(|| {
+        json!({
+            "capture": path.display().to_string(),
+            "divergence": divergence.as_ref().map(|found| divergence::json(found, origins)),
+            "stop": stop.as_ref().map(|stop| divergence::stop_json(stop, origins)),
+        })
+    })
+}
+
 fn redirect(redirect: &Redirect) -> Value {
     match redirect {
         Redirect::Interface { index, flags } => json!({"interface": index, "flags": flags}),
@@ -110,7 +107,7 @@ fn redirect(redirect: &Redirect) -> Value {
     }
 }
 
-fn digits(bytes: &[u8]) -> String {
+pub fn digits(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -118,7 +115,7 @@ fn digits(bytes: &[u8]) -> String {
 }
 
 /// The summary of one capture.
-pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, notes: &[String]) -> Value {
+pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, origins: &Origins, notes: &[String]) -> Value {
     let returned: serde_json::Map<String, Value> =
         summary.returned.iter().map(|(returned, count)| (verdict::name(hook, *returned), json!(count))).collect();
     let maps: Vec<Value> = summary
@@ -139,8 +136,8 @@ pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, notes: &[
         "maps": maps,
         "unexpected": summary.unexpected,
         "unexpected_first": summary.unexpected_first.map(|(index, returned)| json!({"index": index, "verdict": verdict::name(hook, returned)})),
-        "stop": summary.stop.as_ref().map(|stop| json!({"index": stop.frame.index, "reason": stop.reason})),
-        "divergence": summary.divergence.as_ref().map(diverged),
+        "stop": summary.stop.as_ref().map(|stop| divergence::stop_json(stop, origins)),
+        "divergence": summary.divergence.as_ref().map(|found| divergence::json(found, origins)),
         "notes": notes,
         "damage": summary.damage,
     })

@@ -2,6 +2,7 @@
 
 use super::elf::{Elf, Section};
 use super::ext::Ext;
+use super::legacy;
 use super::map::{self, Placed};
 use super::{Function, Kind, Line, Object, ObjectError, Program, Types, core};
 use crate::vm::Options;
@@ -42,12 +43,15 @@ pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectEr
     let mut linker = Linker::new(&elf, types.as_ref(), &maps, options);
     linker.relocate_core(options);
     let (mut programs, mut refused) = (Vec::new(), Vec::new());
+    // A program that is called is of its caller's kind.
+    let of_callers = || linker.functions.keys().find_map(|(section, _)| Kind::from_section(&elf.sections[section].name).ok());
     for ((section, offset), code) in &linker.functions {
         let name = &elf.sections[section].name;
         if name.starts_with(".text") || code.is_local {
             continue;
         }
-        let kind = Kind::from_section(name).or_else(|reason| options.kind.ok_or(reason));
+        let otherwise = options.kind.or_else(|| legacy::numbered(name).and_then(|_| of_callers()));
+        let kind = Kind::from_section(name).or_else(|reason| otherwise.ok_or(reason));
         match kind.and_then(|kind| linker.link((*section, *offset), kind)) {
             Ok(program) => programs.push(program),
             Err(reason) => refused.push(ObjectError::Program { program: code.name.clone(), section: name.clone(), reason }),

@@ -1,12 +1,13 @@
-//! Maps as an object defines them: by BTF, by the structures of older loaders, and the sections of global data.
+//! Maps as an object defines them: by BTF, and the sections of global data. Not here: the structures of older loaders (`legacy`).
 
 use super::ObjectError;
 use super::elf::{Elf, Symbol};
+use super::legacy;
 use super::types::{ARRAY, PTR, STRUCT, Types};
 use crate::vm::{Options, Shape};
 
 const ARRAY_MAP: u32 = 2;
-const MAPS_IN: [u32; 2] = [12, 13];
+pub(super) const MAPS_IN: [u32; 2] = [12, 13];
 const RDONLY_PROG: u32 = 0x80;
 
 /// A map's definition.
@@ -85,7 +86,9 @@ pub(super) struct Placed {
     /// Why programs that use it are refused.
     pub(super) refusal: Option<String>,
     /// Offset of a BTF definition's `values`.
-    values: Option<usize>,
+    pub(super) values: Option<usize>,
+    /// iproute2's number of it; 0 without.
+    pub(super) number: u32,
 }
 
 /// All maps of a file, by name.
@@ -96,7 +99,7 @@ pub(super) fn maps(elf: &Elf, types: Option<&Types>, options: &Options) -> Resul
         if name == ".maps" {
             maps.extend(by_types(elf, *index, types));
         } else if name == "maps" || name.starts_with("maps/") {
-            maps.extend(by_structure(elf, *index, section.data));
+            maps.extend(legacy::maps(elf, *index, section.data));
         } else if [".rodata", ".data", ".bss"].iter().any(|data| name == *data || name.starts_with(&format!("{data}."))) && section.size > 0
         {
             let mut data = section.data.to_vec();
@@ -117,11 +120,12 @@ pub(super) fn maps(elf: &Elf, types: Option<&Types>, options: &Options) -> Resul
             };
             let refusal = (!section.relocations.is_empty())
                 .then(|| format!("it uses section `{name}`, whose variables hold addresses, which BPF has no relocation for"));
-            maps.push(Placed { map, section: *index, offset: None, refusal, values: None });
+            maps.push(Placed { map, section: *index, offset: None, refusal, values: None, number: 0 });
         }
     }
     maps.sort_by(|one, other| one.map.name.cmp(&other.map.name));
     entries(elf, &mut maps);
+    legacy::call(elf, &mut maps);
     for (name, max_entries) in &options.map_max_entries {
         let placed = maps.iter_mut().find(|placed| placed.map.name == *name);
         placed.ok_or_else(|| ObjectError::Unknown { what: "map", name: name.clone() })?.map.max_entries = *max_entries;
@@ -155,6 +159,7 @@ fn by_types(elf: &Elf, section: usize, types: Option<&Types>) -> Vec<Placed> {
             offset: Some(symbol.address),
             refusal: None,
             values: None,
+            number: 0,
         };
         let defined = types.and_then(|types| {
             let all = types.variables(types.section(".maps")?);
@@ -215,45 +220,6 @@ fn by_members(types: &Types, id: u32, is_inner: bool) -> Option<(Map, Option<usi
         (map.key_size, map.value_size) = (if map.key_size == 0 { 4 } else { map.key_size }, 4);
     }
     Some((map, values))
-}
-
-/// `maps`: type, key, value, entries, flags; in iproute2's also id, pinning, inner id, inner index.
-fn by_structure(elf: &Elf, section: usize, data: &[u8]) -> Vec<Placed> {
-    let mut symbols: Vec<&Symbol> = elf.symbols_of(section).filter(|symbol| !symbol.is_section && !symbol.name.is_empty()).collect();
-    symbols.sort_by_key(|symbol| symbol.address);
-    let mut ids = Vec::new();
-    let mut maps = Vec::new();
-    for (position, symbol) in symbols.iter().enumerate() {
-        let next = symbols.get(position + 1).map_or(data.len(), |next| next.address);
-        let end = if symbol.size > 0 { symbol.address + symbol.size } else { next };
-        let words: Vec<u32> = data
-            .get(symbol.address..end)
-            .unwrap_or_default()
-            .chunks_exact(4)
-            .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
-            .collect();
-        let word = |index: usize| words.get(index).copied().unwrap_or(0);
-        let map = Map {
-            name: symbol.name.clone(),
-            kind: word(0),
-            key_size: word(1),
-            value_size: word(2),
-            max_entries: word(3),
-            flags: word(4),
-            ..Map::default()
-        };
-        let refusal =
-            (words.len() < 4).then(|| format!("map `{}` is defined by {} bytes, at least 16 are needed", symbol.name, words.len() * 4));
-        ids.push((word(5), word(7)));
-        maps.push(Placed { map, section, offset: Some(symbol.address), refusal, values: None });
-    }
-    for position in 0..maps.len() {
-        if MAPS_IN.contains(&maps[position].map.kind) && ids[position].1 != 0 {
-            let inner = ids.iter().position(|(id, _)| *id == ids[position].1).map(|inner| Box::new(maps[inner].map.clone()));
-            maps[position].map.inner = inner;
-        }
-    }
-    maps
 }
 
 /// First entries: relocations within `.maps`.

@@ -1,7 +1,7 @@
 //! The object: an ELF file's programs as the kernel wants them, linked and relocated, with its maps, types and source lines.
 //!
 //! ```text
-//! ELF -> elf -> function, map, ext -> core (CO-RE) -> link -> Object -> vm, kernel
+//! ELF -> elf -> map (legacy), ext -> core (CO-RE) -> link -> Object -> vm, kernel
 //! ```
 //!
 //! What cannot be read (a map, a section, a function that only a kernel has) spoils what uses it and nothing else: such a
@@ -16,6 +16,7 @@ mod elf;
 mod error;
 mod ext;
 mod kind;
+mod legacy;
 mod link;
 mod map;
 pub(crate) mod types;

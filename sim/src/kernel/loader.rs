@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 const MMAPABLE: u32 = 1 << 10;
 const PERF_EVENT_ARRAY: u32 = 4;
-const RINGBUF: u32 = 27;
+/// `BPF_MAP_TYPE_RINGBUF`, `BPF_MAP_TYPE_USER_RINGBUF`
+const RINGS: [u32; 2] = [27, 31];
 /// Kinds that take no types for keys and values.
 const UNTYPED: [u32; 12] = [3, 4, 7, 8, 12, 13, 14, 16, 17, 25, 15, 18];
 
@@ -104,17 +105,25 @@ impl<'a> Loader<'a> {
 
     /// Creates the maps that a program uses; others are there in name, as arrays of one entry.
     pub fn create_for(self, program: &Program) -> Result<Loaded, KernelError> {
-        let mut positions = program.map_positions();
+        let positions = self.used(&[program]);
+        self.create_only(&positions)
+    }
+
+    /// Positions of the maps that programs use.
+    #[must_use]
+    pub fn used(&self, programs: &[&Program]) -> Vec<usize> {
+        let mut positions: Vec<usize> = programs.iter().flat_map(|program| program.map_positions()).collect();
         // Maps of maps hold others from the start.
         let maps = self.object.maps();
         let inner = positions.iter().flat_map(|position| maps.get(*position).map_or(&[][..], |map| &map.entries));
         let named = inner.filter_map(|(_, initial)| maps.iter().position(|map| matches!(initial, Initial::Map(name) if *name == map.name)));
         let named: Vec<usize> = named.collect();
         positions.extend(named);
-        self.create_only(&positions)
+        positions
     }
 
-    fn create_only(self, positions: &[usize]) -> Result<Loaded, KernelError> {
+    /// Creates the maps at these positions; others are there in name, as arrays of one entry.
+    pub fn create_only(self, positions: &[usize]) -> Result<Loaded, KernelError> {
         raise_memory_limit();
         let sanitized = self.object.types().filter(|_| self.features.functions).map(|own| types::sanitized(own, &self.features));
         // Types that the kernel refuses are done without: programs without global functions load all the same.
@@ -246,7 +255,7 @@ fn create(map: &Map, btf: Option<BorrowedFd<'_>>, features: &Features) -> Result
             definition.max_entries = cpus_count();
         }
     }
-    if definition.kind == RINGBUF {
+    if RINGS.contains(&definition.kind) {
         definition.max_entries = definition.max_entries.max(4096).checked_next_power_of_two().unwrap_or(1 << 31);
     }
     if definition.is_data() && features.mapped {

@@ -18,6 +18,8 @@ pub const NAME: &str = "kernel";
 
 /// The map of the clock and the generator.
 const CLOCK: &str = "treeline_clock";
+/// `BPF_XDP_DEVMAP`, `BPF_XDP_CPUMAP`
+const BEHIND_REDIRECTS: [u32; 2] = [35, 41];
 /// Lines of the verifier's log that an error shows.
 const LOG_LINES: usize = 4;
 
@@ -32,7 +34,8 @@ pub struct Machine {
     hook: Hook,
     /// The first is the one that runs; the others are called by it.
     programs: Vec<LoadedProgram>,
-    maps: Vec<Entries>,
+    /// `None`: the kernel cannot create it, and no program uses it.
+    maps: Vec<Option<Entries>>,
     shapes: Vec<Shape>,
     readers: Vec<(String, Reader)>,
     cell: Entries,
@@ -56,8 +59,14 @@ impl Machine {
         }
         let found = object.program(program).map_err(|error| refused(&error))?;
         let hook = found.hook.ok_or_else(|| refused(&format!("{program}: its section {} is of no hook that can be run", found.section)))?;
+        if BEHIND_REDIRECTS.contains(&found.kind.attach) && hook == Hook::Xdp {
+            return Err(refused(&format!(
+                "{program}: section {}: a program that runs behind a redirect (devmap, cpumap) has no test run; --engine vm runs it",
+                found.section
+            )));
+        }
         let pinned = affinity::Pinned::to_first().map_err(|error| failed("pinning to processor 0", &error))?;
-        let mut loaded = Loader::new(&object).create().map_err(|error| unloaded(&error))?;
+        let (mut loaded, created) = created(&object, &names, &shapes)?;
         let mut programs = Vec::new();
         for name in &names {
             programs.push(load(&loaded, object.program(name).map_err(|error| refused(&error))?)?);
@@ -76,10 +85,14 @@ impl Machine {
         cell.put(&[0; 4], &start, 0).map_err(|error| failed("the clock", &error))?;
         let (mut maps, mut readers) = (Vec::new(), Vec::new());
         for shape in &shapes {
+            if !created.contains(&shape.name) {
+                maps.push(None);
+                continue;
+            }
             let (mut map, max_entries) = take(shape)?;
             let reader = reader(shape.kind, max_entries, &mut map).map_err(|error| failed(&format!("map {}", shape.name), &error))?;
             readers.extend(reader.map(|reader| (shape.name.clone(), reader)));
-            maps.push(map);
+            maps.push(Some(map));
         }
         Ok(Self { hook, programs, maps, shapes, readers, cell, runner: Runner::new(hook), _pinned: pinned })
     }
@@ -89,6 +102,26 @@ impl Machine {
         value[..8].copy_from_slice(&time_ns.to_ne_bytes());
         self.cell.put(&[0; 4], &value, 0)
     }
+}
+
+/// The object's maps, and the names of those that there are: what cannot be created and is neither used nor compared is left out.
+fn created(object: &Object, programs: &[String], shapes: &[Shape]) -> Result<(Loaded, Vec<String>), LabError> {
+    let names = |positions: &[usize]| positions.iter().map(|position| object.maps()[*position].name.clone()).collect();
+    let all: Vec<usize> = (0..object.maps().len()).collect();
+    let first = match Loader::new(object).create() {
+        Ok(loaded) => return Ok((loaded, names(&all))),
+        Err(error) => error,
+    };
+    let programs: Vec<&Program> = programs.iter().filter_map(|name| object.program(name).ok()).collect();
+    let used = Loader::new(object).used(&programs);
+    let is_compared = |name: &str| {
+        let map = shapes.iter().map(super::map::Map::of).find(|map| map.name == name);
+        map.is_some_and(|map| !matches!(map.way(), super::map::Way::Nothing(_)))
+    };
+    let kept: Vec<usize> =
+        all.into_iter().filter(|position| used.contains(position) || is_compared(&object.maps()[*position].name)).collect();
+    let loaded = Loader::new(object).create_only(&kept).map_err(|_| unloaded(&first))?;
+    Ok((loaded, names(&kept)))
 }
 
 /// Loads a program; of the verifier's log an error has the last lines.
@@ -147,18 +180,21 @@ impl Engine for Machine {
     }
 
     fn value(&mut self, map: usize, key: &[u8]) -> Result<Option<Vec<u8>>, LabError> {
-        self.maps[map].value(key).map_err(|error| failed(&format!("map {}", self.shapes[map].name), &error))
+        let Some(entries) = &mut self.maps[map] else { return Ok(None) };
+        entries.value(key).map_err(|error| failed(&format!("map {}", self.shapes[map].name), &error))
     }
 
     fn entries(&mut self, map: usize) -> Result<Vec<Entry>, LabError> {
         let shape = &self.shapes[map];
-        let entries = &mut self.maps[map];
+        let Some(entries) = &mut self.maps[map] else { return Ok(Vec::new()) };
         let all = if matches!(shape.kind, MapKind::Queue | MapKind::Stack) { emptied(entries) } else { entries.all() };
         all.map_err(|error| failed(&format!("map {}", shape.name), &error))
     }
 
     fn fill(&mut self, map: usize, key: &[u8], value: &[u8]) -> Result<(), LabError> {
-        self.maps[map].put(key, value, 0).map_err(|error| failed(&format!("map {}", self.shapes[map].name), &error))
+        let name = &self.shapes[map].name;
+        let entries = self.maps[map].as_mut().ok_or_else(|| refused(&format!("map {name}: the kernel cannot create it")))?;
+        entries.put(key, value, 0).map_err(|error| failed(&format!("map {name}"), &error))
     }
 }
 

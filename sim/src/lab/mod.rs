@@ -17,15 +17,22 @@ pub mod bytes;
 pub mod clock;
 pub mod coverage;
 pub mod difference;
+mod job;
 pub mod kernel;
 pub mod map;
+pub mod origin;
 mod outcome;
+mod place;
 pub mod replay;
+mod slice;
 pub mod verdict;
 mod vm;
 
 pub use coverage::Coverage;
+pub use job::Job;
+pub use origin::{Origin, Origins};
 pub use outcome::{Outcome, Record};
+pub use place::Place;
 pub use replay::{Divergence, Replay, Summary};
 pub use vm::Machine;
 
@@ -93,6 +100,16 @@ pub enum LabError {
         engine: String,
         /// Why, in the engine's words, which name the instruction or the map.
         reason: String,
+    },
+    /// The program did in the vm what the kernel's verifier would have forbidden, or went beyond a limit.
+    #[error("{engine}: {place}: {fault}")]
+    Fault {
+        /// The engine.
+        engine: String,
+        /// The instruction.
+        place: Box<Place>,
+        /// What it did.
+        fault: String,
     },
     /// An option names something that is not there, or has the wrong size.
     #[error("{option}: {reason}")]

@@ -3,6 +3,7 @@
 //! Not here: what stands in maps, which is asked entry by entry ([`super::Engine::value`]).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::vm::{Hook, Redirect};
 
@@ -60,15 +61,25 @@ pub(super) fn split(hook: Hook, bytes: &[u8], context: Option<&[u8]>) -> (Vec<u8
     (bytes[start..].to_vec(), Some(bytes[..start].to_vec()))
 }
 
-/// The fields of `struct __sk_buff` that programs write and test runs show (`net/bpf/test_run.c`, v6.18), out of a `ctx_out`.
+/// The fields of `struct __sk_buff` that programs write and test runs show (`net/bpf/test_run.c`, v6.18), and where they lie.
+pub(super) const CONTEXT_FIELDS: [(&str, Range<usize>); 8] = [
+    ("mark", 8..12),
+    ("priority", 32..36),
+    ("cb[0]", 48..52),
+    ("cb[1]", 52..56),
+    ("cb[2]", 56..60),
+    ("cb[3]", 60..64),
+    ("cb[4]", 64..68),
+    ("tstamp", 152..160),
+];
+
+/// These fields out of a `ctx_out`.
 pub(super) fn fields(hook: Hook, context: &[u8]) -> BTreeMap<String, u64> {
     if hook == Hook::Xdp {
         return BTreeMap::new();
     }
-    let mut fields = BTreeMap::from([("mark", 8), ("priority", 32)].map(|(name, offset)| (name.to_owned(), word(context, offset))));
-    fields.extend((0..5).map(|index| (format!("cb[{index}]"), word(context, 48 + 4 * index))));
-    fields.insert("tstamp".to_owned(), word(context, 152) | word(context, 156) << 32);
-    fields
+    let value = |bytes: Range<usize>| bytes.step_by(4).rev().fold(0, |value, offset| value << 32 | word(context, offset));
+    CONTEXT_FIELDS.into_iter().map(|(name, bytes)| (name.to_owned(), value(bytes))).collect()
 }
 
 fn word(context: &[u8], offset: usize) -> u64 {

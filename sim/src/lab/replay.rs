@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::difference::{self, EntryDifference};
 use super::map::{Map, Way};
-use super::{Engine, LabError, Outcome};
+use super::{Engine, LabError, Outcome, Place};
 use crate::Frame;
 use crate::capture::Capture;
 use crate::cause::explain;
@@ -46,6 +46,8 @@ pub struct Stop {
     pub frame: Frame,
     /// The engine and its words.
     pub reason: String,
+    /// The instruction at which the vm stopped.
+    pub place: Option<Place>,
 }
 
 /// What an engine did over a capture.
@@ -188,7 +190,9 @@ impl Replay {
             match result {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
-                    self.summary.stop = Some(Stop { frame: frame.clone(), reason: error.to_string() });
+                    let reason = error.to_string();
+                    let place = if let LabError::Fault { place, .. } = error { Some(*place) } else { None };
+                    self.summary.stop = Some(Stop { frame: frame.clone(), reason, place });
                     return Ok(None);
                 }
             }

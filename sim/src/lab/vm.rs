@@ -2,9 +2,9 @@
 
 use super::map::Map;
 use super::outcome::{self, split};
-use super::{Engine, Entry, LabError, Outcome, Record};
+use super::{Engine, Entry, LabError, Outcome, Place, Record};
 use crate::Frame;
-use crate::vm::{Hook, MapKind, Object, Trace, Vm, VmError};
+use crate::vm::{Hook, Input, MapKind, Object, Options, Trace, Vm, VmError, Walk, Watch};
 
 /// The engine's name.
 pub const NAME: &str = "vm";
@@ -15,6 +15,7 @@ pub struct Machine {
     hook: Hook,
     /// Those loaded, in their order.
     programs: Vec<String>,
+    object: Object,
 }
 
 impl Machine {
@@ -22,8 +23,13 @@ impl Machine {
     /// instruction or the map.
     pub fn new(object: &Object, program: &str) -> Result<Self, LabError> {
         let programs = object.reachable(program);
-        let mut vm = Vm::load_all(object, &programs).map_err(|error| refused(&error))?;
-        let hook = object.programs().iter().find(|known| known.name == program).and_then(|program| program.hook).unwrap_or(Hook::Xdp);
+        Self::with(object, &programs, object.options())
+    }
+
+    fn with(object: &Object, programs: &[&str], options: &Options) -> Result<Self, LabError> {
+        let mut vm = Vm::load_with(object, programs, options).map_err(|error| refused(&error))?;
+        let of_name = |name: &&str| object.programs().iter().find(|known| known.name == **name);
+        let hook = programs.first().and_then(of_name).and_then(|program| program.hook).unwrap_or(Hook::Xdp);
         for position in 0..vm.maps().count() {
             if let Some(map) = vm.map_at_mut(position)
                 && map.shape().kind == MapKind::PerfEventArray
@@ -31,7 +37,39 @@ impl Machine {
                 map.update(&[0; 4], &[0; 4], crate::vm::ANY).map_err(|error| refused(&error))?;
             }
         }
-        Ok(Self { vm, hook, programs: programs.into_iter().map(str::to_owned).collect() })
+        Ok(Self { vm, hook, programs: programs.iter().map(|name| (*name).to_owned()).collect(), object: object.clone() })
+    }
+
+    /// The programs loaded: the one that runs first, and those that it can call.
+    #[must_use]
+    pub fn programs(&self) -> &[String] {
+        &self.programs
+    }
+
+    /// A machine that can be followed, with what this one's maps hold and its generator.
+    pub fn walked(mut self) -> Result<Self, LabError> {
+        let options = Options { walk: true, trace: false, ..self.object.options().clone() };
+        let programs: Vec<&str> = self.programs.iter().map(String::as_str).collect();
+        let mut walked = Self::with(&self.object, &programs, &options)?;
+        walked.vm.take_over(&mut self.vm).map_err(|error| refused(&error))?;
+        Ok(walked)
+    }
+
+    /// Runs the program over a frame and follows it, see [`Vm::walk`].
+    pub fn walk(&mut self, frame: &Frame, watches: Vec<Watch>) -> (Result<u64, LabError>, Walk) {
+        let (result, walk) = self.vm.walk(0, &Input { packet: &frame.bytes, now_ns: frame.time_ns, context: None }, watches);
+        (result.map_err(|error| self.broken(&error)), walk)
+    }
+
+    /// Why a run ended before its end.
+    fn broken(&self, error: &VmError) -> LabError {
+        if let VmError::Fault { program, instruction, fault, .. } = error
+            && let Ok(program) = self.object.program(program)
+        {
+            let place = Box::new(Place::of(&self.object, program, *instruction));
+            return LabError::Fault { engine: NAME.to_owned(), place, fault: fault.to_string() };
+        }
+        refused(error)
     }
 
     /// The maps that a replay compares.
@@ -47,7 +85,7 @@ impl Engine for Machine {
     }
 
     fn run(&mut self, frame: &Frame) -> Result<Outcome, LabError> {
-        let returned = self.vm.run(&frame.bytes, frame.time_ns).map_err(|error| refused(&error))?;
+        let returned = self.vm.run(&frame.bytes, frame.time_ns).map_err(|error| self.broken(&error))?;
         #[expect(clippy::cast_possible_truncation, reason = "a return code is 32 bits")]
         let returned = returned as u32;
         let context = self.vm.context();

@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) guards: Vec<Guard>,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
+    /// Where it shows its registers, if it is walked.
+    pub(super) steps: Option<Vec<usize>>,
     pub(super) instructions: Vec<Insn>,
     // After `machine`, which reads it.
     _bytecode: Bytecode,
@@ -129,6 +131,7 @@ impl Loaded {
                 maps: &views,
                 has_own_stack: options.stack_fill != 0,
                 is_traced: options.trace,
+                is_walked: options.walk,
             },
         )?;
         if let Some((right, wrong)) = options.mutation {
@@ -171,6 +174,7 @@ impl Loaded {
             moves_packet: lowered.goes_aside || instructions.iter().any(moves_packet),
             guards: lowered.guards,
             points: lowered.points,
+            steps: lowered.steps,
             own_stack,
             origin: lowered.origin,
             meters: lowered.meters,

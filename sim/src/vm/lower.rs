@@ -26,7 +26,7 @@ use super::liveness::live_before;
 use super::provenance::Provenance;
 use super::synonym;
 use super::trace::{self, Point, is_conditional};
-use super::{Hook, VmError, stack};
+use super::{Hook, VmError, follow, stack};
 use rbpf::ebpf::{self, Insn};
 use std::ops::Range;
 
@@ -57,6 +57,8 @@ pub(super) struct Lowered {
     pub(super) goes_aside: bool,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
+    /// Where it shows its registers, ascending, if it is walked.
+    pub(super) steps: Option<Vec<usize>>,
 }
 
 impl Lowered {
@@ -105,11 +107,13 @@ pub(super) struct Place<'a> {
     pub(super) has_own_stack: bool,
     /// It counts what it executes; on the VM's own stack.
     pub(super) is_traced: bool,
+    /// It shows its registers.
+    pub(super) is_walked: bool,
 }
 
 /// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
 pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
-    match lower_for(refuse, place, place.is_traced || place.has_own_stack) {
+    match lower_for(refuse, place, place.is_traced || place.is_walked || place.has_own_stack) {
         Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
         done => done,
     }
@@ -162,6 +166,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         goes_aside: false,
         guards: Vec::new(),
         points: place.is_traced.then(Vec::new),
+        steps: place.is_walked.then(Vec::new),
     };
     lowering.out.begin(0);
     lowering.descend(ebpf::MAX_CALL_DEPTH + 1 - nesting);
@@ -185,6 +190,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         guards: lowering.guards,
         goes_aside: lowering.goes_aside,
         points: lowering.points,
+        steps: lowering.steps,
     })
 }
 
@@ -215,6 +221,8 @@ pub(super) struct Lowering<'a> {
     pub(super) guards: Vec<Guard>,
     /// Where it counts, if it is traced.
     pub(super) points: Option<Vec<Point>>,
+    /// Where it shows its registers, if it is walked.
+    pub(super) steps: Option<Vec<usize>>,
 }
 
 impl Lowering<'_> {
@@ -242,6 +250,9 @@ impl Lowering<'_> {
             self.out.begin(index);
             if self.leaders[index] {
                 self.count(Point::Block(index));
+            }
+            if self.leaders[index] || follow::is_point(&self.program[index]) {
+                self.show(index);
             }
             if self.charges[index] > 0 {
                 self.meter(index, self.charges[index])?;

@@ -35,6 +35,7 @@ mod context;
 mod emit;
 mod error;
 mod field;
+mod follow;
 mod function;
 mod guard;
 mod helper;
@@ -62,6 +63,7 @@ mod walk;
 pub use crate::bpf::{Object, Program};
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
+pub use follow::{Step, Walk, Watch};
 pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::shapes;
@@ -85,6 +87,25 @@ pub fn listing(program: &[rbpf::ebpf::Insn]) -> String {
         index += if insn.opc == instruction::LD_IMM64 { 2 } else { 1 };
     }
     lines
+}
+
+/// One instruction of a program in assembly.
+#[must_use]
+pub fn disassembled(program: &[rbpf::ebpf::Insn], index: usize) -> String {
+    instruction::text(program, index)
+}
+
+/// Whether an instruction may go two ways.
+#[must_use]
+pub fn is_conditional(insn: &rbpf::ebpf::Insn) -> bool {
+    trace::is_conditional(insn)
+}
+
+/// The registers that an instruction reads, ascending, but for the frame pointer.
+#[must_use]
+pub fn operands(insn: &rbpf::ebpf::Insn) -> Vec<u8> {
+    let read = instruction::reads(insn);
+    (0..instruction::FRAME).filter(|register| read & instruction::only(*register) != 0).collect()
 }
 
 /// How to load an object.
@@ -118,6 +139,8 @@ pub struct Options {
     pub routes: Vec<Route>,
     /// Whether runs count what they execute, see [`Vm::trace`]. Slower several times.
     pub trace: bool,
+    /// Whether a run can be followed, see [`Vm::walk`]. Slower many times.
+    pub walk: bool,
     /// For canaries: an opcode of the lowered program, and the one that runs in its place.
     #[doc(hidden)]
     pub mutation: Option<(u8, u8)>,
@@ -142,6 +165,7 @@ impl Default for Options {
             mtus: BTreeMap::from([(1, 65536)]),
             routes: Vec::new(),
             trace: false,
+            walk: false,
             mutation: None,
             stack_fill: 0,
         }

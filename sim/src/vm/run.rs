@@ -33,7 +33,11 @@ impl Vm {
 
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
-        let options = object.options();
+        Self::load_with(object, programs, object.options())
+    }
+
+    /// Loads as other options say than those the object was read with; of these, what the reader uses does not count.
+    pub fn load_with(object: &Object, programs: &[&str], options: &Options) -> Result<Self, VmError> {
         let known = Maps::of(object, programs)?;
         let mut values = Arena::anywhere(known.shapes.iter().map(|(shape, _)| Map::room(shape, options)).sum())?;
         let mut maps = Vec::with_capacity(known.shapes.len());
@@ -103,6 +107,7 @@ impl Vm {
             guards: loaded.iter_mut().map(|program| std::mem::take(&mut program.guards)).collect(),
             counts: loaded.iter().map(|program| vec![0; program.points.as_ref().map_or(0, Vec::len)]).collect(),
             stack: Stack::default(),
+            follower: None,
             key: Vec::new(),
             value: Vec::new(),
         };

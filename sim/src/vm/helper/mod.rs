@@ -29,6 +29,7 @@ pub use route::{NextHop, Route};
 pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::context::Hook;
+use super::follow;
 use super::map::MapKind;
 use super::{Fault, VmError};
 pub(super) use buffer::Buffer;
@@ -52,6 +53,8 @@ pub(super) const UNWRITTEN: i32 = 0x4000_0005;
 pub(super) const ASIDE: i32 = 0x4000_0006;
 /// What that program answered.
 pub(super) const ANSWER: i32 = 0x4000_0007;
+/// Shows the registers at the point of number r5, with the frame pointer in r4.
+pub(super) const STEP: i32 = 0x4000_0008;
 /// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
 pub(super) const CLASSIC: i32 = 0x4000_0080;
 /// Charges what the meter of the number minus this says.
@@ -116,6 +119,7 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
         (UNWRITTEN, unwritten),
         (ASIDE, program::aside),
         (ANSWER, program::answer),
+        (STEP, step),
     ];
     let classic = [1, 2, 4].map(|size| CLASSIC + size).into_iter().zip(packet::CLASSIC);
     let others = others.into_iter().chain(classic).chain(callback::functions());
@@ -249,6 +253,11 @@ fn count(_: u64, _: u64, _: u64, _: u64, point: u64) -> u64 {
             *count += 1;
         }
     });
+    0
+}
+
+fn step(first: u64, second: u64, third: u64, frame: u64, point: u64) -> u64 {
+    with(|session| follow::step(session, [first, second, third, frame, point]));
     0
 }
 

@@ -59,6 +59,7 @@ mod field {
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+const EAFNOSUPPORT: i32 = 97;
 
 const SUCCESS: u64 = 0;
 const BLACKHOLE: u64 = 1;
@@ -89,6 +90,10 @@ pub(super) fn lookup(context: u64, parameters: u64, length: u64, flags: u64, sit
         if flags & TABLE != 0 {
             stop(site, Fault::Absent { what: "a route from a table by number" });
         }
+        // The kernel looks at the family before the interface.
+        if !matches!(bytes[field::FAMILY], AF_INET | AF_INET6) {
+            return errno(EAFNOSUPPORT);
+        }
         let interface = u32::from_ne_bytes(bytes[field::INTERFACE..][..4].try_into().expect("four bytes"));
         if !session.mtus.contains_key(&interface) {
             return errno(ENODEV);
@@ -105,7 +110,7 @@ impl Session {
         let destination: IpAddr = match bytes[field::FAMILY] {
             AF_INET => <[u8; 4]>::try_from(&bytes[field::DESTINATION..][..4]).expect("four bytes").into(),
             AF_INET6 => <[u8; 16]>::try_from(&bytes[field::DESTINATION..][..16]).expect("sixteen bytes").into(),
-            _ => return errno(97), // EAFNOSUPPORT
+            _ => return errno(EAFNOSUPPORT),
         };
         let fitting = self.routes.iter().filter(|route| holds(route.destination, route.prefix_bits, destination));
         let Some(route) = fitting.max_by_key(|route| route.prefix_bits) else { return NOT_FORWARDED };

@@ -2,6 +2,7 @@
 
 use super::super::Fault;
 use super::super::context::Hook;
+use super::super::follow::Follower;
 use super::super::guard::Guard;
 use super::super::loaded::Loaded;
 use super::super::map::Map;
@@ -72,6 +73,8 @@ pub(in crate::vm) struct Session {
     /// What traced programs count.
     pub(in crate::vm) counts: Vec<Vec<u64>>,
     pub(in crate::vm) stack: Stack,
+    /// Who follows the run.
+    pub(in crate::vm) follower: Option<Box<Follower>>,
     /// Copies of a key and a value while a map works on them: they may lie in that map's own window.
     pub(in crate::vm) key: Vec<u8>,
     pub(in crate::vm) value: Vec<u8>,
@@ -97,7 +100,7 @@ impl Session {
     }
 
     /// A copy of bytes that the program points to; a null pointer to none is none.
-    pub(super) fn bytes(&self, argument: u8, address: u64, length: usize, site: u64) -> Vec<u8> {
+    pub(in crate::vm) fn bytes(&self, argument: u8, address: u64, length: usize, site: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         if length > 0 {
             self.copy(&mut bytes, argument, address, length, site);
@@ -135,7 +138,7 @@ impl Session {
     }
 
     /// Whether so many bytes there are the program's.
-    pub(super) fn holds(&self, address: u64, length: usize) -> bool {
+    pub(in crate::vm) fn holds(&self, address: u64, length: usize) -> bool {
         self.stack.holds(address, length as u64)
             || self.reach.holds(address, length)
             || self.context.holds(address, length)

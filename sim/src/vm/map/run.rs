@@ -35,6 +35,16 @@ impl Map {
         }
     }
 
+    /// The value under a key as the program sees it now, where it sees it. Of a queue or stack, what would leave next.
+    pub(in crate::vm) fn shown(&self, key: &[u8]) -> Option<&[u8]> {
+        match &self.body {
+            Body::Array(Array::Windowed { windows, .. }) => windows.shown(index(key)?).or_else(|| self.lookup(key)),
+            Body::Hash(hash) => hash.windows.shown(hash.find(&self.shape, key)?).or_else(|| self.lookup(key)),
+            Body::Trie(trie) => trie.hash.windows.shown(trie.find(&self.shape, key)?).or_else(|| self.lookup(key)),
+            _ => self.lookup(key),
+        }
+    }
+
     /// An update with sizes already right.
     pub(in crate::vm) fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
         match &mut self.body {

@@ -55,6 +55,11 @@ impl Windows {
     }
 
     /// The bytes of the window that shows `entry`, if one does.
+    pub(super) fn shown(&self, entry: u32) -> Option<&[u8]> {
+        self.shown.iter().position(|shown| *shown == Some(entry)).map(|position| self.places[position].bytes())
+    }
+
+    /// The bytes of the window that shows `entry`, to write.
     pub(super) fn shown_mut(&mut self, entry: u32) -> Option<&mut [u8]> {
         let position = self.shown.iter().position(|shown| *shown == Some(entry))?;
         Some(self.places[position].bytes_mut())
