@@ -73,7 +73,8 @@ fn refused(file: &str, report: &Report, refusal: &Refusal) {
     for step in &refusal.branches[skipped..] {
         let way = if step.taken { "taken" } else { "not taken" };
         let source = step.source.as_ref().map_or_else(String::new, |(path, line, text)| format!("   {path}:{line}: {}", text.trim()));
-        println!("       {}: {} [{way}]{source}", step.instruction, step.text);
+        let times = if step.times > 1 { format!(", {} times", step.times) } else { String::new() };
+        println!("       {}: {} [{way}{times}]{source}", step.instruction, step.text);
     }
     for line in refusal.message.lines() {
         println!("   = the verifier: {line}");

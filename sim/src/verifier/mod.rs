@@ -1,19 +1,22 @@
 //! The kernel's verifier: what it says of a program, as numbers, and as an explanation where it says no.
 //!
 //! ```text
-//! Program -> kernel::Loaded::load, with its log -> statistic, path, rule -> Report
+//! Program -> kernel::Loaded::load, with its log -> statistic, diagnosis, path, state, rule -> Report
 //! ```
 //!
 //! Not here: how a report is shown.
 
+mod diagnosis;
 mod job;
 mod path;
 mod rule;
+mod state;
 mod statistic;
 
+pub use diagnosis::Diagnosis;
 pub use job::{Job, Row};
 pub use path::Step;
-pub use rule::{RULES, Rule};
+pub use rule::{Rule, find, rules};
 pub use statistic::Statistics;
 
 use crate::bpf::{Object, Program};
@@ -60,9 +63,11 @@ pub struct Refusal {
     pub errno: i32,
     /// The verifier's message, as it stands in the log.
     pub message: String,
-    /// The rule that was broken, in a sentence; `None` for a message not in [`RULES`].
+    /// The name of the rule that was broken; `None` for a message of no known rule.
+    pub name: Option<String>,
+    /// That rule, in a sentence.
     pub rule: Option<String>,
-    /// What usually helps.
+    /// What usually helps; the kernel's own suggestion where no rule is known.
     pub remedy: Option<String>,
     /// The instruction it stopped at.
     pub instruction: Option<usize>,
@@ -72,9 +77,18 @@ pub struct Refusal {
     pub source: Option<(String, u32, u32, String)>,
     /// What the registers that the instruction names held, in words.
     pub registers: Vec<(String, String)>,
-    /// The branches that led there, from the program's start.
+    /// The branches that led there, in the order in which each was last gone, with how often.
     pub branches: Vec<Step>,
+    /// What newer kernels explain themselves.
+    pub diagnosis: Option<Diagnosis>,
+    /// The log did not fit: the way there may be that of another path, and end early.
+    pub is_cut: bool,
 }
+
+/// Log for each instruction verified, as a guess.
+const INSTRUCTION_LOG_BYTES: usize = 256;
+/// The log of a refused program, where the whole was not asked for: since 6.4 the kernel keeps the end, which tells most.
+const LOG_BYTES_MAX: usize = 1 << 24;
 
 /// Loads a program, over maps of its own, and reports. `full`: with the whole log and the longest path, which costs time.
 pub fn verify(object: &Object, program: &Program, full: bool) -> Result<Report, KernelError> {
@@ -109,15 +123,20 @@ pub fn verify(object: &Object, program: &Program, full: bool) -> Result<Report, 
                 report.log = Some(accepted.log);
             }
         }
-        Err(mut rejection) => {
-            report.load_us = micros(rejection.load_time);
-            if !full && let Err(again) = loaded.load(program, Log::Full)? {
-                rejection = again;
-            }
+        Err(first) => {
+            report.load_us = micros(first.load_time);
+            // Statistics alone come with the message, too.
+            let message = path::walk(&first.log).message;
+            let (statistics, _) = statistic::read(&first.log);
+            let bytes = usize::try_from(statistics.instructions).unwrap_or(usize::MAX).saturating_mul(INSTRUCTION_LOG_BYTES);
+            let bytes = bytes.clamp(1 << 18, LOG_BYTES_MAX);
+            let again = if full { None } else { loaded.load_within(program, Log::Full, bytes, LOG_BYTES_MAX)?.err() };
+            let rejection = again.unwrap_or(first);
             report.accepted = false;
             report.read(program, &rejection.log);
-            report.refusal = Some(refusal(program, &rejection));
-            report.longest_path = Some(path::walk(&rejection.log).longest);
+            let walk = path::walk(&rejection.log);
+            report.longest_path = Some(walk.longest);
+            report.refusal = Some(refusal(program, &rejection, walk, &message));
             report.notices = rejection.notices;
             report.log = Some(rejection.log);
         }
@@ -135,20 +154,43 @@ impl Report {
     }
 }
 
-fn refusal(program: &Program, rejection: &Rejection) -> Refusal {
-    let walk = path::walk(&rejection.log);
-    let message = walk.message.clone();
-    let rule = rule::find(&rejection.log, &message);
+fn refusal(program: &Program, rejection: &Rejection, mut walk: path::Walk, message: &str) -> Refusal {
+    let errno = rejection.error.raw_os_error().unwrap_or(0);
+    let is_cut = errno == libc::ENOSPC;
+    if is_cut && !message.is_empty() {
+        message.clone_into(&mut walk.message);
+    }
+    walk.instruction = walk.instruction.or_else(|| place(program, &walk.message));
+    let rule = if walk.message.is_empty() { rule::of_error(errno) } else { rule::find(&walk.message) };
     let source = walk.instruction.and_then(|instruction| program.line(instruction));
+    let suggestion = walk.diagnosis.as_ref().map(|diagnosis| diagnosis.suggestion.clone()).filter(|text| !text.is_empty());
     Refusal {
-        errno: rejection.error.raw_os_error().unwrap_or(0),
+        errno,
+        name: rule.map(|rule| rule.name.to_owned()),
         rule: rule.map(|rule| rule.rule.to_owned()),
-        remedy: rule.map(|rule| rule.remedy.to_owned()),
+        remedy: rule.map(|rule| rule.remedy.to_owned()).or(suggestion),
         registers: walk.registers(),
         branches: walk.branches(program),
         instruction: walk.instruction,
-        text: walk.text.clone(),
+        text: walk.text,
         source: source.map(|line| (line.file.clone(), line.line, line.column, line.text.clone())),
-        message,
+        message: walk.message,
+        diagnosis: walk.diagnosis,
+        is_cut,
     }
+}
+
+/// The instruction of a message that came before the walk and names none.
+fn place(program: &Program, message: &str) -> Option<usize> {
+    const ENDS: [u8; 4] = [0x95, 0x05, 0x06, 0x0d];
+    if let Some(code) = message.strip_prefix("unknown opcode ") {
+        let code = u8::from_str_radix(code, 16).ok()?;
+        return program.instructions.iter().position(|insn| insn.opc == code);
+    }
+    if message.starts_with("last insn is not an exit") {
+        let next = |position: usize| program.functions.get(position + 1).map_or(program.instructions.len(), |next| next.start);
+        let mut ends = (0..program.functions.len()).filter_map(|position| next(position).checked_sub(1));
+        return ends.find(|end| program.instructions.get(*end).is_some_and(|insn| !ENDS.contains(&insn.opc)));
+    }
+    None
 }
