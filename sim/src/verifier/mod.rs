@@ -9,18 +9,20 @@
 mod diagnosis;
 mod job;
 mod path;
+mod refusal;
 mod rule;
 mod state;
 mod statistic;
 
 pub use diagnosis::Diagnosis;
 pub use job::{Job, Row};
-pub use path::Step;
+pub use path::{Source, Step};
+pub use refusal::Refusal;
 pub use rule::{Rule, find, rules};
 pub use statistic::Statistics;
 
 use crate::bpf::{Object, Program};
-use crate::kernel::{KernelError, Loader, Log, Rejection, syscall};
+use crate::kernel::{KernelError, Loader, Log, syscall};
 use serde::{Deserialize, Serialize};
 
 use std::os::fd::AsFd;
@@ -54,35 +56,6 @@ pub struct Report {
     pub notices: Vec<String>,
     /// The log, where it was asked for or the program was refused.
     pub log: Option<String>,
-}
-
-/// Why the kernel did not take a program.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The kernel's error number.
-    pub errno: i32,
-    /// The verifier's message, as it stands in the log.
-    pub message: String,
-    /// The name of the rule that was broken; `None` for a message of no known rule.
-    pub name: Option<String>,
-    /// That rule, in a sentence.
-    pub rule: Option<String>,
-    /// What usually helps; the kernel's own suggestion where no rule is known.
-    pub remedy: Option<String>,
-    /// The instruction it stopped at.
-    pub instruction: Option<usize>,
-    /// That instruction as the log shows it.
-    pub text: String,
-    /// The source line: file, line, column, text.
-    pub source: Option<(String, u32, u32, String)>,
-    /// What the registers that the instruction names held, in words.
-    pub registers: Vec<(String, String)>,
-    /// The branches that led there, in the order in which each was last gone, with how often.
-    pub branches: Vec<Step>,
-    /// What newer kernels explain themselves.
-    pub diagnosis: Option<Diagnosis>,
-    /// The log did not fit: the way there may be that of another path, and end early.
-    pub is_cut: bool,
 }
 
 /// Log for each instruction verified, as a guess.
@@ -136,7 +109,7 @@ pub fn verify(object: &Object, program: &Program, full: bool) -> Result<Report, 
             report.read(program, &rejection.log);
             let walk = path::walk(&rejection.log);
             report.longest_path = Some(walk.longest);
-            report.refusal = Some(refusal(program, &rejection, walk, &message));
+            report.refusal = Some(Refusal::new(program, &rejection, walk, &message));
             report.notices = rejection.notices;
             report.log = Some(rejection.log);
         }
@@ -152,45 +125,4 @@ impl Report {
             |index: usize| program.functions.get(index).map_or_else(|| format!("function {index}"), |function| function.name.clone());
         self.stacks = stacks.into_iter().enumerate().map(|(index, bytes)| (name(index), bytes)).collect();
     }
-}
-
-fn refusal(program: &Program, rejection: &Rejection, mut walk: path::Walk, message: &str) -> Refusal {
-    let errno = rejection.error.raw_os_error().unwrap_or(0);
-    let is_cut = errno == libc::ENOSPC;
-    if is_cut && !message.is_empty() {
-        message.clone_into(&mut walk.message);
-    }
-    walk.instruction = walk.instruction.or_else(|| place(program, &walk.message));
-    let rule = if walk.message.is_empty() { rule::of_error(errno) } else { rule::find(&walk.message) };
-    let source = walk.instruction.and_then(|instruction| program.line(instruction));
-    let suggestion = walk.diagnosis.as_ref().map(|diagnosis| diagnosis.suggestion.clone()).filter(|text| !text.is_empty());
-    Refusal {
-        errno,
-        name: rule.map(|rule| rule.name.to_owned()),
-        rule: rule.map(|rule| rule.rule.to_owned()),
-        remedy: rule.map(|rule| rule.remedy.to_owned()).or(suggestion),
-        registers: walk.registers(),
-        branches: walk.branches(program),
-        instruction: walk.instruction,
-        text: walk.text,
-        source: source.map(|line| (line.file.clone(), line.line, line.column, line.text.clone())),
-        message: walk.message,
-        diagnosis: walk.diagnosis,
-        is_cut,
-    }
-}
-
-/// The instruction of a message that came before the walk and names none.
-fn place(program: &Program, message: &str) -> Option<usize> {
-    const ENDS: [u8; 4] = [0x95, 0x05, 0x06, 0x0d];
-    if let Some(code) = message.strip_prefix("unknown opcode ") {
-        let code = u8::from_str_radix(code, 16).ok()?;
-        return program.instructions.iter().position(|insn| insn.opc == code);
-    }
-    if message.starts_with("last insn is not an exit") {
-        let next = |position: usize| program.functions.get(position + 1).map_or(program.instructions.len(), |next| next.start);
-        let mut ends = (0..program.functions.len()).filter_map(|position| next(position).checked_sub(1));
-        return ends.find(|end| program.instructions.get(*end).is_some_and(|insn| !ENDS.contains(&insn.opc)));
-    }
-    None
 }

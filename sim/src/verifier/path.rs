@@ -10,6 +10,9 @@ use crate::bpf::Program;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// A source line: file, number, text.
+pub type Source = (String, u32, String);
+
 /// A branch on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -22,7 +25,7 @@ pub struct Step {
     /// How often the path went this way.
     pub times: usize,
     /// Its source line: file, line, text.
-    pub source: Option<(String, u32, String)>,
+    pub source: Option<Source>,
 }
 
 /// Where the log ends.

@@ -9,7 +9,7 @@ use treeline_sim::bpf::Object;
 use treeline_sim::verifier::{Refusal, rules, verify};
 use treeline_sim::vm::Options;
 
-/// Loaded without CAP_PERFMON.
+/// Loaded without `CAP_PERFMON`.
 const FEW_RIGHTS: &str = "right";
 
 /// A program's source: the number of the line marked, and words on the registers.
@@ -101,7 +101,7 @@ fn refusal(path: &Path, program: &str, few_rights: bool) -> Result<Option<Refusa
     Ok(report?.refusal)
 }
 
-/// Leaves this thread CAP_NET_ADMIN and CAP_BPF.
+/// Leaves this thread `CAP_NET_ADMIN` and `CAP_BPF`.
 fn give_up_rights() {
     let (version, rights) = ([0x2008_0522_u32, 0], [1_u32 << 12, 1_u32 << 7]);
     let data = [rights[0], rights[0], 0, rights[1], rights[1], 0];
