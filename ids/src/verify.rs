@@ -20,6 +20,7 @@ use treeline_sim::guest::{Fleet, Line, Machine};
 use treeline_sim::object::OBJECT;
 use treeline_sim::verifier::{Job, Row};
 
+use self::baseline::Asked;
 use crate::arguments;
 use crate::object;
 
@@ -29,7 +30,8 @@ use crate::object;
 /// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or `CAP_BPF` and `CAP_NET_ADMIN`;
 /// with `--kernels` no rights at all.
 ///
-/// Exit code: 0 all accepted and within the baseline, 1 not, 2 bad input.
+/// Exit code: 0 all accepted and within the baseline, 1 not (a program refused or not to be read, a number grown), 2 bad input or no
+/// kernel to ask.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Verify {
@@ -69,12 +71,13 @@ pub struct Verify {
     #[arg(short, long, value_enum, default_value = "text")]
     pub format: Format,
 
-    /// Compare with an earlier `--format csv` or `json`, and fail where a number grew by more than `--growth`.
+    /// Compare with an earlier `--format csv` or `json`, or with veristat's csv, and fail where a number grew by more than `--growth`, where a program
+    /// was accepted and is refused, and where one is gone. Programs that are new are told, and fine.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
 
     /// By how much numbers may grow over the baseline's.
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, requires = "baseline")]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, requires = "baseline", value_parser = percent)]
     pub growth: f64,
 }
 
@@ -90,6 +93,12 @@ pub enum Format {
     Text,
     Json,
     Csv,
+}
+
+/// A number of percent, from 0.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "give a number from 0".to_owned())
 }
 
 /// What one kernel said; its line and package where it is not the running one.
@@ -120,10 +129,13 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
     }
     let mut fine = answers.iter().flat_map(|(_, rows)| rows).all(|row| row.as_ref().is_ok_and(|report| report.accepted));
     if let Some(path) = &options.baseline {
-        for grown in baseline::compare(path, &records, options.growth)? {
-            eprintln!("treeline: {grown}");
-            fine = false;
+        let kernels = options.kernels.iter().map(ToString::to_string).collect();
+        let asked = Asked { file: &name, program: options.program.as_deref(), kernels };
+        let comparison = baseline::compare(path, &asked, &records, options.growth)?;
+        for sentence in comparison.failures.iter().chain(&comparison.notes) {
+            eprintln!("treeline: {sentence}");
         }
+        fine &= comparison.failures.is_empty();
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -168,13 +180,14 @@ fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
             "total_states": report.statistics.states,
             "peak_states": report.statistics.peak_states,
             "max_states_per_insn": report.statistics.states_per_instruction,
-            "mark_read": report.statistics.mark_read,
+            "max_mark_read_len": report.statistics.mark_read,
             "prog_size": report.program_instructions,
-            "jited_size": report.jited_bytes,
+            "prog_size_jited": report.jited_bytes,
             "xlated_size": report.xlated_bytes,
             "stack_depth": report.stacks.iter().map(|(_, bytes)| bytes.to_string()).collect::<Vec<_>>().join("+"),
             "load_time": report.load_us,
             "longest_path": report.longest_path,
+            "rule": report.refusal.as_ref().and_then(|refusal| refusal.name.clone()),
             "reason": report.refusal.as_ref().map(|refusal| refusal.message.clone()),
         }),
     };
@@ -188,7 +201,7 @@ fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
 /// The column of the kernel's line, where it was asked for.
 const KERNEL: &str = "kernel";
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -197,13 +210,14 @@ const COLUMNS: [&str; 16] = [
     "total_states",
     "peak_states",
     "max_states_per_insn",
-    "mark_read",
+    "max_mark_read_len",
     "prog_size",
-    "jited_size",
+    "prog_size_jited",
     "xlated_size",
     "stack_depth",
     "load_time",
     "longest_path",
+    "rule",
     "reason",
 ];
 
@@ -213,7 +227,7 @@ fn csv(records: &[Map<String, Value>], has_kernels: bool) {
     for record in records {
         let cell = |column: &&str| match record.get(*column) {
             None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) if text.contains([',', '"', '\n']) => format!("\"{}\"", text.replace('"', "\"\"")),
+            Some(Value::String(text)) if text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };

@@ -160,6 +160,18 @@ impl Loaded {
 
     /// Loads a program over these maps. The outer error is the system's, the inner one the verifier's.
     pub fn load(&self, program: &Program, log: Log) -> Result<Result<LoadedProgram, Rejection>, KernelError> {
+        self.load_within(program, log, LOG_BYTES_FIRST, LOG_BYTES_MAX)
+    }
+
+    /// The same with room for so much log at first, and at most: each time that it does not fit, the verifier does all its work again. What did not
+    /// fit in the end is a rejection with ENOSPC.
+    pub fn load_within(
+        &self,
+        program: &Program,
+        log: Log,
+        bytes_first: usize,
+        bytes_max: usize,
+    ) -> Result<Result<LoadedProgram, Rejection>, KernelError> {
         let mut program = program.clone();
         let mut notices = Vec::new();
         if self.allow_lost_exclusion && !self.features.fetching_atomics {
@@ -176,7 +188,7 @@ impl Loaded {
                 program.instructions[slot].imm = map.fd.as_raw_fd();
             }
         }
-        let mut buffer = vec![0_u8; if log == Log::None { 0 } else { LOG_BYTES_FIRST }];
+        let mut buffer = vec![0_u8; if log == Log::None { 0 } else { bytes_first }];
         loop {
             let start = Instant::now();
             let result = self.attempt(&program, log, &mut buffer);
@@ -185,8 +197,8 @@ impl Loaded {
             match result {
                 Ok(fd) => return Ok(Ok(LoadedProgram { name: program.name, fd, log: text(), load_time, notices })),
                 // The log did not fit.
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && buffer.len() < LOG_BYTES_MAX => {
-                    buffer = vec![0; (buffer.len() * 8).min(LOG_BYTES_MAX)];
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && buffer.len() < bytes_max => {
+                    buffer = vec![0; (buffer.len() * 8).min(bytes_max)];
                 }
                 Err(source) if source.raw_os_error() == Some(libc::EPERM) && text().is_empty() => {
                     return Err(KernelError::Right { what: format!("program `{}`", program.name), source });

@@ -3,6 +3,7 @@
 use super::{Report, verify};
 use crate::bpf::{Kind, Object};
 use crate::cause::explain;
+use crate::kernel::KernelError;
 use crate::vm::Options;
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,12 @@ impl Job {
         let is_asked = |name: Option<&str>| self.program.is_none() || name == self.program.as_deref();
         let mut rows: Vec<Row> = Vec::new();
         for program in object.programs().iter().filter(|program| is_asked(Some(&program.name))) {
-            rows.push(Ok(verify(&object, program, self.full).map_err(|error| explain(&error))?));
+            rows.push(match verify(&object, program, self.full) {
+                Ok(report) => Ok(report),
+                // Nothing else would go better.
+                Err(error @ KernelError::Right { .. }) => return Err(explain(&error)),
+                Err(error) => Err((program.name.clone(), format!("program `{}`: {}", program.name, explain(&error)))),
+            });
         }
         for refused in object.refused().iter().filter(|refused| is_asked(refused.program())) {
             rows.push(Err((refused.program().unwrap_or_default().to_owned(), refused.to_string())));

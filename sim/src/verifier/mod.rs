@@ -1,23 +1,28 @@
 //! The kernel's verifier: what it says of a program, as numbers, and as an explanation where it says no.
 //!
 //! ```text
-//! Program -> kernel::Loaded::load, with its log -> statistic, path, rule -> Report
+//! Program -> kernel::Loaded::load, with its log -> statistic, diagnosis, path, state, rule -> Report
 //! ```
 //!
 //! Not here: how a report is shown.
 
+mod diagnosis;
 mod job;
 mod path;
+mod refusal;
 mod rule;
+mod state;
 mod statistic;
 
+pub use diagnosis::Diagnosis;
 pub use job::{Job, Row};
-pub use path::Step;
-pub use rule::{RULES, Rule};
+pub use path::{Source, Step};
+pub use refusal::Refusal;
+pub use rule::{Rule, find, rules};
 pub use statistic::Statistics;
 
 use crate::bpf::{Object, Program};
-use crate::kernel::{KernelError, Loader, Log, Rejection, syscall};
+use crate::kernel::{KernelError, Loader, Log, syscall};
 use serde::{Deserialize, Serialize};
 
 use std::os::fd::AsFd;
@@ -53,28 +58,10 @@ pub struct Report {
     pub log: Option<String>,
 }
 
-/// Why the kernel did not take a program.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The kernel's error number.
-    pub errno: i32,
-    /// The verifier's message, as it stands in the log.
-    pub message: String,
-    /// The rule that was broken, in a sentence; `None` for a message not in [`RULES`].
-    pub rule: Option<String>,
-    /// What usually helps.
-    pub remedy: Option<String>,
-    /// The instruction it stopped at.
-    pub instruction: Option<usize>,
-    /// That instruction as the log shows it.
-    pub text: String,
-    /// The source line: file, line, column, text.
-    pub source: Option<(String, u32, u32, String)>,
-    /// What the registers that the instruction names held, in words.
-    pub registers: Vec<(String, String)>,
-    /// The branches that led there, from the program's start.
-    pub branches: Vec<Step>,
-}
+/// Log for each instruction verified, as a guess.
+const INSTRUCTION_LOG_BYTES: usize = 256;
+/// The log of a refused program, where the whole was not asked for: since 6.4 the kernel keeps the end, which tells most.
+const LOG_BYTES_MAX: usize = 1 << 24;
 
 /// Loads a program, over maps of its own, and reports. `full`: with the whole log and the longest path, which costs time.
 pub fn verify(object: &Object, program: &Program, full: bool) -> Result<Report, KernelError> {
@@ -109,15 +96,20 @@ pub fn verify(object: &Object, program: &Program, full: bool) -> Result<Report, 
                 report.log = Some(accepted.log);
             }
         }
-        Err(mut rejection) => {
-            report.load_us = micros(rejection.load_time);
-            if !full && let Err(again) = loaded.load(program, Log::Full)? {
-                rejection = again;
-            }
+        Err(first) => {
+            report.load_us = micros(first.load_time);
+            // Statistics alone come with the message, too.
+            let message = path::walk(&first.log).message;
+            let (statistics, _) = statistic::read(&first.log);
+            let bytes = usize::try_from(statistics.instructions).unwrap_or(usize::MAX).saturating_mul(INSTRUCTION_LOG_BYTES);
+            let bytes = bytes.clamp(1 << 18, LOG_BYTES_MAX);
+            let again = if full { None } else { loaded.load_within(program, Log::Full, bytes, LOG_BYTES_MAX)?.err() };
+            let rejection = again.unwrap_or(first);
             report.accepted = false;
             report.read(program, &rejection.log);
-            report.refusal = Some(refusal(program, &rejection));
-            report.longest_path = Some(path::walk(&rejection.log).longest);
+            let walk = path::walk(&rejection.log);
+            report.longest_path = Some(walk.longest);
+            report.refusal = Some(Refusal::new(program, &rejection, walk, &message));
             report.notices = rejection.notices;
             report.log = Some(rejection.log);
         }
@@ -132,23 +124,5 @@ impl Report {
         let name =
             |index: usize| program.functions.get(index).map_or_else(|| format!("function {index}"), |function| function.name.clone());
         self.stacks = stacks.into_iter().enumerate().map(|(index, bytes)| (name(index), bytes)).collect();
-    }
-}
-
-fn refusal(program: &Program, rejection: &Rejection) -> Refusal {
-    let walk = path::walk(&rejection.log);
-    let message = walk.message.clone();
-    let rule = rule::find(&rejection.log, &message);
-    let source = walk.instruction.and_then(|instruction| program.line(instruction));
-    Refusal {
-        errno: rejection.error.raw_os_error().unwrap_or(0),
-        rule: rule.map(|rule| rule.rule.to_owned()),
-        remedy: rule.map(|rule| rule.remedy.to_owned()),
-        registers: walk.registers(),
-        branches: walk.branches(program),
-        instruction: walk.instruction,
-        text: walk.text.clone(),
-        source: source.map(|line| (line.file.clone(), line.line, line.column, line.text.clone())),
-        message,
     }
 }

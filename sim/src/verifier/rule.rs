@@ -1,163 +1,89 @@
-//! The verifier's messages (`kernel/bpf/verifier.c`, 5.10 to 7.x), the rule behind each and what usually helps.
+//! The verifier's messages (`kernel/bpf/verifier.c` and the files it was parted into, 5.10 to 7.3), the rule behind each and what usually helps.
+//!
+//! A rule has a name, which stays, and patterns: words of its messages, `*` for what differs from one to the next. Of a message of several lines the
+//! first rule of the table that fits any line counts, so what is precise stands before what is general; within a table and among
+//! the tables. Not here: what an instruction is, and where it stands.
 
-/// A message that is known.
-#[derive(Debug, Clone, Copy)]
+mod call;
+mod load;
+mod memory;
+mod pointer;
+mod resource;
+mod structure;
+mod value;
+
+/// A rule of the verifier's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// Words that the message has.
-    pub pattern: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What its messages say, on kernels of 5.10 to 7.3; `*` stands for anything within a line.
+    pub patterns: &'static [&'static str],
     /// The rule, in a sentence.
     pub rule: &'static str,
     /// What usually helps.
     pub remedy: &'static str,
 }
 
-const fn rule(pattern: &'static str, rule: &'static str, remedy: &'static str) -> Rule {
-    Rule { pattern, rule, remedy }
+const fn rule(name: &'static str, patterns: &'static [&'static str], rule: &'static str, remedy: &'static str) -> Rule {
+    Rule { name, patterns, rule, remedy }
 }
 
-/// The table; the first that fits counts.
-pub const RULES: [Rule; 29] = [
-    rule(
-        "_or_null'",
-        "An address that may be null is not followed before a test for null.",
-        "Test the pointer (`if (!value) return ...;`) on every path before its first use.",
-    ),
-    rule(
-        "invalid access to packet",
-        "Bytes of a packet are read only where a comparison with its end has shown that they are there.",
-        "Compare `data + offset + size` with `data_end` before the access, with the very pointer that is then used.",
-    ),
-    rule(
-        "invalid access to map value",
-        "An access to a map's value lies within the value for every value that its offset may have.",
-        "Bound the index right before the access (`if (i >= N) return ...;`), or mask it (`i & (N - 1)`).",
-    ),
-    rule(
-        "unbounded memory access",
-        "An offset into memory has a known upper bound.",
-        "Compare the offset with its bound, as an unsigned number, right before the access.",
-    ),
-    rule("min value is negative", "An offset or a size cannot be negative.", "Use an unsigned type, or test for numbers below zero first."),
-    rule(
-        "R0 !read_ok",
-        "A program sets its result before it ends, and a function's result is read only if it has one.",
-        "Return a value on every path.",
-    ),
-    rule(
-        "!read_ok",
-        "A register is read only after it was written; a call leaves r1 to r5 without a value.",
-        "Initialise the variable on every path; check that a function's arguments are those its prototype says.",
-    ),
-    rule(
-        "invalid read from stack",
-        "Bytes of the stack are read only after they were written, and within the 512 bytes of a frame.",
-        "Initialise the whole variable, its padding too (`= {}` or `__builtin_memset`).",
-    ),
-    rule(
-        "invalid indirect read from stack",
-        "What a helper reads from the stack was written before, to the last byte.",
-        "Initialise the whole key or value, its padding too (`= {}` or `__builtin_memset`).",
-    ),
-    rule("invalid write to stack", "Stores to the stack lie within the 512 bytes of a frame.", "Use less stack or bound the index."),
-    rule(
-        "invalid stack type",
-        "An address in the stack given to a helper has its size below the frame's end.",
-        "Check the size that the helper is given.",
-    ),
-    rule(
-        "invalid bpf_context access",
-        "Only fields of the context that this program type has are read or written, at their place and size.",
-        "Use the fields of `struct xdp_md` or `struct __sk_buff` that the program type allows; check the type (section name).",
-    ),
-    rule(
-        "dereference of modified ctx ptr",
-        "The context is accessed at constant offsets from its start.",
-        "Keep the context's pointer unchanged and access its fields directly.",
-    ),
-    rule(
-        "back-edge",
-        "On this kernel, or by this program's rights, loops are refused.",
-        "Unroll the loop (`#pragma unroll`), or load with CAP_BPF on a kernel of 5.3 or later.",
-    ),
-    rule(
-        "infinite loop detected",
-        "A loop changes something that ends it.",
-        "Give the loop a constant bound and a counter that the compiler keeps.",
-    ),
-    rule(
-        "BPF program is too large",
-        "The verifier looks at no more than a million instructions over all paths.",
-        "Split the program (tail calls, global functions), or bound loops by less; `bpf_loop` is verified once.",
-    ),
-    rule(
-        "The sequence of",
-        "The verifier keeps no more than 8192 pending jumps.",
-        "Have fewer branches in a row, or split the program by tail calls or global functions.",
-    ),
-    rule(
-        "combined stack size",
-        "The frames of nested functions have 512 bytes together.",
-        "Move large variables into a map (a per-CPU array of one entry), or call less deeply.",
-    ),
-    rule(
-        "unreachable insn",
-        "Every instruction can be reached.",
-        "Look for code behind an endless loop or after a function that never returns.",
-    ),
-    rule(
-        "last insn is not an exit or jmp",
-        "A program's and a function's last instruction ends it.",
-        "Look for a panic or `__builtin_unreachable` on a path: it leaves nothing behind it.",
-    ),
-    rule(
-        "func unknown",
-        "A program calls helpers that the kernel has for its type.",
-        "Check the kernel's version, and the helper's number, in `man bpf-helpers`.",
-    ),
-    rule(
-        "unknown func",
-        "A program calls helpers that the kernel has for its type.",
-        "Check the kernel's version, and the program's type (section name), in `man bpf-helpers`.",
-    ),
-    rule(
-        "program of this type cannot use helper",
-        "A program calls helpers that the kernel has for its type.",
-        "Use another program type, or a helper that this one has.",
-    ),
-    rule(
-        "cannot call GPL-restricted function",
-        "Some helpers are only for programs under a license compatible with the GPL.",
-        "Declare the license: `char _license[] SEC(\"license\") = \"GPL\";`.",
-    ),
-    rule(
-        "Unreleased reference",
-        "What was acquired (a socket, a record of a ring buffer) is released on every path.",
-        "Call the releasing helper (`bpf_ringbuf_submit`, `bpf_ringbuf_discard`, `bpf_sk_release`) before each return.",
-    ),
-    rule(
-        "pointer arithmetic",
-        "Arithmetic upon an address is adding to it and subtracting from it, for those kinds of address that allow it.",
-        "Test for null first; do not compute with a map, a packet's end or the result of a lookup before the test.",
-    ),
-    rule(
-        "At program exit the register R0",
-        "A program's result is one of those its type allows.",
-        "Return one of the values that the program type has.",
-    ),
-    rule(
-        "type=",
-        "A helper is given arguments of the kinds that its prototype has.",
-        "Check the order of arguments, and that a pointer points to stack, packet or map as the helper wants.",
-    ),
-    rule(
-        "cannot write into",
-        "What the program may only read is not written.",
-        "Copy it first; constants in `.rodata` and maps with BPF_F_RDONLY_PROG stay as they are.",
-    ),
-];
+impl Rule {
+    /// Whether a pattern fits a line of a message.
+    #[must_use]
+    pub fn fits(pattern: &str, line: &str) -> bool {
+        let mut rest = line;
+        pattern.split('*').all(|part| match rest.find(part) {
+            Some(place) => {
+                rest = &rest[place + part.len()..];
+                true
+            }
+            None => false,
+        })
+    }
+}
 
-/// The rule of a message.
-pub(super) fn find(log: &str, message: &str) -> Option<&'static Rule> {
-    let text = if message.is_empty() { log } else { message };
-    RULES.iter().find(|rule| text.contains(rule.pattern))
+/// All rules, in the order in which they are tried.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    let tables = [load::BUGS, memory::RULES, pointer::RULES, value::RULES, resource::RULES, load::RULES, call::RULES, structure::RULES];
+    tables.into_iter().flatten()
+}
+
+/// The rule behind a message of the verifier's, of one line or several.
+#[must_use]
+pub fn find(message: &str) -> Option<&'static Rule> {
+    rules().find(|rule| rule.patterns.iter().any(|pattern| message.lines().any(|line| Rule::fits(pattern, line))))
+}
+
+/// The rule behind an error of the system call that came without a word of the verifier's.
+pub(super) fn of_error(errno: i32) -> Option<&'static Rule> {
+    load::SILENT.iter().find(|(error, _)| *error == errno).map(|(_, rule)| rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_star_stands_for_anything_within_a_line() {
+        assert!(Rule::fits("R*type=*expected=", "R1 type=scalar expected=fp, pkt"));
+        assert!(!Rule::fits("R*type=*expected=", "R1 expected=fp type=scalar"));
+        assert!(find("R1 type=scalar\nexpected=fp").is_none());
+    }
+
+    #[test]
+    fn names_are_words_with_hyphens_and_each_is_there_once() {
+        let mut names = BTreeSet::new();
+        for rule in rules() {
+            assert!(
+                rule.name.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-'),
+                "{}",
+                rule.name
+            );
+            assert!(names.insert(rule.name), "{} is there twice", rule.name);
+            assert!(rule.rule.ends_with('.') && rule.remedy.ends_with('.'), "{}", rule.name);
+        }
+    }
 }
