@@ -122,8 +122,10 @@ pub(super) fn step(session: &mut Session, arguments: [u64; 5]) {
     let [first, second, third, frame, point] = arguments;
     let mut registers = [0, first, second, third, 0, 0, 0, 0, 0, 0, frame];
     for (register, slot) in KEPT {
-        let bytes = session.bytes(4, frame.wrapping_add_signed(slot.into()), 8, point);
-        registers[usize::from(register)] = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        // In the part of the frame that is lowering's own.
+        let place = frame.wrapping_add_signed(slot.into()) - session.own_stack.address();
+        let kept = session.own_stack.part(usize::try_from(place).expect("in the stack"), 8);
+        registers[usize::from(register)] = u64::from_le_bytes(kept.bytes().try_into().expect("eight bytes"));
     }
     follower.observe(session);
     follower.point(session, usize::try_from(point).expect("few points"), registers);
