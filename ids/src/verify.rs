@@ -5,7 +5,7 @@ mod text;
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use treeline_sim::verifier::{Job, Row};
 use self::baseline::Asked;
 use crate::arguments;
 use crate::object;
+use crate::output::print;
 
 /// Load each program of a BPF object into the kernel, and say what the verifier says.
 ///
@@ -36,7 +37,7 @@ use crate::object;
 #[command(after_long_help = EXAMPLES)]
 pub struct Verify {
     /// The object, by clang and libbpf or by aya. Without one, Treeline's own.
-    #[arg(value_name = "FILE", required_unless_present = "model")]
+    #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 
     /// Link this model into Treeline's own object, and verify that.
@@ -117,15 +118,14 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let records: Vec<Map<String, Value>> = answers.iter().flat_map(of).collect();
     match options.format {
         Format::Text => {
-            for (kernel, rows) in &answers {
-                if let Some((line, package)) = kernel {
-                    println!("kernel {line}: {package}\n");
-                }
-                text::print(&name, rows, options.log);
-            }
+            let of = |(kernel, rows): &Answer| {
+                let head = kernel.as_ref().map_or_else(String::new, |(line, package)| format!("kernel {line}: {package}\n\n"));
+                head + &text::text(&name, rows, options.log)
+            };
+            print(&answers.iter().map(of).collect::<String>())?;
         }
-        Format::Json => println!("{}", serde_json::to_string_pretty(&records).map_err(|error| error.to_string())?),
-        Format::Csv => csv(&records, !options.kernels.is_empty()),
+        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&records).map_err(|error| error.to_string())?))?,
+        Format::Csv => print(&csv(&records, !options.kernels.is_empty()))?,
     }
     let mut fine = answers.iter().flat_map(|(_, rows)| rows).all(|row| row.as_ref().is_ok_and(|report| report.accepted));
     if let Some(path) = &options.baseline {
@@ -162,7 +162,7 @@ fn file(options: &Verify) -> Result<(String, Vec<u8>), String> {
         let model = Model::read(path).map_err(|error| explain(&error))?;
         return Ok(("treeline.bpf.o".to_owned(), link(OBJECT, &model).map_err(|error| explain(&error))?.object));
     }
-    let path = options.file.as_deref().unwrap_or(Path::new(""));
+    let Some(path) = &options.file else { return Ok(("treeline.bpf.o".to_owned(), OBJECT.to_vec())) };
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     Ok((name, fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?))
 }
@@ -221,9 +221,9 @@ const COLUMNS: [&str; 17] = [
     "reason",
 ];
 
-fn csv(records: &[Map<String, Value>], has_kernels: bool) {
+fn csv(records: &[Map<String, Value>], has_kernels: bool) -> String {
     let columns: Vec<&str> = has_kernels.then_some(KERNEL).into_iter().chain(COLUMNS).collect();
-    println!("{}", columns.join(","));
+    let mut lines = vec![columns.join(",")];
     for record in records {
         let cell = |column: &&str| match record.get(*column) {
             None | Some(Value::Null) => String::new(),
@@ -231,8 +231,9 @@ fn csv(records: &[Map<String, Value>], has_kernels: bool) {
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
-        println!("{}", columns.iter().map(cell).collect::<Vec<_>>().join(","));
+        lines.push(columns.iter().map(cell).collect::<Vec<_>>().join(","));
     }
+    lines.join("\n") + "\n"
 }
 
 /// A time of `us` microseconds for people.

@@ -5,27 +5,27 @@ use console::Term;
 use super::time;
 use treeline_sim::verifier::{Refusal, Report, Row, Step};
 
-/// Prints all programs of a file.
-pub fn print(file: &str, rows: &[Row], log: bool) {
+/// All programs of a file.
+pub fn text(file: &str, rows: &[Row], log: bool) -> String {
     let width = width();
+    let mut lines = Vec::new();
     for row in rows {
         match row {
-            Err((_, reason)) => println!("{}\n", wrapped("error: ", &format!("{file}: {reason}"), width)),
+            Err((_, reason)) => lines.push(wrapped("error: ", &format!("{file}: {reason}"), width)),
             Ok(report) => {
-                match &report.refusal {
+                lines.extend(match &report.refusal {
                     None => accepted(file, report),
-                    Some(refusal) => refused(file, report, refusal, width).into_iter().for_each(|line| println!("{line}")),
-                }
-                for notice in &report.notices {
-                    println!("  note          {notice}");
-                }
-                if let Some(text) = report.log.as_ref().filter(|_| log) {
-                    println!("{text}");
-                }
-                println!();
+                    Some(refusal) => refused(file, report, refusal, width),
+                });
+                lines.extend(report.notices.iter().map(|notice| format!("  note          {notice}")));
+                lines.extend(report.log.clone().filter(|_| log));
             }
         }
+        lines.push(String::new());
     }
+    // The last line ends, too.
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// Columns to keep to; what is no terminal takes lines of any length.
@@ -34,21 +34,24 @@ fn width() -> usize {
     columns.or_else(|| Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))).unwrap_or(usize::MAX).max(40)
 }
 
-fn accepted(file: &str, report: &Report) {
+fn accepted(file: &str, report: &Report) -> Vec<String> {
     let statistics = &report.statistics;
-    println!("{file}: {} ({}) accepted", report.program, report.section);
-    println!("  instructions  {} verified, of a program of {}", statistics.instructions, report.program_instructions);
-    println!(
-        "  states        {} in total, {} at most at a time, {} for one instruction",
-        statistics.states, statistics.peak_states, statistics.states_per_instruction
-    );
-    if let Some(longest) = report.longest_path {
-        println!("  longest path  {longest} instructions, up to a state already seen");
-    }
     let stacks: Vec<String> = report.stacks.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
-    println!("  stack         {}", if stacks.is_empty() { "not told".to_owned() } else { stacks.join(", ") });
-    println!("  size          {} bytes translated, {} compiled", report.xlated_bytes, report.jited_bytes);
-    println!("  time          {} to verify, {} to load", time(statistics.duration_us), time(report.load_us));
+    let mut lines = vec![
+        format!("{file}: {} ({}) accepted", report.program, report.section),
+        format!("  instructions  {} verified, of a program of {}", statistics.instructions, report.program_instructions),
+        format!(
+            "  states        {} in total, {} at most at a time, {} for one instruction",
+            statistics.states, statistics.peak_states, statistics.states_per_instruction
+        ),
+    ];
+    lines.extend(report.longest_path.map(|longest| format!("  longest path  {longest} instructions, up to a state already seen")));
+    lines.extend([
+        format!("  stack         {}", if stacks.is_empty() { "not told".to_owned() } else { stacks.join(", ") }),
+        format!("  size          {} bytes translated, {} compiled", report.xlated_bytes, report.jited_bytes),
+        format!("  time          {} to verify, {} to load", time(statistics.duration_us), time(report.load_us)),
+    ]);
+    lines
 }
 
 fn refused(file: &str, report: &Report, refusal: &Refusal, width: usize) -> Vec<String> {
