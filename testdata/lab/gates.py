@@ -5,7 +5,7 @@ Not here: who logs in when (`variety`), and the server of the other captures (`s
 """
 
 from server import ACCOUNT, LIMIT_S, PASSWORD, SSHD, _tool
-from topology import SCRATCH, SERVER, _inside, _ip
+from topology import SCRATCH, SERVER, _ip
 
 # Last part of the address: what its sshd offers. Widely seen: today's, a patient one, long-term releases of five and ten years ago, an appliance.
 OFFERS = {
@@ -167,7 +167,7 @@ def guesses(address, rng):
                f"userdb={words(1, rng)},passdb={words(8, rng)},brute.firstonly=true,brute.threads=3,ssh-brute.timeout=6s", address]
     # Scripts that try one word after the other with the ordinary clients.
     for client in (openssh, putty, dropbear, curl, paramiko):
-        lines = [" ".join(map(_quoted, client(address, f"{word}{rng.randrange(1000)}", rng))) for word in ("root", "admin-", "correct", "Passw0rd!")]
+        lines = [" ".join(map(quoted, client(address, f"{word}{rng.randrange(1000)}", rng))) for word in ("root", "admin-", "correct", "Passw0rd!")]
         yield ["sh", "-c", "\n".join(f"timeout 12 {line} >/dev/null </dev/null" for line in lines)]
 
 
@@ -183,5 +183,5 @@ def ftp_guesses(address, rng):
     yield ["sh", "-c", "\n".join(f"curl -sS --max-time 9 -u {ACCOUNT}:{word}{rng.randrange(1000)} ftp://{name}/ >/dev/null" for word in ("root", "admin-", "a", "Passw0rd!") * 2)]
 
 
-def _quoted(part):
+def quoted(part):
     return "'" + str(part).replace("'", "'\\''") + "'"

@@ -23,7 +23,7 @@ from attack import Attack, Target
 from capture import Capture
 from server import ACCOUNT, LIMIT_S, PASSWORD
 from stacks import Stacks
-from topology import ATTACKER, CLIENTS, LAB, REFLECTIONS, REFLECTOR, SERVER, SILENT_V4, VICTIM_V4, _ip
+from topology import ATTACKER, CLIENTS, LAB, REFLECTIONS, SERVER, SILENT_V4, VICTIM_V4, _ip
 
 CAPTURE = "train-variety.pcap"
 ACTORS_PER_CLIENT = 13
@@ -136,11 +136,11 @@ def login(host, rng, family):
 
 def shell(host, rng, family):
     """A shell for some seconds: what is typed comes in pieces."""
-    address = rng.choice([pair for number, pair in gates.ADDRESSES.items()])[family == "-6"]
+    address = rng.choice(list(gates.ADDRESSES.values()))[family == "-6"]
     client = rng.choice((gates.openssh, gates.putty, gates.dropbear))
     typed = "; ".join(f"echo {rng.choice(('ls', 'df', 'date', 'id'))}; sleep {rng.uniform(0.1, 2):.1f}" for _ in range(rng.randint(2, 8)))
-    argv = [part if isinstance(part, str) else str(part) for part in client(address, PASSWORD, rng, None)]
-    host.run(["sh", "-c", f"({typed}; echo exit) | " + " ".join(map(gates._quoted, argv))], benign.LIMIT_S, "logins.log")
+    argv = client(address, PASSWORD, rng, None)
+    host.run(["sh", "-c", f"({typed}; echo exit) | " + " ".join(map(gates.quoted, argv))], benign.LIMIT_S, "logins.log")
 
 
 def active_ftp(host, rng, family):
