@@ -32,6 +32,15 @@ def write(path, all_rows):
         writer.writerows(all_rows)
 
 
+def replace(path, new_rows, is_replaced):
+    """Write the rows of some captures into a label file that keeps its rows of all others."""
+    old_rows = []
+    if path.exists():
+        with open(path, newline="") as file:
+            old_rows = [row for row in list(csv.reader(file))[1:] if not is_replaced(row[0])]
+    write(path, [*old_rows, *new_rows])
+
+
 @dataclass(frozen=True)
 class Flow:
     """What a label looks at; `opened_s` is the time of the first packet."""

@@ -38,29 +38,41 @@ ANSWERS = {
     27015: (3, (250, 1400)),  # Source engine
     37810: (1, (650, 900)),  # DVR discovery
 }
+# The same protocols as most devices answer them: one datagram, seldom full, sometimes hardly more than the question. SNMP's, by far the
+# most, are drawn twice: what a device says of itself (RFC 1213, sysDescr: 255 octets at most), and tables.
+SMALL = {
+    17: (1, (40, 250)), 19: (1, (60, 1400)), 69: (1, (20, 516)), 111: (1, (40, 500)), 123: (1, (200, 482)), 137: (1, (150, 320)), 161: (1, (45, 340)),
+    177: (1, (30, 110)), 389: (1, (100, 1500)), 427: (1, (50, 500)), 500: (1, (40, 420)), 520: (1, (24, 504)), 1434: (1, (30, 420)), 1900: (1, (230, 480)),
+    3283: (1, (400, 1006)), 3702: (1, (400, 1500)), 4500: (1, (32, 420)), 5353: (1, (60, 700)), 5683: (1, (40, 1100)), 10001: (1, (100, 260)),
+    11211: (1, (60, 1400)), 27015: (1, (80, 1400)), 30718: (1, (30, 124)), 37810: (1, (300, 900)), 47808: (1, (20, 60)),
+}
+TABLE = {161: (340, 1450)}
+TABLE_SHARE = 0.25
 # TCP ports that answer a SYN.
 LISTENING = (22, 80, 443)
 
 
 class Amplifier(asyncio.DatagramProtocol):
-    def __init__(self, count, sizes):
-        self.count, self.sizes = count, sizes
+    def __init__(self, count, sizes, table):
+        self.count, self.sizes, self.table = count, sizes, table
 
     def connection_made(self, transport):
         self.transport = transport
 
     def datagram_received(self, data, address):
+        sizes = self.table if self.table and random.random() < TABLE_SHARE else self.sizes
         for _ in range(random.randint(1, self.count)):
-            self.transport.sendto(os.urandom(random.randint(*self.sizes)), address)
+            self.transport.sendto(os.urandom(random.randint(*sizes)), address)
 
 
-async def serve(addresses):
+async def serve(kind, addresses):
     loop = asyncio.get_running_loop()
+    answers, tables = (ANSWERS, {}) if kind == "large" else (SMALL, TABLE)
     for address in addresses:
-        for port, (count, sizes) in ANSWERS.items():
+        for port, (count, sizes) in answers.items():
             link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             link.bind((address, port))
-            await loop.create_datagram_endpoint(lambda count=count, sizes=sizes: Amplifier(count, sizes), sock=link)
+            await loop.create_datagram_endpoint(lambda count=count, sizes=sizes, table=tables.get(port): Amplifier(count, sizes, table), sock=link)
     for port in LISTENING:
         await asyncio.start_server(lambda reader, writer: writer.close(), "0.0.0.0", port)
     await asyncio.Event().wait()
@@ -68,4 +80,4 @@ async def serve(addresses):
 
 if __name__ == "__main__":
     import sys
-    asyncio.run(serve(sys.argv[1:]))
+    asyncio.run(serve(sys.argv[1], sys.argv[2:]))

@@ -86,7 +86,8 @@ txt-record={domain},"v=spf1 -all"
 """
 
 SSHD = """\
-Port 22
+ListenAddress {v4}
+ListenAddress {v6}
 HostKey {scratch}/ssh_host_key
 PidFile none
 UsePAM no
@@ -123,32 +124,43 @@ exec /usr/sbin/sshd -D -f "$0/sshd_config" -E "$0/sshd.log"
 """
 
 
-# An FTP server that knows the account. It reads the password from a file, so that no process list shows it.
+# An FTP server that knows the account. It reads the password from a file, so that no process list shows it. What may follow the address: its
+# greeting, how it refuses, after how many guesses it hangs up, and how long it waits before it says no.
 FTPD = """\
 import sys
 from pathlib import Path
-from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
+from pyftpdlib.handlers import ActiveDTP, FTPHandler
 from pyftpdlib.servers import FTPServer
 account, password, folder = Path(sys.argv[1]).read_text().split()
-authorizer = DummyAuthorizer()
+greeting, refusal, tries, wait_s = sys.argv[3:] or ("pyftpdlib ready.", "Authentication failed.", 3, 1)
+class Authorizer(DummyAuthorizer):
+    def validate_authentication(self, *arguments):
+        try:
+            super().validate_authentication(*arguments)
+        except AuthenticationFailed:
+            raise AuthenticationFailed(refusal)
+authorizer = Authorizer()
 authorizer.add_user(account, password, folder)
+class Active(ActiveDTP):
+    def connect_af_unspecified(self, addr, source_address=None):
+        return super().connect_af_unspecified(addr, (source_address[0], 20))
 class Handler(FTPHandler):
-    pass
+    active_dtp = Active
 Handler.authorizer = authorizer
-Handler.auth_failed_timeout = 1
+Handler.banner, Handler.max_login_attempts, Handler.auth_failed_timeout = greeting, int(tries), float(wait_s)
 FTPServer((sys.argv[2], 21), Handler).serve_forever()
 """
 
 
-def start_everyday():
-    """The further servers of the training captures: FTP, and the protocols of `talk`."""
+def start_everyday(answers="large"):
+    """The further servers of the training captures: FTP, the protocols of `talk`, and reflectors with such answers."""
     (SCRATCH / "ftp-account").write_text(f"{ACCOUNT} {PASSWORD} {SCRATCH}/www\n")
     (SCRATCH / "ftpd.py").write_text(FTPD)
     for address in (SERVER.v4, SERVER.v6):
         SERVER.start(["/usr/bin/python3", SCRATCH / "ftpd.py", SCRATCH / "ftp-account", address], LIMIT_S, "ftpd.log")
     SERVER.start(["/usr/bin/python3", LAB / "talk.py", "serve"], LIMIT_S, "talk.log")
-    REFLECTOR.start(["/usr/bin/python3", LAB / "reflector.py", *REFLECTIONS], LIMIT_S, "reflector.log")
+    REFLECTOR.start(["/usr/bin/python3", LAB / "reflector.py", answers, *REFLECTIONS], LIMIT_S, "reflector.log")
     _wait_until_listening({21, 25, 8000})
 
 
