@@ -134,6 +134,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
     let functions = function::split(program, refuse)?;
     function::nesting(program, &functions, refuse)?;
     let provenance = Provenance::of(program, &functions, place.hook, place.maps);
+    let provenance = provenance.ok_or_else(|| refuse.whole("it has more ways than the VM follows".to_owned()))?;
     function::check_tail_calls(program, &functions, &provenance.depths, refuse)?;
     let is_shadowed = provenance.may_read_unwritten;
     let is_open = provenance.depths.iter().any(|depth| depth.is_open);
