@@ -51,6 +51,7 @@ mod object;
 mod provenance;
 pub mod random;
 mod record;
+mod refusal;
 mod run;
 mod shadow;
 mod stack;
