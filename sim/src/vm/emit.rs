@@ -2,7 +2,7 @@
 
 use super::VmError;
 use super::instruction::{CALL, FRAME, JA, Registers, X, only};
-use super::lower::Refusal;
+use super::refusal::Refusal;
 use rbpf::ebpf::{self, Insn};
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use super::VmError;
 use super::helper::TAIL_CALL;
 use super::instruction::{CALL, LD_IMM64, is_end, is_jump, reference, target};
 use super::known::STACK;
-use super::lower::Refusal;
+use super::refusal::Refusal;
 use super::walk::Depth;
 use rbpf::ebpf::Insn;
 use std::collections::BTreeSet;

@@ -9,7 +9,8 @@
 //! - of a wide access outside the stack rbpf tests only the first byte: a one-byte access to the last byte goes before it;
 //! - a call to a helper leaves its index in r5; loop heads and function entries charge the instruction limit.
 //!
-//! What is not here: single arithmetic rewrites (`arithmetic`), stack frames (`function`).
+//! Here are the whole and what is short; accesses to memory are in `access`, calls in `call`, single arithmetic rewrites in `arithmetic`, stack
+//! frames in `function`, what keeps and asks which bytes of the stack were written in `shadow`.
 
 use super::arithmetic;
 use super::call::charges;
@@ -20,10 +21,11 @@ use super::helper::{self, Meter};
 use super::inline;
 use super::instruction::{
     ALU, ALU64, CALL, EXIT, FRAME, JA, JCOND, JMP, JMP32, LD, LD_IMM64, LDX, MODE_ATOMIC, MODE_MEM, MODE_MEMSX, Registers, ST, STX, X,
-    class, is_jump, mode, only, operation, target, text, wide,
+    class, is_jump, mode, only, operation, target, wide,
 };
 use super::liveness::live_before;
 use super::provenance::Provenance;
+use super::refusal::Refusal;
 use super::synonym;
 use super::trace::{self, Point, is_conditional};
 use super::{Hook, VmError, follow, stack};
@@ -74,27 +76,6 @@ impl Lowered {
     }
 }
 
-/// Makes errors that name the program and the instruction.
-pub(super) struct Refusal<'a> {
-    pub(super) program: &'a str,
-    pub(super) instructions: &'a [Insn],
-}
-
-impl Refusal<'_> {
-    pub(super) fn at(&self, index: usize, reason: &str) -> VmError {
-        let (program, text) = (self.program.to_owned(), text(self.instructions, index));
-        VmError::Refused { program, instruction: index, text, reason: reason.to_owned() }
-    }
-
-    pub(super) fn too_long(&self, length: usize) -> VmError {
-        self.whole(format!("{length} instructions after lowering, rbpf jumps rightly in {LENGTH_MAX}"))
-    }
-
-    pub(super) fn whole(&self, reason: String) -> VmError {
-        VmError::Program { program: self.program.to_owned(), reason }
-    }
-}
-
 /// Where a program runs.
 pub(super) struct Place<'a> {
     pub(super) hook: Hook,
@@ -138,6 +119,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
     let functions = function::split(program, refuse)?;
     function::nesting(program, &functions, refuse)?;
     let provenance = Provenance::of(program, &functions, place.hook, place.maps);
+    let provenance = provenance.ok_or_else(|| refuse.whole("it has more ways than the VM follows".to_owned()))?;
     function::check_tail_calls(program, &functions, &provenance.depths, refuse)?;
     let is_shadowed = provenance.may_read_unwritten;
     let is_open = provenance.depths.iter().any(|depth| depth.is_open);

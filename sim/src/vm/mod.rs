@@ -52,6 +52,7 @@ mod object;
 mod provenance;
 pub mod random;
 mod record;
+mod refusal;
 mod run;
 mod shadow;
 mod stack;

@@ -66,11 +66,12 @@ impl Provenance {
         }
     }
 
-    /// Follows a program from its entry, with the context in r1. Functions stand in an order in which callers come first.
-    pub(super) fn of(program: &[Insn], functions: &[Range<usize>], hook: Hook, maps: &[MapView]) -> Self {
+    /// Follows a program from its entry, with the context in r1. Functions stand in an order in which callers come first. `None`: it has
+    /// too many ways.
+    pub(super) fn of(program: &[Insn], functions: &[Range<usize>], hook: Hook, maps: &[MapView]) -> Option<Self> {
         let walk = || Walk::new(program, functions, hook, maps);
         let taken = program.iter().enumerate().filter_map(|(index, insn)| reference(index, insn));
-        walk().followed(STEPS_MAX).unwrap_or_else(|| walk().one_by_one(taken))
+        walk().followed(STEPS_MAX).or_else(|| walk().one_by_one(taken, 4 * STEPS_MAX))
     }
 
     fn base(&self, index: usize) -> Known {

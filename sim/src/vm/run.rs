@@ -93,6 +93,7 @@ impl Vm {
             tunnel: None,
             mtus: options.mtus.clone(),
             routes: options.routes.clone(),
+            site: 0,
             fifth: 0,
             instructions_max: options.instructions_max,
             instructions_left: 0,

@@ -63,16 +63,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Follows each function once, with what all its calls pass alike; what it does to its caller's frame is not known.
-    pub(super) fn one_by_one(mut self, taken: impl Iterator<Item = usize>) -> Provenance {
+    /// `None` as above.
+    pub(super) fn one_by_one(mut self, taken: impl Iterator<Item = usize>, steps_max: usize) -> Option<Provenance> {
         let mut entries: BTreeMap<usize, Arguments> = taken.map(|entry| (entry, CALLED_BACK)).collect();
         entries.insert(0, [Known::Nothing, Known::Context(0), Known::Nothing, Known::Nothing, Known::Nothing, Known::Nothing]);
         self.opaque = Some(entries);
-        self.steps_left = usize::MAX;
+        self.steps_left = steps_max;
         for (number, function) in self.functions.iter().enumerate() {
             let arguments = self.opaque.as_ref().and_then(|entries| entries.get(&function.start)).copied();
             self.function(number, &State::new(arguments.unwrap_or([Known::Nothing; 6])));
         }
-        self.found
+        (self.steps_left > 0).then_some(self.found)
     }
 
     /// The number of the function that starts at an instruction.

@@ -8,6 +8,7 @@ mod callback;
 mod code;
 mod context;
 mod document;
+mod dynamic;
 mod helper;
 mod kernel;
 mod map;

@@ -144,6 +144,21 @@ fn records_and_checksums_take_only_what_was_written() {
 }
 
 #[test]
+fn text_that_is_printed_is_to_be_written_up_to_its_end() {
+    // "%s\0" and the text at fp-16, of which three letters are written, or an end too.
+    let print = |text: &str| {
+        asm(&format!(
+            "stw [r10-24], {}\n{text}\nmov r1, r10\nadd r1, -24\nmov r2, 3\nmov r3, r10\nadd r3, -16\ncall 6\nmov r0, 0\nexit",
+            0x7325
+        ))
+    };
+    check(&print("sth [r10-16], 16705\nstb [r10-14], 65"), 8, None, -13);
+    let mut vm = load(Hook::Xdp, &print("stw [r10-16], 16705"), &maps()).expect("loads");
+    vm.run(&[0; 64], 0).expect("it has an end");
+    assert_eq!(vm.lines(), ["AA"]);
+}
+
+#[test]
 fn the_kernel_lets_privileged_programs_read_it_today() {
     // From Linux 6.3 on: what such a program reads depends on what ran before.
     let code = asm("ldxdw r0, [r10-8]\nmov r0, 0\nexit");

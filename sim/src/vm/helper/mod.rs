@@ -10,6 +10,7 @@ mod buffer;
 pub(super) mod callback;
 mod checksum;
 mod clock;
+mod dynamic;
 mod map;
 mod name;
 mod packet;

@@ -52,6 +52,8 @@ pub(in crate::vm) struct Session {
     /// The longest packet of each interface, without its Ethernet header.
     pub(in crate::vm) mtus: BTreeMap<u32, u32>,
     pub(in crate::vm) routes: Vec<Route>,
+    /// Which instruction prints.
+    pub(in crate::vm) site: u64,
     /// Fifth argument of the helper that is called next.
     pub(in crate::vm) fifth: u64,
     pub(in crate::vm) instructions_max: u64,

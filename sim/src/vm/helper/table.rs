@@ -4,7 +4,7 @@
 //! Numbers and names are those of `include/uapi/linux/bpf.h`, hooks those of the kernel's `func_proto` functions, v6.18.
 
 use super::super::context::Hook;
-use super::{checksum, clock, map, packet, program, redirect, ring, route, skb, socket, text, tunnel, xdp};
+use super::{checksum, clock, dynamic, map, packet, program, redirect, ring, route, skb, socket, text, tunnel, xdp};
 
 /// The hooks that have a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +151,7 @@ const fn helper(
 
 const KEY: Argument = Read(Size::Key);
 const VALUE: Argument = Read(Size::Value);
+const DYNPTR: Size = Size::Bytes(16);
 
 /// All helpers, by number.
 #[rustfmt::skip]
@@ -251,6 +252,13 @@ pub static HELPERS: &[Helper] = &[
     helper(190, "xdp_store_bytes", Hooks::XDP, &[Context, Number, Read(Size::Argument(4)), Number], N, Kept, xdp::store_bytes),
     helper(192, "skb_set_tstamp", Hooks::TC, &[Context, Number, Number], N, Kept, skb::set_tstamp),
     helper(195, "map_lookup_percpu_elem", Hooks::ALL, &[Map, KEY, Number], V, Kept, map::lookup_percpu),
+    helper(197, "dynptr_from_mem", Hooks::ALL, &[Any, Number, Number, Write(DYNPTR)], N, Kept, dynamic::from_memory),
+    helper(198, "ringbuf_reserve_dynptr", Hooks::ALL, &[Map, Number, Number, Write(DYNPTR)], N, Kept, dynamic::reserve),
+    helper(199, "ringbuf_submit_dynptr", Hooks::ALL, &[Change(DYNPTR), Number], N, Kept, dynamic::submit),
+    helper(200, "ringbuf_discard_dynptr", Hooks::ALL, &[Change(DYNPTR), Number], N, Kept, dynamic::discard),
+    helper(201, "dynptr_read", Hooks::ALL, &[Room(Size::Argument(2)), Number, Read(DYNPTR), Number, Number], N, Kept, dynamic::read),
+    helper(202, "dynptr_write", Hooks::ALL, &[Read(DYNPTR), Number, Read(Size::Argument(4)), Number, Number], N, Kept, dynamic::write),
+    helper(203, "dynptr_data", Hooks::ALL, &[Read(DYNPTR), Number, Number], N, Kept, dynamic::data),
     helper(208, "ktime_get_tai_ns", Hooks::ALL, &[], N, Kept, clock::now),
 ];
 

@@ -32,6 +32,7 @@ pub(super) fn print_many(format: u64, length: u64, data: u64, data_length: u64, 
 pub(super) fn format(to: u64, length: u64, format: u64, data: u64, site: u64) -> u64 {
     with(|session| {
         let count = word(session.fifth);
+        session.site = site;
         let format = session.string(3, format, site);
         let text = match session.arguments(4, data, count, site).and_then(|arguments| session.format(&format, &arguments, word(length))) {
             Ok(text) => text,
@@ -195,6 +196,7 @@ fn is_end(next: Option<&u8>) -> bool {
 
 impl Session {
     fn print(&mut self, format: &[u8], arguments: &[u64], site: u64) -> u64 {
+        self.site = site;
         let Some(end) = format.iter().position(|byte| *byte == 0) else { return errno(EINVAL) };
         match self.format(&format[..end], arguments, PRINT_MAX) {
             Ok(text) => {
@@ -232,6 +234,7 @@ impl Session {
     /// Text that a print is pointed to: what is not the program's is empty, as a fault is for the kernel.
     fn text_at(&self, address: u64) -> Vec<u8> {
         let readable = (0..STRING_MAX as u64).map(|offset| address.wrapping_add(offset)).take_while(|address| self.holds(*address, 1));
+        let readable = readable.inspect(|address| self.expect_written(None, *address, 1, self.site));
         // SAFETY: `holds` made sure of the byte.
         let bytes = readable.map(|address| unsafe { *std::ptr::with_exposed_provenance::<u8>(usize::try_from(address).unwrap_or(0)) });
         bytes.take_while(|byte| *byte != 0).collect()
@@ -314,7 +317,7 @@ impl Session {
     /// An IP address in memory, zero where it is not the program's: `%pI4`, `%pi4` with leading zeroes, `%pI6`, `%pi6` without colons.
     fn address_at(&self, address: u64, kind: u8, family: u8) -> String {
         let length = if family == b'4' { 4 } else { 16 };
-        let bytes = if self.holds(address, length) { self.bytes(1, address, length, 0) } else { vec![0; length] };
+        let bytes = if self.holds(address, length) { self.bytes(1, address, length, self.site) } else { vec![0; length] };
         let parts: Vec<String> = match (kind, family) {
             (b'I', b'4') => bytes.iter().map(u8::to_string).collect(),
             (_, b'4') => bytes.iter().map(|byte| format!("{byte:03}")).collect(),
