@@ -25,6 +25,9 @@ const PROGRAMS: [(&str, Hook); 3] = [("xdp_lab", Hook::Xdp), ("tc_lab", Hook::Tc
 /// Maps of older loaders; the first without types and lines.
 const LEGACY: &[u8] = include_bytes!("objects/legacy.bpf.o");
 const IPROUTE2: &[u8] = include_bytes!("objects/iproute2.bpf.o");
+/// aya's maps, with types and without.
+const AYA: &[u8] = include_bytes!("objects/aya.bpf.o");
+const AYA_PLAIN: &[u8] = include_bytes!("objects/aya-plain.bpf.o");
 
 type Change = fn(&mut Outcome);
 
@@ -90,8 +93,14 @@ fn agreement(path: &Path) -> Result<(), Failed> {
 }
 
 fn older_loaders() -> Result<(), Failed> {
-    for (elf, program, hook) in [(LEGACY, "xdp_legacy", Hook::Xdp), (IPROUTE2, "tc_iproute2", Hook::Tc)] {
-        let object = object(elf, &[]);
+    let programs = [
+        (LEGACY, "xdp_legacy", Hook::Xdp, ("VERDICT", 1)),
+        (IPROUTE2, "tc_iproute2", Hook::Tc, ("", 0)),
+        (AYA, "aya_xdp", Hook::Xdp, ("MALICIOUS", 7)),
+        (AYA_PLAIN, "aya_xdp", Hook::Xdp, ("MALICIOUS", 7)),
+    ];
+    for (elf, program, hook, set) in programs {
+        let object = object(elf, if set.0.is_empty() { &[] } else { std::slice::from_ref(&set) });
         for name in ["lab-portscan", "edge-not-ip", "edge-vlan", "edge-ipv6-extensions", "edge-tiny-frames"] {
             let path = capture().with_file_name(format!("{name}.pcap"));
             let engines = vec![vm(&object, program)?, Box::new(kernel::Machine::new(&object, program)?)];

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use treeline_sim::lab::difference::hex;
 use treeline_sim::lab::origin::{Decision, Origin, Role};
-use treeline_sim::lab::replay::{Divergence, Stop};
+use treeline_sim::lab::summary::{Divergence, Stop};
 use treeline_sim::lab::{Outcome, Place};
 
 use super::outcome::digits;

@@ -114,8 +114,7 @@ impl Kind {
             let flags = if program == XDP && section.starts_with("xdp.frags") { XDP_HAS_FRAGS } else { 0 };
             return Ok(Self { program, attach, flags });
         }
-        let first = plain.split(['/', '.', '+']).next().unwrap_or_default();
-        if ATTACHED.contains(&first) {
+        if is_attached(section) {
             return Err("programs of this section attach to a function of the kernel, which Treeline does not look up".to_owned());
         }
         Err("the section's name does not say what type the program has; name it with `--type xdp`, `tc` or `socket`".to_owned())
@@ -131,6 +130,12 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Whether programs of a section attach to a function of the kernel when they are loaded: the name says what they are, and it is nothing here.
+pub(super) fn is_attached(section: &str) -> bool {
+    let plain = section.strip_prefix('?').unwrap_or(section);
+    ATTACHED.contains(&plain.split(['/', '.', '+']).next().unwrap_or_default())
 }
 
 fn digits(rest: &str) -> bool {

@@ -4,7 +4,7 @@ use super::elf::{Elf, Section};
 use super::ext::Ext;
 use super::legacy;
 use super::map::{self, Placed};
-use super::{Function, Kind, Line, Object, ObjectError, Program, Types, core};
+use super::{Function, Kind, Line, Object, ObjectError, Program, Types, core, kind};
 use crate::vm::Options;
 use rbpf::ebpf::{self, INSN_SIZE, Insn};
 use std::collections::{BTreeMap, HashMap};
@@ -50,7 +50,7 @@ pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectEr
         if name.starts_with(".text") || code.is_local {
             continue;
         }
-        let otherwise = options.kind.or_else(|| legacy::numbered(name).and_then(|_| of_callers()));
+        let otherwise = options.kind.filter(|_| !kind::is_attached(name)).or_else(|| legacy::numbered(name).and_then(|_| of_callers()));
         let kind = Kind::from_section(name).or_else(|reason| otherwise.ok_or(reason));
         match kind.and_then(|kind| linker.link((*section, *offset), kind)) {
             Ok(program) => programs.push(program),

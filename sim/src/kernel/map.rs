@@ -9,6 +9,9 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 use super::syscall::{attribute, bpf};
 
+/// Entries read at once.
+const BATCH: usize = 1024;
+
 /// A map's descriptor and sizes.
 #[derive(Debug)]
 pub struct Entries {
@@ -108,8 +111,50 @@ impl Entries {
         Ok(keys)
     }
 
+    /// All entries, many a call; `None` where the kernel does not do that for such a map (5.6 and later do for most).
+    fn batches(&mut self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let each = self.room.len();
+        let (mut keys, mut values) = (vec![0; self.key_size * BATCH], vec![0; each * BATCH]);
+        // Where the next call goes on: a key, or a number that the kernel makes of it.
+        let mut place = vec![0_u8; self.key_size.max(size_of::<u64>())];
+        let mut entries = Vec::new();
+        let mut is_first = true;
+        loop {
+            let mut attributes: bpf_attr = attribute();
+            // SAFETY: plain numbers in a union that these fields are a part of.
+            let batch = unsafe { &mut attributes.batch };
+            batch.map_fd = self.descriptor.as_raw_fd().cast_unsigned();
+            batch.in_batch = if is_first { 0 } else { place.as_mut_ptr().expose_provenance() as u64 };
+            batch.out_batch = place.as_mut_ptr().expose_provenance() as u64;
+            batch.keys = keys.as_mut_ptr().expose_provenance() as u64;
+            batch.values = values.as_mut_ptr().expose_provenance() as u64;
+            batch.count = u32::try_from(BATCH).expect("few");
+            // SAFETY: the buffers live and hold so many keys and values; the place holds a key.
+            let result = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attributes) };
+            let is_last = match result {
+                Ok(_) => false,
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+                Err(_) => return None,
+            };
+            // SAFETY: the kernel filled the field.
+            let count = unsafe { attributes.batch.count } as usize;
+            for (key, value) in keys.chunks_exact(self.key_size.max(1)).zip(values.chunks_exact(each.max(1))).take(count) {
+                self.room.copy_from_slice(value);
+                entries.push((key.to_vec(), self.own().to_vec()));
+            }
+            if is_last {
+                return Some(entries);
+            }
+            is_first = false;
+        }
+    }
+
     /// All entries, sorted by key.
     pub fn all(&mut self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        if let Some(mut entries) = self.batches() {
+            entries.sort_unstable();
+            return Ok(entries);
+        }
         let mut entries = Vec::new();
         for key in self.keys()? {
             if let Some(value) = self.value(&key)? {

@@ -25,6 +25,7 @@ mod outcome;
 mod place;
 pub mod replay;
 mod slice;
+pub mod summary;
 pub mod verdict;
 mod vm;
 
@@ -33,7 +34,8 @@ pub use job::Job;
 pub use origin::{Origin, Origins};
 pub use outcome::{Outcome, Record};
 pub use place::Place;
-pub use replay::{Divergence, Replay, Summary};
+pub use replay::Replay;
+pub use summary::{Divergence, Summary};
 pub use vm::Machine;
 
 use crate::Frame;

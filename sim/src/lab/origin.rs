@@ -5,7 +5,7 @@
 
 use super::difference::{self, EntryDifference};
 use super::outcome::CONTEXT_FIELDS;
-use super::replay::{Divergence, Stop};
+use super::summary::{Divergence, Stop};
 use super::{Entry, LabError, Machine, Outcome, Place, slice};
 use crate::Frame;
 use crate::bpf::{Object, Program};

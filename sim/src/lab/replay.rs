@@ -3,115 +3,22 @@
 //! Maps: after each packet the entries that the program used, if an engine knows them, and all of small maps; whole maps at the end, and after as
 //! many packets as a map has entries, at least [`WHOLE_PACKETS`]. A frame that one engine cannot take runs in none, so maps stay comparable.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::difference::{self, EntryDifference};
 use super::map::{Map, Way};
-use super::{Engine, LabError, Outcome, Place};
+use super::summary::{Divergence, EngineSummary, MapSummary, Stop, Summary};
+use super::{Engine, LabError, Outcome};
 use crate::Frame;
 use crate::capture::Capture;
 use crate::cause::explain;
 use crate::oracle::Difference;
-use crate::vm::{Hook, Trace};
+use crate::vm::Hook;
 
 /// Packets between comparisons of whole maps, at least.
 pub const WHOLE_PACKETS: u64 = 1024;
 /// Entries that a divergence shows.
 const ENTRIES_SHOWN_MAX: usize = 16;
-
-/// A packet on which two engines differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Divergence {
-    /// Names of the two engines.
-    pub engines: [String; 2],
-    /// The packet.
-    pub frame: Frame,
-    /// What each made of it.
-    pub outcomes: [Outcome; 2],
-    /// What differs in the outcomes.
-    pub differences: Vec<Difference>,
-    /// What differs in the maps, at most sixteen entries.
-    pub entries: Vec<EntryDifference>,
-    /// The entries differ since a packet after this one: whole maps are not compared after each.
-    pub since: Option<u64>,
-    /// Notes that may explain it: a map that evicted before.
-    pub notes: Vec<String>,
-}
-
-/// An engine that broke.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stop {
-    /// The frame.
-    pub frame: Frame,
-    /// The engine and its words.
-    pub reason: String,
-    /// The instruction at which the vm stopped.
-    pub place: Option<Place>,
-}
-
-/// What an engine did over a capture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineSummary {
-    /// The engine.
-    pub name: String,
-    /// Packets run.
-    pub packets: u64,
-    /// Time they took.
-    pub time: Duration,
-}
-
-/// A map at the end of a capture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MapSummary {
-    /// The map.
-    pub map: Map,
-    /// Its entries in the first engine, where it can be read.
-    pub entries: Option<usize>,
-    /// Why it was not compared, or not to the end.
-    pub note: Option<String>,
-}
-
-/// What a replay found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Frames read.
-    pub frames: u64,
-    /// Frames run.
-    pub packets: u64,
-    /// Frames that an engine cannot take, by reason: none ran them.
-    pub untaken: BTreeMap<&'static str, u64>,
-    /// Packets by return value of the first engine.
-    pub returned: BTreeMap<u32, u64>,
-    /// Packets whose bytes or length the program changed.
-    pub changed: u64,
-    /// Records by map.
-    pub records: BTreeMap<String, u64>,
-    /// Packets that did not return what was expected, and the first of them with what it returned.
-    pub unexpected: u64,
-    /// The first of these.
-    pub unexpected_first: Option<(u64, u32)>,
-    /// The first divergence; the replay ends there.
-    pub divergence: Option<Divergence>,
-    /// The engine that broke; the replay ends there.
-    pub stop: Option<Stop>,
-    /// The engines, in the order given.
-    pub engines: Vec<EngineSummary>,
-    /// The maps.
-    pub maps: Vec<MapSummary>,
-    /// The capture's error, if it is damaged; everything before it was replayed.
-    pub damage: Option<String>,
-    /// What the programs did, of an engine that traced them.
-    pub traces: Vec<(String, Trace)>,
-}
-
-impl Summary {
-    /// Whether nothing speaks against the program or the engines.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.divergence.is_none() && self.stop.is_none() && self.unexpected == 0
-    }
-}
 
 /// The engines of a replay and what they have seen.
 pub struct Replay {
@@ -324,7 +231,10 @@ impl Replay {
         let first = &mut self.engines[0].0;
         for (position, watched) in self.maps.iter().enumerate() {
             let (entries, note) = match watched.map.way() {
-                Way::Entries => (Some(first.entries(position)?.len()), watched.retired.clone()),
+                Way::Entries => {
+                    let count = first.entries_count(position).map_or_else(|| first.entries(position).map(|entries| entries.len()), Ok)?;
+                    (Some(count), watched.retired.clone())
+                }
                 Way::Nothing(reason) => (None, Some(format!("not compared: {reason}"))),
                 Way::Queue | Way::Records => (None, None),
             };

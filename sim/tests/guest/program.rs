@@ -20,7 +20,7 @@ const DIVERGE: &[u8] = include_bytes!("../objects/diverge.bpf.o");
 const PROGRAMS: [(&[u8], &str, Hook); 4] =
     [(LAB, "xdp_lab", Hook::Xdp), (LAB, "tc_lab", Hook::Tc), (LAB, "socket_lab", Hook::Socket), (LEGACY, "xdp_legacy", Hook::Xdp)];
 /// Frames of the capture: a guest's processor is emulated.
-const FRAMES_COUNT: u64 = 200;
+const FRAMES_COUNT: u64 = 120;
 
 fn replay(machine: &Rc<RefCell<Machine>>, elf: &[u8], program: &str, hook: Hook) -> Result<lab::Summary, Failed> {
     let object = Object::parse(elf, &Options::default())?;
