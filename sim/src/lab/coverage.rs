@@ -40,7 +40,8 @@ impl Coverage {
     pub fn add(&mut self, program: &Program, trace: &Trace) {
         let executed = |instruction: usize| trace.executed.get(instruction).copied().unwrap_or(0);
         let mut of_lines: BTreeMap<(String, u32), u64> = BTreeMap::new();
-        for (position, line) in program.lines.iter().enumerate() {
+        // Line 0 is what the compiler made from no line.
+        for (position, line) in program.lines.iter().enumerate().filter(|(_, line)| line.line > 0) {
             let end = program.lines.get(position + 1).map_or(program.instructions.len(), |next| next.instruction);
             let most = (line.instruction..end).map(executed).max().unwrap_or(0);
             let count = of_lines.entry((line.file.clone(), line.line)).or_default();
@@ -49,9 +50,14 @@ impl Coverage {
         for (line, count) in of_lines {
             *self.lines.entry(line).or_default() += count;
         }
-        let place = |instruction: usize| program.line(instruction).map_or_else(Default::default, |line| (line.file.clone(), line.line));
+        let known = |line: &&crate::bpf::Line| line.line > 0;
+        let place = |instruction: usize| {
+            program.line(instruction).filter(known).map_or_else(Default::default, |line| (line.file.clone(), line.line))
+        };
         for function in &program.functions {
-            let (file, line) = place(function.start);
+            // A function may begin with what has no line.
+            let first = program.lines.iter().filter(|line| line.instruction >= function.start).find(known);
+            let (file, line) = first.map_or_else(Default::default, |line| (line.file.clone(), line.line));
             *self.functions.entry((file, line, function.name.clone())).or_default() += executed(function.start);
         }
         for branch in &trace.branches {

@@ -1,6 +1,8 @@
 //! Edges of headers: what stands between Ethernet and the ports.
 
-use super::packet::{IP, L4, ethernet_only, fragments, icmp, protocol, tagged, tcp, udp, with_extensions, with_options};
+use super::packet::{
+    IP, L4, ethernet_only, fragments, icmp, insert_extension, patched, protocol, tagged, tcp, udp, with_extensions, with_options,
+};
 use super::{Edge, edge, every_millisecond};
 
 const A: &str = "192.0.2.1:40000";
@@ -12,10 +14,20 @@ const C_TAG: u16 = 0x8100;
 const S_TAG: u16 = 0x88a8;
 
 pub fn edges() -> Vec<Edge> {
-    vec![vlan(), qinq(), vlan_deep(), ipv4_options(), ipv6_extensions(), ipv6_extensions_many()]
-        .into_iter()
-        .chain([ipv4_fragments(), ipv6_fragments(), icmp_errors(), icmp_echo(), no_ports(), not_ip(), tcp_flags()])
-        .collect()
+    vec![
+        vlan(),
+        qinq(),
+        vlan_deep(),
+        ipv4_options(),
+        ipv6_extensions(),
+        ipv6_extensions_many(),
+        service_tag(),
+        ipv6_extensions_last(),
+        ipv6_extensions_long(),
+    ]
+    .into_iter()
+    .chain([ipv4_fragments(), ipv6_fragments(), icmp_errors(), icmp_echo(), no_ports(), not_ip(), tcp_flags()])
+    .collect()
 }
 
 fn vlan() -> Edge {
@@ -55,6 +67,46 @@ fn vlan_deep() -> Edge {
         tagged(&udp(A6, B6, b"deep"), &tags[..3]),
     ];
     edge("vlan-deep", "more than two tags: two, three, four, and three over IPv6", every_millisecond(frames))
+}
+
+fn service_tag() -> Edge {
+    let frames = [
+        tagged(&tcp(A, B, "S", b""), &[(S_TAG, 10)]),
+        tagged(&udp(A6, B6, b"service tag alone"), &[(S_TAG, 10)]),
+        tagged(&tcp(A, B, "A", b""), &[(C_TAG, 10), (S_TAG, 100)]),
+        tagged(&udp(A6, B6, b"inside out"), &[(S_TAG, 10), (S_TAG, 100)]),
+        tagged(&tcp(A, B, "PA", b"three"), &[(S_TAG, 10), (C_TAG, 100), (S_TAG, 1)]),
+    ];
+    let shows = "the 802.1ad tag in other places: alone, behind an 802.1Q tag, twice, third; IPv4 and IPv6";
+    edge("vlan-service", shows, every_millisecond(frames))
+}
+
+fn ipv6_extensions_last() -> Edge {
+    let kinds = [0, 43, 44, 51, 60, 135, 139, 140];
+    let chain = |count: usize, last: u8| [vec![60; count], vec![last]].concat();
+    // The eighth header is the last that is stepped over; a ninth is too many.
+    let eighth = kinds.map(|last| with_extensions(&udp(A6, B6, b"eight"), &chain(7, last)));
+    let ninth = kinds.map(|last| with_extensions(&udp(A6, B6, b"nine"), &chain(8, last)));
+    let shows = "each kind of IPv6 extension header as the eighth, and as a ninth, behind destination options";
+    edge("ipv6-extensions-last", shows, every_millisecond(eighth.into_iter().chain(ninth)))
+}
+
+fn ipv6_extensions_long() -> Edge {
+    let long = |kind: u8, bytes: usize, next: u8| {
+        let units = if kind == 51 { bytes / 4 - 2 } else { bytes / 8 - 1 };
+        [&[next, u8::try_from(units).expect("up to 2048 bytes")], vec![0; bytes - 2].as_slice()].concat()
+    };
+    let datagram = udp(A6, B6, b"far away");
+    // The transport header begins beyond byte 1024 of the frame.
+    let mut frames: Vec<Vec<u8>> = [0, 43, 51, 60, 135].map(|kind| insert_extension(&datagram, kind, &long(kind, 1008, 17))).into();
+    let fragment = vec![17, 0, 0, 0, 0, 0, 0, 9];
+    frames.push(insert_extension(&datagram, 60, &[long(60, 968, 44), fragment.clone()].concat()));
+    // A fragment header that the payload is too short for, alone and behind another.
+    let short = |frame: Vec<u8>, bytes: u16| patched(&frame, IP + 4, &bytes.to_be_bytes());
+    frames.push(short(insert_extension(&datagram, 44, &fragment), 4));
+    frames.push(short(insert_extension(&datagram, 60, &[long(60, 8, 44), fragment].concat()), 12));
+    let shows = "IPv6 extension headers until the transport lies beyond byte 1024, one a kind; a fragment header that the payload cuts, alone and behind another";
+    edge("ipv6-extensions-long", shows, every_millisecond(frames))
 }
 
 fn ipv4_options() -> Edge {

@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "tail-call-map",
-        &["expected prog array map for tail call", "tail_call abusing map_ptr"],
+        &["expected prog array map for tail call", "kernel subsystem misconfigured verifier", "tail_call abusing map_ptr"],
         "A tail call is given a program array, the same on every path.",
         "Have one `bpf_tail_call` a map.",
     ),
@@ -129,6 +129,7 @@ pub(super) const RULES: &[Rule] = &[
             "stack arg",
             "programs with >* args not supported",
             "Caller passes invalid args into func",
+            "rg#* type * is not supported yet",
             "reg type unsupported for arg",
             "Function * has * > * args",
             "pointer type * must point to",

@@ -6,8 +6,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "back-edge",
         &["back-edge"],
-        "On this kernel, or by this program's rights, loops are refused.",
-        "Unroll the loop (`#pragma unroll`), or load with CAP_BPF on a kernel of 5.3 or later.",
+        "A function does not call itself, and before 5.3, or without CAP_BPF, nothing jumps back.",
+        "Turn recursion into a loop. Unroll the loop (`#pragma unroll`), or load with CAP_BPF on a kernel of 5.3 or later.",
     ),
     rule(
         "endless-loop",
