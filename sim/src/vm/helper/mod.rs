@@ -46,7 +46,7 @@ pub(super) const FIFTH: i32 = 0x4000_0002;
 /// Counts at the point of number r5.
 pub(super) const COUNT: i32 = 0x4000_0003;
 /// Shows the registers at the point of number r5, with the frame pointer in r4.
-pub(super) const STEP: i32 = 0x4000_0004;
+pub(super) const STEP: i32 = 0x4000_0008;
 /// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
 pub(super) const CLASSIC: i32 = 0x4000_0080;
 /// Charges what the meter of the number minus this says.
