@@ -125,7 +125,8 @@ pub(super) fn walk(log: &str) -> Walk {
         } else if line.starts_with(" R") || line.starts_with(" frame") {
             walk.note(line);
         } else if !line.starts_with(';') && !line.trim().is_empty() && !in_listing && !is_work(line) {
-            message.push(line.trim());
+            // One message has no line's end.
+            message.push(line.split("verification time ").next().unwrap_or(line).trim());
         }
     }
     walk.message = message.join("\n");
@@ -290,6 +291,8 @@ mod tests {
         let after = "0: R1=ctx() R10=fp0\n0: (05) goto pc-1\ninfinite loop detected at insn 0\ncur state: R1=ctx() R10=fp0\nold state: R1=ctx() R10=fp0\n";
         let walked = walk(after);
         assert_eq!((walked.instruction, walked.message.as_str()), (Some(0), "infinite loop detected at insn 0"));
+        let glued = "0: R1=ctx() R10=fp0\n0: (85) call bpf_tail_call#12\nexpected prog array map for tail callverification time 925 usec\n";
+        assert_eq!(walk(glued).message, "expected prog array map for tail call");
         let whole = "0: R1=ctx() R10=fp0\n0: (95) exit\ncombined stack size of 2 calls is 544. Too large\n";
         assert_eq!(walk(whole).instruction, None);
     }

@@ -35,7 +35,7 @@ pub(super) fn read(log: &str) -> (Statistics, Vec<u32>) {
             statistics.states = after("total_states").unwrap_or(0);
             statistics.peak_states = after("peak_states").unwrap_or(0);
             statistics.mark_read = after("mark_read").unwrap_or(0);
-        } else if line.starts_with("verification time ") {
+        } else if line.contains("verification time ") {
             statistics.duration_us = after("time").unwrap_or(0);
         } else if let Some(depths) = line.strip_prefix("stack depth ") {
             // `8+0+16`, or since 7.0 ` max 24`, the functions having lines of their own.
