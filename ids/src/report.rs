@@ -59,15 +59,24 @@ fn conclusion(summary: &Summary) -> String {
     let names: Vec<_> = summary.engines.iter().map(|engine| engine.name).collect();
     match (&summary.divergence, names.as_slice()) {
         (Some(divergence), _) => format!("DIVERGENCE after {} frames: {divergence}", number(summary.agreed + summary.incomplete)),
-        (None, [name]) => format!("{} packets through {name} alone: nothing to compare", number(summary.frames)),
-        (None, [names @ .., last]) => {
-            let mut line = format!("{} and {last} agree on {} packets", names.join(", "), number(summary.agreed));
+        (None, [_]) => agreement(&names, summary.frames),
+        (None, [_, ..]) => {
+            let mut line = agreement(&names, summary.agreed);
             if summary.incomplete > 0 {
                 let _ = write!(line, "; on {} more at least one engine was left out (see above)", number(summary.incomplete));
             }
             line
         }
         (None, []) => String::new(),
+    }
+}
+
+/// Which engines agree on so many packets, or that there was one alone.
+pub fn agreement(engines: &[&str], packets: u64) -> String {
+    match engines {
+        [] => String::new(),
+        [name] => format!("{} packets through {name} alone: nothing to compare", number(packets)),
+        [names @ .., last] => format!("{} and {last} agree on {} packets", names.join(", "), number(packets)),
     }
 }
 

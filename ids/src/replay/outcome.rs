@@ -10,6 +10,7 @@ use treeline_sim::lab::{Coverage, Outcome, Summary, verdict};
 use treeline_sim::vm::{Hook, Redirect};
 
 use super::divergence;
+use crate::report::agreement;
 
 /// The instructions that made a difference, or why they are not known.
 type Origins = Result<Vec<Origin>, String>;
@@ -47,6 +48,10 @@ pub fn text(
     }
     for note in notes {
         let _ = writeln!(text, "  note: {note}");
+    }
+    if summary.divergence.is_none() && summary.stop.is_none() {
+        let engines: Vec<&str> = summary.engines.iter().map(|engine| engine.name.as_str()).collect();
+        let _ = writeln!(text, "{}", agreement(&engines, summary.packets));
     }
     text + &findings(hook, expected, summary, origins)
 }
