@@ -20,7 +20,7 @@ use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings};
 use crate::Labels;
 
 /// One packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Row {
     /// Number of the capture in the order given, from 0.
     pub capture: u32,
@@ -32,6 +32,8 @@ pub struct Row {
     pub flow: u64,
     /// Number of the packet in its flow, from 1.
     pub packet: u64,
+    /// Whether the flow is midstream: a TCP connection that began before it.
+    pub midstream: bool,
     /// The features, 16 fractional bits, in the order of [`treeline_ebpf::feature::NAMES`].
     pub features: [i64; FEATURES],
     /// The flow's class, an index into [`Labels::classes`]; `None` if no label covers it or there are no labels.
@@ -240,6 +242,7 @@ impl Rows {
             time_ns: reading.frame.time_ns,
             flow: numbered.flow,
             packet: flow.packets,
+            midstream: flow.is_midstream(),
             features,
             class: numbered.class,
         })

@@ -17,6 +17,8 @@ use treeline_ebpf::{FEATURES, feature};
 use treeline_model::BENIGN;
 use treeline_model::train::{CLASSES_MAX, ROWS_MAX, Table};
 
+use crate::Row;
+
 pub use outcome::{Binary, Confusion, share};
 pub use split::Split;
 pub use weigh::{ClassWeight, FlowWeight};
@@ -81,6 +83,7 @@ pub struct Sample {
     any_ports: Vec<Option<u64>>,
     take: Take,
     packets_min: u64,
+    midstream_passes: bool,
     /// The index of each flow, by its number in the source.
     known: HashMap<u64, u32>,
 }
@@ -142,6 +145,7 @@ impl Sample {
             any_ports,
             take,
             packets_min,
+            midstream_passes: false,
             known,
         })
     }
@@ -161,12 +165,18 @@ impl Sample {
         Self { ports: seed, ..self }
     }
 
-    /// For each class, a seed by which the responder's port of each second flow, drawn too, is any: a list of ports that a tool tries first tells nothing about those it
-    /// tries later.
+    /// For each class, a seed by which the responder's port of each second flow is drawn, from the services' or from all: a list of ports that
+    /// a tool tries first tells nothing about those it tries later.
     #[must_use]
     pub fn any_ports(self, seeds: Vec<Option<u64>>) -> Self {
         assert_eq!(seeds.len(), self.classes.len(), "one seed or none a class");
         Self { any_ports: seeds, ..self }
+    }
+
+    /// Leaves out the flows that began in the middle of a TCP connection, if the model will not be asked about them.
+    #[must_use]
+    pub fn pass_midstream(self, passes: bool) -> Self {
+        Self { midstream_passes: passes, ..self }
     }
 
     /// Makes room for `rows` more, so that a table whose length is known needs no more memory than its rows.
@@ -179,15 +189,9 @@ impl Sample {
         }
     }
 
-    /// Offers a row: packet `packet` (from 1) of flow `flow` of capture `capture`.
-    pub fn push(
-        &mut self,
-        capture: u32,
-        flow: u64,
-        packet: u64,
-        mut features: [i64; FEATURES],
-        class: Option<u16>,
-    ) -> Result<(), SampleError> {
+    /// Offers a row. Its index and time are not looked at.
+    pub fn push(&mut self, row: &Row) -> Result<(), SampleError> {
+        let Row { capture, flow, packet, midstream, mut features, class, .. } = *row;
         let Some(class) = class else {
             self.unlabelled_count += 1;
             return Ok(());
@@ -196,7 +200,7 @@ impl Sample {
             self.left_out_count += 1;
             return Ok(());
         }
-        if packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
+        if (midstream && self.midstream_passes) || packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
             return Ok(());
         }
         if let Some(seed) = self.any_ports[usize::from(class)] {
@@ -285,22 +289,30 @@ impl Sample {
 }
 
 /// Ports below are services', which mean something.
-const SERVICE_PORTS: i64 = 1024 << FRACTION_BITS;
+const SERVICE_PORTS: u64 = 1024;
+/// Ports there are.
+const PORTS: u64 = 1 << 16;
 
 /// Replaces the originator's port by one of all that are no service's, where it seems to be picked by its system: above 1023 and above the
 /// responder's, which it would not be if the originator were the service and the flow began with an answer.
 fn redraw(features: &mut [i64; FEATURES], drawn: u64) {
     let own = features[feature::ORIGINATOR_PORT];
-    if own >= SERVICE_PORTS && own > features[feature::RESPONDER_PORT] {
-        let first = SERVICE_PORTS.cast_unsigned() >> FRACTION_BITS;
-        features[feature::ORIGINATOR_PORT] = ((first + drawn % ((1 << 16) - first)) << FRACTION_BITS).cast_signed();
+    if own >= fixed(SERVICE_PORTS) && own > features[feature::RESPONDER_PORT] {
+        features[feature::ORIGINATOR_PORT] = fixed(SERVICE_PORTS + drawn % (PORTS - SERVICE_PORTS));
     }
 }
 
-/// Replaces the responder's port of each second flow by any, where the protocol has ports.
+/// Replaces the responder's port of each second flow, where the protocol has ports: of one in four of these by a service's, else by any. Evenly
+/// drawn, one in 64 would be a service's, too few to stand against all benign flows there.
 fn disperse(features: &mut [i64; FEATURES], drawn: u64) {
     let port = &mut features[feature::RESPONDER_PORT];
     if *port != 0 && drawn & 1 == 0 {
-        *port = ((1 + (drawn >> 1) % ((1 << 16) - 1)) << FRACTION_BITS).cast_signed();
+        let ports = if drawn >> 1 & 3 == 0 { SERVICE_PORTS } else { PORTS };
+        *port = fixed(1 + (drawn >> 3) % (ports - 1));
     }
+}
+
+/// A port as a feature.
+const fn fixed(port: u64) -> i64 {
+    (port << FRACTION_BITS).cast_signed()
 }

@@ -28,6 +28,7 @@ fn row(number: u64) -> Row {
         time_ns: 1_500_000_000_000_000_000 + number,
         flow: number / 2,
         packet: number % 2 + 1,
+        midstream: number % 5 == 0,
         features,
         class,
     }
@@ -53,6 +54,7 @@ fn rows_of(chunks: &[Chunk]) -> Vec<Row> {
             time_ns: chunk.time_ns[at],
             flow: chunk.flow[at],
             packet: chunk.packet[at],
+            midstream: chunk.midstream[at],
             features: std::array::from_fn(|feature| chunk.features[feature][at]),
             class: chunk.class[at],
         };
@@ -74,9 +76,29 @@ fn refused(path: &Path) -> String {
 fn any_row() -> impl Strategy<Value = Row> {
     let class = prop_oneof![Just(None), (0..3_u16).prop_map(Some)];
     let counters = [0..i64::MAX.cast_unsigned(), 0..i64::MAX.cast_unsigned(), 0..i64::MAX.cast_unsigned(), 1..1 << 31];
-    (0..2_u32, counters, prop::array::uniform12(0..1_i64 << 59), class).prop_map(
-        |(capture, [index, time_ns, flow, packet], features, class)| Row { capture, index, time_ns, flow, packet, features, class },
+    (0..2_u32, counters, any::<bool>(), prop::array::uniform12(0..1_i64 << 59), class).prop_map(
+        |(capture, [index, time_ns, flow, packet], midstream, features, class)| Row {
+            capture,
+            index,
+            time_ns,
+            flow,
+            packet,
+            midstream,
+            features,
+            class,
+        },
     )
+}
+
+/// A table of before the column, written by pyarrow as the others.
+#[test]
+fn a_table_without_the_midstream_column_is_read_until_that_is_asked_for() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tables/without-midstream.parquet");
+    let reader = Reader::open(&path).expect("a table");
+    let rows = reader.chunks(&[Column::Packet]).map(|chunk| chunk.expect("rows").packet.len()).sum::<usize>();
+    assert_eq!(rows, 40);
+    let error = reader.chunks(&[Column::Midstream]).next().expect("an answer").expect_err("no such column").to_string();
+    assert!(error.contains("midstream"), "{error}");
 }
 
 /// What other programs write where they are not told how: pyarrow and pandas compress with Snappy.
@@ -140,11 +162,11 @@ fn csv_has_the_same_columns_under_a_header() {
     }
     let text = String::from_utf8(writer.finish().expect("memory")).expect("UTF-8");
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with("capture,index,time_ns,flow,packet,originator_port,responder_port,protocol,length,gap,"), "{text}");
+    assert!(lines[0].starts_with("capture,index,time_ns,flow,packet,midstream,originator_port,responder_port,protocol,length,gap,"), "{text}");
     assert!(lines[0].ends_with(",direction_deviation_fixed,class"), "{text}");
-    assert!(lines[1].starts_with("a.pcap,1,1500000000000000001,0,2,0.1015625,0.109375,"), "{text}");
+    assert!(lines[1].starts_with("a.pcap,1,1500000000000000001,0,2,0,0.1015625,0.109375,"), "{text}");
     assert!(lines[1].ends_with(",12288,benign"), "{text}");
-    assert!(lines[2].starts_with("\"b, \"\"quoted\"\".pcap\",6,1500000000000000006,3,1,"), "{text}");
+    assert!(lines[2].starts_with("\"b, \"\"quoted\"\".pcap\",6,1500000000000000006,3,1,0,"), "{text}");
     assert!(lines[2].ends_with(','), "no class: {text}");
     assert_eq!(lines.len(), 3);
 }

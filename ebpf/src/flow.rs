@@ -28,6 +28,8 @@ pub const FIN_ORIGINATOR: u64 = 2;
 pub const FIN_RESPONDER: u64 = 4;
 /// Flow flag: either side sent RST.
 pub const RESET: u64 = 8;
+/// Flow flag: its first packet was TCP with ACK and without SYN and RST, so that its connection is older than the flow.
+pub const MIDSTREAM: u64 = 16;
 
 /// An address, most significant half first; IPv4 in the last 32 bits.
 pub type Address = [u64; 2];
@@ -82,7 +84,7 @@ pub struct Flow {
     pub lock: u64,
     /// Whose state this is: an LRU table gives the memory of an evicted flow to another at once.
     pub key: Key,
-    /// [`ORIGINATOR_LOW`], [`FIN_ORIGINATOR`], [`FIN_RESPONDER`], [`RESET`].
+    /// [`ORIGINATOR_LOW`], [`FIN_ORIGINATOR`], [`FIN_RESPONDER`], [`RESET`], [`MIDSTREAM`].
     pub flags: u64,
     /// Time of the first packet, nanoseconds.
     pub first_ns: u64,
@@ -135,6 +137,12 @@ impl Flow {
         self.flags & RESET != 0 || self.flags & (FIN_ORIGINATOR | FIN_RESPONDER) == FIN_ORIGINATOR | FIN_RESPONDER
     }
 
+    /// Whether its connection is older than the flow: what began it was not seen.
+    #[must_use]
+    pub const fn is_midstream(&self) -> bool {
+        self.flags & MIDSTREAM != 0
+    }
+
     /// Why the flow is over and `packet` opens a new one of the same key, if it is.
     #[inline(always)]
     fn end(&self, packet: &Packet, now_ns: u64, config: &Config) -> Option<Counter> {
@@ -144,8 +152,9 @@ impl Flow {
             Some(Counter::EndedActive)
         } else if self.packets >= PACKETS_MAX {
             Some(Counter::EndedLimit)
-        } else if self.is_closed() && packet.tcp_flags & (SYN | ACK) == SYN {
-            // Stragglers of a teardown, a late FIN or the last ACK, still belong to the closed flow.
+        } else if (self.is_closed() || self.is_midstream()) && packet.tcp_flags & (SYN | ACK) == SYN {
+            // Stragglers of a teardown, a late FIN or the last ACK, still belong to the closed flow. A connection whose beginning was not seen is
+            // over as well when another begins: a lone ACK sent ahead of it hides nothing.
             Some(Counter::EndedClosed)
         } else {
             None
@@ -209,6 +218,7 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config, f
     features.set(feature::PROTOCOL, u64::from(flow.key.protocol) << FRACTION_BITS);
     let packets = flow.packets;
     features.set(feature::PACKETS, packets << FRACTION_BITS);
+    features.set(feature::BEGUN, u64::from(!flow.is_midstream()) << FRACTION_BITS);
     let age_ns = flow.last_ns - flow.first_ns;
     describe(features, feature::LENGTH, u64::from(packet.length), flow.length_sum, &mut flow.length_deviation_sum, packets);
     describe(features, feature::GAP, gap_ns, age_ns, &mut flow.gap_deviation_sum, packets);
@@ -231,6 +241,9 @@ fn describe(features: &mut Features, feature: usize, value: u64, sum: u64, devia
 #[inline(always)]
 fn open(flow: &mut Flow, packet: &Packet, now_ns: u64) {
     flow.flags = if packet.from_low { ORIGINATOR_LOW } else { 0 };
+    if packet.tcp_flags & (SYN | RST | ACK) == ACK {
+        flow.flags |= MIDSTREAM;
+    }
     flow.first_ns = now_ns;
     flow.last_ns = now_ns;
     flow.packets = 0;

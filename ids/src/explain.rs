@@ -124,15 +124,15 @@ impl Explanation<'_> {
         Some((self.observation.flow?.packets, self.observation.features?))
     }
 
-    /// Whether the model is not asked yet.
-    fn waits(&self) -> bool {
-        self.reached().is_some_and(|(packet, _)| packet < self.model.packets_min().into())
+    /// Whether the packet reached its flow and the model is not asked about it.
+    fn passes(&self) -> bool {
+        self.observation.flow.is_some_and(|flow| !self.model.asks(flow.packets, flow.is_midstream()))
     }
 
     /// The questions on the way to the leaf, and the leaf; none if there is not one tree, or it is not asked.
     fn path(&self) -> Option<(Vec<Split>, usize)> {
         let Document::Tree(model) = self.model else { return None };
-        let (_, values) = self.reached().filter(|_| !self.waits())?;
+        let (_, values) = self.reached().filter(|_| !self.passes())?;
         let mut path: Vec<_> = path(model.nodes(), values).collect();
         let leaf = path.pop()?;
         let split = |node: usize| match model.nodes()[node] {
@@ -150,7 +150,7 @@ impl Explanation<'_> {
     /// The vote of an ensemble; none if the model is not one, or is not asked.
     fn ballot(&self) -> Option<(&Ensemble, Ballot<'_>)> {
         let Document::Ensemble(ensemble) = self.model else { return None };
-        let (_, values) = self.reached().filter(|_| !self.waits())?;
+        let (_, values) = self.reached().filter(|_| !self.passes())?;
         Some((ensemble, ensemble.ballot(&values)))
     }
 

@@ -83,7 +83,8 @@ pub struct Train {
     #[arg(long)]
     pub redraw_ports: bool,
 
-    /// Classes of the labels whose flows can go to any port: the responder's port of each second flow is drawn from all. Separated by commas, or given again.
+    /// Classes of the labels whose flows can go to any port: the responder's port of each second flow is drawn, one in four times from those of services (below
+    /// 1024), else from all. Separated by commas, or given again.
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     pub any_port: Vec<String>,
 
@@ -106,6 +107,10 @@ pub struct Train {
     /// The packet of a flow, counted from 1, at which the model gives its first verdict; earlier packets pass and are not learned from.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub packets_min: u32,
+
+    /// What becomes of a TCP connection that is older than its flow, as all are where the classifier starts in the midst of traffic.
+    #[arg(long, value_enum, default_value = "judge")]
+    pub midstream: Midstream,
 
     /// Draws what is kept for the test, and which feature wins a tie. The same seed gives the same model.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -170,6 +175,14 @@ pub enum Samples {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Midstream {
+    /// It is judged like any other flow.
+    Judge,
+    /// It passes, and is not learned from: what went before is known neither to the features nor to the tree.
+    Pass,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// One of every three flows of each class: the paper's way, which flatters the model.
     Flow,
@@ -203,8 +216,9 @@ pub fn run(options: &Train) -> Result<ExitCode, String> {
     let start = Instant::now();
     let grown = grow(options, &sample)?;
     let seconds = start.elapsed().as_secs_f64();
-    let model =
-        Model::from_nodes(description(options), classes, grown.nodes.clone()).and_then(|model| model.with_packets_min(options.packets_min));
+    let model = Model::from_nodes(description(options), classes, grown.nodes.clone())
+        .and_then(|model| model.with_packets_min(options.packets_min))
+        .and_then(|model| model.with_midstream_passed(options.midstream == Midstream::Pass));
     let model = model.map_err(|error| explain(&error))?;
     let record = Record { options, sample: &sample, source: &source, split: &split, numbers: &numbers, grown: &grown, model: &model };
     let confusion = sample.flows.iter().any(|flow| flow.is_test).then(|| sample.test(&model, &numbers));

@@ -144,7 +144,7 @@ fn an_ensembles_explanation_adds_up_to_what_replay_decides() {
         assert_eq!(explained["verdict"], record["verdict"], "{explained:#}");
         assert_eq!(explained["reference"], json!(null));
         let vote = &explained["vote"];
-        if explained["waits"] == json!(true) {
+        if explained["passes"] == json!(true) {
             assert_eq!((vote, &record["verdict"]), (&json!(null), &json!("benign")));
             continue;
         }

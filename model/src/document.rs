@@ -103,6 +103,21 @@ impl Document {
         }
     }
 
+    /// Whether the flows that began in the middle of a TCP connection are benign without asking the model.
+    #[must_use]
+    pub fn midstream_passes(&self) -> bool {
+        match self {
+            Self::Tree(model) => model.midstream_passes(),
+            Self::Ensemble(ensemble) => ensemble.midstream_passes(),
+        }
+    }
+
+    /// Whether the model is asked about packet `packet`, counted from 1, of a flow that is midstream or not. If not, the packet is benign.
+    #[must_use]
+    pub fn asks(&self, packet: u64, midstream: bool) -> bool {
+        packet >= self.packets_min().into() && !(midstream && self.midstream_passes())
+    }
+
     /// The nodes of each tree, root first. A leaf's `class` is the class of a single tree, and in an ensemble the index of its values.
     pub fn trees(&self) -> impl Iterator<Item = &[Node]> {
         let (one, many) = match self {

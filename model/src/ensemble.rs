@@ -18,7 +18,7 @@ pub use vote::{Arithmetic, Rule, Vote};
 
 use serde_json::{Map, Value};
 use treeline_ebpf::Features;
-use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{BEGUN, FEATURES, FRACTION_BITS, PACKETS};
 
 use crate::{Error, Node, schema, shape};
 
@@ -38,6 +38,7 @@ pub struct Ensemble {
     trees: Vec<Member>,
     training: Option<Map<String, Value>>,
     packets_min: u32,
+    midstream_passes: bool,
 }
 
 /// One tree of an ensemble.
@@ -65,7 +66,7 @@ impl Ensemble {
         for (tree, member) in trees.iter().enumerate() {
             member.check(vote.base.len()).map_err(|error| Error::Tree { tree, error: Box::new(error) })?;
         }
-        Ok(Self { description: description.into(), classes, vote, trees, training: None, packets_min: 1 })
+        Ok(Self { description: description.into(), classes, vote, trees, training: None, packets_min: 1, midstream_passes: false })
     }
 
     /// The ensemble with `training` as the record of how it came about, which nothing here interprets.
@@ -78,19 +79,27 @@ impl Ensemble {
     /// The ensemble with a first verdict at packet `packets_min` of a flow, counted from 1; the packets before it are benign. Unlike a single
     /// tree's, the wait is no node and needs no room.
     pub fn with_packets_min(mut self, packets_min: u32) -> Result<Self, Error> {
-        shape::check_packets_range(packets_min)?;
+        shape::check_packets_min(packets_min)?;
         self.packets_min = packets_min;
         Ok(self)
     }
 
-    /// The class of a packet, its number in its flow included: benign while the ensemble waits.
+    /// The ensemble that passes the flows that began in the middle of a TCP connection, as a single tree may.
+    #[must_use]
+    pub fn with_midstream_passed(mut self, passes: bool) -> Self {
+        self.midstream_passes = passes;
+        self
+    }
+
+    /// The class of a packet, the slots behind the features included: benign where the ensemble is not asked.
     #[must_use]
     pub fn judge(&self, features: &Features) -> u16 {
         let waits = features.value(PACKETS as u64) < i64::from(self.packets_min) << FRACTION_BITS;
-        if waits { 0 } else { self.decide(&features.values()) }
+        let passes = waits || (self.midstream_passes && features.value(BEGUN as u64) == 0);
+        if passes { 0 } else { self.decide(&features.values()) }
     }
 
-    /// The class of fixed-point features: an index into [`classes`](Self::classes). Whether the ensemble waits is not asked.
+    /// The class of fixed-point features: an index into [`classes`](Self::classes). Whether the ensemble is to be asked is not looked at.
     #[must_use]
     pub fn decide(&self, features: &[i64; FEATURES]) -> u16 {
         self.vote.class(self.trees.iter().map(|tree| (tree.output, tree.descend(features))))
@@ -130,6 +139,12 @@ impl Ensemble {
     #[must_use]
     pub fn packets_min(&self) -> u32 {
         self.packets_min
+    }
+
+    /// Whether the flows that began in the middle of a TCP connection are benign without asking the trees.
+    #[must_use]
+    pub fn midstream_passes(&self) -> bool {
+        self.midstream_passes
     }
 
     /// How the ensemble came about, if its file says so.

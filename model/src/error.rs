@@ -247,11 +247,13 @@ pub enum Error {
         /// The number found.
         found: u64,
     },
-    /// The wait is a question in front of the tree, and the tree is as large or as deep as one may be.
+    /// What the model is not asked about is a question in front of the tree, and the tree is as large or as deep as one may be.
     #[error(
-        "packets_min: a wait needs two nodes and a level more than the tree's {nodes} nodes and depth {depth}, at most {NODES_MAX} and {DEPTH_MAX}; leave it out, or train a smaller tree"
+        "packets_min, midstream_passes: two nodes and a level each ({gates} of them) beside the tree's {nodes} nodes and depth {depth}, at most {NODES_MAX} and {DEPTH_MAX}; leave them out, or train a smaller tree"
     )]
-    NoRoomToWait {
+    NoRoomToPass {
+        /// How many questions.
+        gates: usize,
         /// The tree's nodes.
         nodes: usize,
         /// The tree's depth.

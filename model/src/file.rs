@@ -39,10 +39,11 @@ pub(crate) fn parse(text: &[u8]) -> Result<Model, Error> {
         Some(training) => model.with_training(training),
         None => model,
     };
-    match document.packets_min {
-        Some(found) => model.with_packets_min(narrow_packets_min(found)?),
-        None => Ok(model),
-    }
+    let model = match document.packets_min {
+        Some(found) => model.with_packets_min(narrow_packets_min(found)?)?,
+        None => model,
+    };
+    model.with_midstream_passed(document.midstream_passes.unwrap_or(false))
 }
 
 /// What a document of this version holds.
@@ -70,8 +71,13 @@ pub(crate) fn kind(text: &[u8]) -> Result<Kind, Error> {
 
 /// The text of `model`, which [`parse`] reads back to an equal one.
 pub(crate) fn text(model: &Model) -> String {
-    let frame =
-        Frame { description: model.description(), classes: model.classes(), packets_min: model.packets_min(), training: model.training() };
+    let frame = Frame {
+        description: model.description(),
+        classes: model.classes(),
+        packets_min: model.packets_min(),
+        midstream_passes: model.midstream_passes(),
+        training: model.training(),
+    };
     frame.around(&format!("\"nodes\": [\n    {}\n  ]", model.nodes().iter().map(node_text).collect::<Vec<_>>().join(",\n    ")))
 }
 
@@ -81,6 +87,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) description: &'a str,
     pub(crate) classes: &'a [String],
     pub(crate) packets_min: u32,
+    pub(crate) midstream_passes: bool,
     pub(crate) training: Option<&'a Map<String, Value>>,
 }
 
@@ -92,6 +99,7 @@ impl Frame<'_> {
             1 => String::new(),
             packets_min => format!("\n  \"packets_min\": {packets_min},"),
         };
+        let midstream_passes = if self.midstream_passes { "\n  \"midstream_passes\": true," } else { "" };
         let training = self.training.map(|training| format!(",\n  \"training\": {}", json_pretty(training))).unwrap_or_default();
         format!(
             r#"{{
@@ -99,7 +107,7 @@ impl Frame<'_> {
   "version": {VERSION},
   "description": {},
   "schema": {},
-  "classes": [{classes}],{packets_min}
+  "classes": [{classes}],{packets_min}{midstream_passes}
   {body}{training}
 }}
 "#,
@@ -163,6 +171,8 @@ struct Document {
     nodes: Vec<Object<FileNode>>,
     #[serde(default, deserialize_with = "given")]
     packets_min: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    midstream_passes: Option<bool>,
     #[serde(default, deserialize_with = "given")]
     training: Option<Map<String, Value>>,
 }

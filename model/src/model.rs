@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use treeline_ebpf::Tree;
-use treeline_ebpf::feature::{FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{BEGUN, FRACTION_BITS, PACKETS};
 use treeline_ebpf::tree::NODES_MAX;
 
 use crate::{BYTES_MAX, Draft, Error, Node, RealNode, file, pack, schema, shape};
@@ -21,6 +21,7 @@ pub struct Model {
     nodes: Vec<Node>,
     training: Option<Map<String, Value>>,
     packets_min: u32,
+    midstream_passes: bool,
     depth: usize,
 }
 
@@ -49,7 +50,7 @@ impl Model {
     pub fn from_nodes(description: impl Into<String>, classes: Vec<String>, nodes: Vec<Node>) -> Result<Self, Error> {
         schema::check_classes(&classes)?;
         let depth = shape::check(&nodes, classes.len())?;
-        Ok(Self { description: description.into(), classes, nodes, training: None, packets_min: 1, depth })
+        Ok(Self { description: description.into(), classes, nodes, training: None, packets_min: 1, midstream_passes: false, depth })
     }
 
     /// The model with `training` as the record of how it came about, which nothing here interprets.
@@ -61,8 +62,21 @@ impl Model {
 
     /// The model with a first verdict at packet `packets_min` of a flow, counted from 1; the packets before it are benign.
     pub fn with_packets_min(mut self, packets_min: u32) -> Result<Self, Error> {
-        shape::check_packets_min(packets_min, self.nodes.len(), self.depth)?;
+        shape::check_packets_min(packets_min)?;
         self.packets_min = packets_min;
+        self.with_room()
+    }
+
+    /// The model that passes the flows that began in the middle of a TCP connection ([`treeline_ebpf::Flow::is_midstream`]) as benign, if so
+    /// asked, for neither features nor verdict know what went before.
+    pub fn with_midstream_passed(mut self, passes: bool) -> Result<Self, Error> {
+        self.midstream_passes = passes;
+        self.with_room()
+    }
+
+    /// Refuses a tree that leaves no room for the questions in front of it.
+    fn with_room(self) -> Result<Self, Error> {
+        shape::check_gates(self.gates().count(), self.nodes.len(), self.depth)?;
         Ok(self)
     }
 
@@ -96,21 +110,32 @@ impl Model {
         &self.classes
     }
 
-    /// The nodes as the classifier asks them: where [`packets_min`](Self::packets_min) is above 1, a question for the packet's number
-    /// (slot `treeline_ebpf::feature::PACKETS`) and its benign leaf come first. So a wait costs nothing where there is none, and comes and
-    /// goes with its tree.
+    /// What is asked before the tree: a slot and the value up to which the packet is benign.
+    fn gates(&self) -> impl Iterator<Item = (u16, i64)> {
+        #[expect(clippy::cast_possible_truncation, reason = "a slot's number is below 16")]
+        const SLOTS: [u16; 2] = [PACKETS as u16, BEGUN as u16];
+        let waits = (self.packets_min > 1).then(|| (SLOTS[0], i64::from(self.packets_min - 1) << FRACTION_BITS));
+        let begun = self.midstream_passes.then_some((SLOTS[1], 0));
+        waits.into_iter().chain(begun)
+    }
+
+    /// The nodes as the classifier asks them: where [`packets_min`](Self::packets_min) is above 1 or
+    /// [`midstream_passes`](Self::midstream_passes), a question for that (slots `PACKETS` and `BEGUN` of `treeline_ebpf::feature`) and its
+    /// benign leaf come first. So what a model is not asked about costs nothing where there is none, and comes and goes with its tree.
     #[must_use]
     pub fn asked_nodes(&self) -> Cow<'_, [Node]> {
         const GATE: u16 = 2;
-        #[expect(clippy::cast_possible_truncation, reason = "a slot's number is below 16")]
-        const SLOT: u16 = PACKETS as u16;
-        if self.packets_min == 1 {
+        let mut nodes = Vec::new();
+        let mut first = 0;
+        for (feature, threshold) in self.gates() {
+            nodes.extend([Node::Inner { feature, threshold, left: first + 1, right: first + GATE }, Node::Leaf { class: 0 }]);
+            first += GATE;
+        }
+        if first == 0 {
             return Cow::Borrowed(&self.nodes);
         }
-        let threshold = i64::from(self.packets_min - 1) << FRACTION_BITS;
-        let mut nodes = vec![Node::Inner { feature: SLOT, threshold, left: 1, right: GATE }, Node::Leaf { class: 0 }];
         nodes.extend(self.nodes.iter().map(|&node| match node {
-            Node::Inner { feature, threshold, left, right } => Node::Inner { feature, threshold, left: left + GATE, right: right + GATE },
+            Node::Inner { feature, threshold, left, right } => Node::Inner { feature, threshold, left: left + first, right: right + first },
             leaf @ Node::Leaf { .. } => leaf,
         }));
         Cow::Owned(nodes)
@@ -138,6 +163,12 @@ impl Model {
     #[must_use]
     pub fn packets_min(&self) -> u32 {
         self.packets_min
+    }
+
+    /// Whether the flows that began in the middle of a TCP connection are benign without asking the tree.
+    #[must_use]
+    pub fn midstream_passes(&self) -> bool {
+        self.midstream_passes
     }
 
     /// Edges between the root and the deepest leaf.

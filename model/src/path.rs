@@ -35,8 +35,8 @@ pub fn leaves(nodes: &[Node]) -> usize {
 }
 
 impl Model {
-    /// The indices of the nodes that `features` pass, from the root to the leaf. Whether the model waits for later packets
-    /// ([`packets_min`](Self::packets_min)) is not asked.
+    /// The indices of the nodes that `features` pass, from the root to the leaf. Whether the model is to be asked about
+    /// the packet is not looked at.
     pub fn path(&self, features: &Features) -> impl Iterator<Item = usize> {
         path(self.nodes(), features.values())
     }

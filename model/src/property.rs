@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{BEGUN, FEATURES, FRACTION_BITS, PACKETS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX, descend};
 
-use crate::strategy::{features, features_near, model, model_within, waiting};
-use crate::{BENIGN, Error, Model, Node};
+use crate::strategy::{features, features_near, model, model_within, passing};
+use crate::{BENIGN, Document, Error, Model, Node};
 
 /// The walk in its simplest form.
 fn decide(nodes: &[Node], index: u16, values: &[i64]) -> u16 {
@@ -178,13 +178,17 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_waiting_model_is_benign_up_to_its_first_verdict(
-        (model, features) in waiting(model()).prop_flat_map(|model| (features_near(&model), Just(model)).prop_map(|(near, model)| (model, near))),
+    fn a_model_is_benign_where_it_is_not_asked(
+        (model, features) in passing(model()).prop_flat_map(|model| (features_near(&model), Just(model)).prop_map(|(near, model)| (model, near))),
         packet in 1_u64..7,
+        midstream in any::<bool>(),
     ) {
         let mut features = features;
         features.set(PACKETS, packet << FRACTION_BITS);
-        let expect = if packet < u64::from(model.packets_min()) { 0 } else { decide(model.nodes(), 0, &features.values()) };
+        features.set(BEGUN, u64::from(!midstream) << FRACTION_BITS);
+        let asked = Document::from(model.clone()).asks(packet, midstream);
+        prop_assert_eq!(asked, packet >= u64::from(model.packets_min()) && !(midstream && model.midstream_passes()));
+        let expect = if asked { decide(model.nodes(), 0, &features.values()) } else { 0 };
         prop_assert_eq!(descend(&model.to_tree(), &features), Ok(expect));
         prop_assert_eq!(Model::read_bytes(model.to_json().as_bytes()).expect("own text"), model);
     }

@@ -42,21 +42,20 @@ pub(crate) fn check_count(nodes: usize) -> Result<(), Error> {
     }
 }
 
-/// Refuses a wait of no packet, of more than a flow has, or in front of a tree that leaves no room for its question.
-pub(crate) fn check_packets_min(packets_min: u32, nodes: usize, depth: usize) -> Result<(), Error> {
-    check_packets_range(packets_min)?;
-    if packets_min > 1 && (nodes + 2 > NODES_MAX || depth >= DEPTH_MAX) {
-        return Err(Error::NoRoomToWait { nodes, depth });
-    }
-    Ok(())
-}
-
 /// Refuses a wait of no packet, or of more than a flow has.
-pub(crate) fn check_packets_range(packets_min: u32) -> Result<(), Error> {
+pub(crate) fn check_packets_min(packets_min: u32) -> Result<(), Error> {
     match packets_min {
         1..=PACKETS_MIN_MAX => Ok(()),
         found => Err(Error::PacketsMin { found: found.into() }),
     }
+}
+
+/// Refuses a tree in front of which `gates` questions have no room: each takes two nodes and a level.
+pub(crate) fn check_gates(gates: usize, nodes: usize, depth: usize) -> Result<(), Error> {
+    if nodes + 2 * gates > NODES_MAX || depth + gates > DEPTH_MAX {
+        return Err(Error::NoRoomToPass { gates, nodes, depth });
+    }
+    Ok(())
 }
 
 fn check_node(index: usize, node: &Node, nodes: usize, classes: usize) -> Result<(), Error> {

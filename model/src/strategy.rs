@@ -35,10 +35,11 @@ pub fn model_within(leaves_max: usize, depth_max: usize) -> impl Strategy<Value 
     })
 }
 
-/// The models of `models`, half of them waiting for up to four packets of a flow.
-pub fn waiting(models: impl Strategy<Value = Model>) -> impl Strategy<Value = Model> {
-    (models, prop_oneof![Just(1_u32), 2_u32..=5]).prop_map(|(model, packets_min)| {
-        model.clone().with_packets_min(packets_min).unwrap_or(model) // No room to wait in front of the deepest trees.
+/// The models of `models`, half of them waiting for up to four packets of a flow, half of them passing what is midstream.
+pub fn passing(models: impl Strategy<Value = Model>) -> impl Strategy<Value = Model> {
+    (models, prop_oneof![Just(1_u32), 2_u32..=5], any::<bool>()).prop_map(|(model, packets_min, midstream)| {
+        let passing = model.clone().with_packets_min(packets_min).and_then(|model| model.with_midstream_passed(midstream));
+        passing.unwrap_or(model) // No room for questions in front of the deepest trees.
     })
 }
 

@@ -6,7 +6,7 @@ use treeline_ebpf::Features;
 use treeline_ebpf::feature::{FEATURES, SLOTS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX, descend};
 use treeline_model::compile::{Code, compile};
-use treeline_model::strategy::{features, features_near, model, model_within, waiting};
+use treeline_model::strategy::{features, features_near, model, model_within, passing};
 use treeline_model::{BENIGN, Model, Node};
 
 /// Runs the code over a vector and counts the instructions executed.
@@ -69,7 +69,7 @@ fn stump(feature: u16, threshold: i64) -> Model {
 
 proptest! {
     #[test]
-    fn code_decides_what_the_walk_decides((model, vectors) in waiting(model()).prop_flat_map(|model| {
+    fn code_decides_what_the_walk_decides((model, vectors) in passing(model()).prop_flat_map(|model| {
         let vectors = prop::collection::vec(prop_oneof![3 => features_near(&model), 1 => features()], 16);
         (Just(model), vectors)
     })) {

@@ -163,4 +163,5 @@ fn reference_flow(differences: &mut Differences, exact: &Flow, real: &reference:
     differences.check("fin from originator", &(exact.flags & FIN_ORIGINATOR != 0), &real.fin_originator);
     differences.check("fin from responder", &(exact.flags & FIN_RESPONDER != 0), &real.fin_responder);
     differences.check("reset", &(exact.flags & RESET != 0), &real.reset);
+    differences.check("midstream", &exact.is_midstream(), &real.midstream);
 }

@@ -42,6 +42,7 @@ pub struct Reference {
     config: Config,
     tree: FloatTree,
     packets_min: u32,
+    midstream_passes: bool,
     allow: Allow,
     flows: HashMap<Key, Flow>,
 }
@@ -92,13 +93,20 @@ impl Reference {
     #[must_use]
     pub fn new(config: Config, tree: FloatTree) -> Self {
         assert!(config.is_valid(), "timeouts out of range: {config:?}");
-        Self { config, tree, packets_min: 1, allow: Allow::default(), flows: HashMap::new() }
+        Self { config, tree, packets_min: 1, midstream_passes: false, allow: Allow::default(), flows: HashMap::new() }
     }
 
     /// The engine with a first verdict at packet `packets_min` of a flow (rule 11).
     #[must_use]
     pub fn with_packets_min(mut self, packets_min: u32) -> Self {
         self.packets_min = packets_min;
+        self
+    }
+
+    /// The engine that judges no flow that began in the middle of a TCP connection, if so asked (rule 11).
+    #[must_use]
+    pub fn with_midstream_passed(mut self, passes: bool) -> Self {
+        self.midstream_passes = passes;
         self
     }
 
@@ -109,10 +117,10 @@ impl Reference {
         self
     }
 
-    /// An engine with the model's tree and wait. Panics as [`new`](Self::new) does.
+    /// An engine with the model's tree and what it is not asked about. Panics as [`new`](Self::new) does.
     #[must_use]
     pub fn of(config: Config, model: &Model) -> Self {
-        Self::new(config, FloatTree::of(model)).with_packets_min(model.packets_min())
+        Self::new(config, FloatTree::of(model)).with_packets_min(model.packets_min()).with_midstream_passed(model.midstream_passes())
     }
 
     /// Judges the next frame.
@@ -147,8 +155,8 @@ impl Reference {
         let clock_back = now_ns < flow.last_ns;
         let features = flow.join(packet, now_ns);
 
-        let waits = flow.packets < self.packets_min.into();
-        let (class, ambiguous) = if waits { (0, false) } else { self.tree.descend(&features) };
+        let passes = flow.packets < self.packets_min.into() || (self.midstream_passes && flow.midstream);
+        let (class, ambiguous) = if passes { (0, false) } else { self.tree.descend(&features) };
         Judgement {
             outcome: Outcome::Judged(class),
             dropped: self.config.enforce != 0 && class != 0,

@@ -206,6 +206,32 @@ fn a_closed_connection_ends_with_the_next_syn_and_only_with_that() {
     assert_eq!(flow(&seen[2]).packets, 3);
 }
 
+#[test]
+fn a_flow_is_midstream_if_its_first_packet_goes_on_with_a_connection() {
+    for (flags, expect) in
+        [(ACK, true), (ACK | 8, true), (FIN | ACK, true), (SYN, false), (SYN | ACK, false), (RST, false), (RST | ACK, false), (0, false), (FIN, false)]
+    {
+        let seen = observe_all([(0, Recipe::tcp(flags)), (1, Recipe::tcp(ACK).back())]);
+        assert_eq!(seen.iter().map(|seen| flow(seen).is_midstream()).collect::<Vec<_>>(), [expect; 2], "flags {flags:#x}");
+    }
+    assert!(!flow(&observe_all([(0, Recipe { flags: ACK, ..Recipe::default() })])[0]).is_midstream(), "UDP has no flags");
+}
+
+/// Otherwise one ACK, sent ahead of an attack, would make its whole flow one that nobody judges.
+#[test]
+fn a_lone_ack_ahead_of_a_connection_hides_nothing() {
+    let model = support::constant(1).with_midstream_passed(true).expect("room");
+    let packets = [Recipe::tcp(ACK), Recipe::tcp(RST).back(), Recipe::tcp(ACK), Recipe::tcp(SYN), Recipe::tcp(ACK)];
+    let seen = judge_all(&model, Config::default(), (0..).zip(packets));
+    let verdicts: Vec<_> = seen.iter().map(|seen| seen.outcome).collect();
+    assert_eq!(verdicts, [0, 0, 0, 1, 1].map(Outcome::Judged));
+    assert_eq!(seen.iter().map(|seen| flow(seen).packets).collect::<Vec<_>>(), [1, 2, 3, 1, 2]);
+    let ahead = [Recipe::tcp(ACK), Recipe::tcp(SYN | ACK).back(), Recipe::tcp(SYN)];
+    let seen = judge_all(&model, Config::default(), (0..).zip(ahead));
+    assert_eq!(seen.iter().map(|seen| seen.outcome).collect::<Vec<_>>(), [0, 0, 1].map(Outcome::Judged));
+    assert_eq!((counted(&seen, Counter::Opened), counted(&seen, Counter::EndedClosed)), (2, 1));
+}
+
 /// A flow of `packets` packets, all of `length` bytes but the last, `age_ns` old.
 fn long_flow(key: &Key, packets: u64, length: u64, age_ns: u64, now_ns: u64) -> Flow {
     // The largest sums that `flow`'s text allows.

@@ -3,6 +3,8 @@
     pip install pyarrow==26.0.1
     treeline features testdata/captures/lab-portscan.pcap --labels testdata/labels/lab.csv -o rows.parquet
     python testdata/tables/make.py rows.parquet testdata/tables
+
+without-midstream.parquet is a file of before the column of that name.
 """
 
 import sys

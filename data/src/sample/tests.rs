@@ -12,7 +12,7 @@ fn sample(take: Take, flows: &[(u32, u16, u64)]) -> Sample {
         for packet in 1..=packets {
             let mut features = [0; FEATURES];
             features[3] = packet.cast_signed();
-            sample.push(capture, number, packet, features, Some(class)).expect("few rows");
+            sample.push(&Row { capture, flow: number, packet, features, class: Some(class), ..Row::default() }).expect("few rows");
         }
     }
     sample
@@ -80,7 +80,7 @@ fn classes_begin_where_they_are_told_to() {
         .expect("three classes")
         .beginning(vec![0, 3, LEFT_OUT]);
     for class in 0..3 {
-        (1..=4).for_each(|packet| sample.push(0, class.into(), packet, [0; FEATURES], Some(class)).expect("a row"));
+        (1..=4).for_each(|packet| sample.push(&Row { flow: class.into(), packet, class: Some(class), ..Row::default() }).expect("a row"));
     }
     assert_eq!((sample.table.classes.as_slice(), sample.left_out_count), ([0, 0, 0, 0, 1, 1].as_slice(), 2 + 4));
 }
@@ -97,7 +97,7 @@ fn redrawn_ports_are_one_a_flow_and_spare_services() {
     for (flow, packet, features) in
         [(1, 1, ports(40_000, 80)), (1, 2, ports(40_000, 80)), (2, 1, ports(40_000, 80)), (3, 1, ports(53, 0)), (4, 1, ports(4500, 50_000))]
     {
-        sample.push(0, flow, packet, features, Some(0)).expect("a row");
+        sample.push(&Row { flow, packet, features, class: Some(0), ..Row::default() }).expect("a row");
     }
     let drawn: Vec<_> = sample.table.columns[feature::ORIGINATOR_PORT].iter().map(|port| port >> 16).collect();
     assert!(drawn[0] == drawn[1] && drawn[0] != drawn[2] && drawn[3..] == [53, 4500], "{drawn:?}");
@@ -112,19 +112,23 @@ fn any_port_is_one_a_flow_and_of_each_second_flow_of_its_class() {
     for flow in 0..400 {
         // Benign flows to port 80, scans of it, and scans without ports.
         features[feature::RESPONDER_PORT] = if flow % 4 == 3 { 0 } else { 80 << 16 };
-        (1..=2).for_each(|packet| sample.push(0, flow, packet, features, Some(u16::from(flow % 4 > 1))).expect("a row"));
+        let class = Some(u16::from(flow % 4 > 1));
+        (1..=2).for_each(|packet| sample.push(&Row { flow, packet, features, class, ..Row::default() }).expect("a row"));
     }
     let ports: Vec<_> = sample.table.columns[feature::RESPONDER_PORT].iter().map(|port| port >> 16).collect();
-    let mut moved = 0;
+    let (mut moved, mut services) = (0, 0);
     for (flow, pair) in ports.chunks(2).enumerate() {
         assert!(pair[0] == pair[1] && (0..1 << 16).contains(&pair[0]), "{pair:?}");
         match flow % 4 {
-            2 => moved += usize::from(pair[0] != 80),
+            2 => {
+                moved += usize::from(pair[0] != 80);
+                services += usize::from(pair[0] != 80 && pair[0] < 1024);
+            }
             3 => assert_eq!(pair[0], 0),
             _ => assert_eq!(pair[0], 80),
         }
     }
-    assert!((35..=65).contains(&moved), "{moved} of 100");
+    assert!((35..=65).contains(&moved) && (5..=25).contains(&services), "{moved} of 100, {services} to services");
 }
 
 #[test]
@@ -136,8 +140,24 @@ fn flow_last_takes_the_last_of_at_most_100_packets() {
 #[test]
 fn packets_that_the_model_waits_for_are_left_out() {
     let mut sample = Sample::new(vec!["benign".to_owned()], Take::Packet, 3).expect("a class");
-    (1..=5).for_each(|packet| sample.push(0, 7, packet, [packet.cast_signed(); FEATURES], Some(0)).expect("a row"));
+    for packet in 1..=5_u64 {
+        let features = [packet.cast_signed(); FEATURES];
+        sample.push(&Row { packet, features, class: Some(0), ..Row::default() }).expect("a row");
+    }
     assert_eq!(sample.table.columns[0], [3, 4, 5]);
+}
+
+#[test]
+fn what_is_midstream_is_left_out_where_the_model_passes_it() {
+    for (passes, expect) in [(false, vec![1, 2, 3, 4]), (true, vec![1, 3])] {
+        let mut sample = Sample::new(vec!["benign".to_owned()], Take::Packet, 1).expect("a class").pass_midstream(passes);
+        for flow in 1..=4_i64 {
+            let features = [flow; FEATURES];
+            let row = Row { flow: flow.cast_unsigned(), packet: 1, midstream: flow % 2 == 0, features, class: Some(0), ..Row::default() };
+            sample.push(&row).expect("a row");
+        }
+        assert_eq!(sample.table.columns[0], expect);
+    }
 }
 
 #[test]
@@ -180,7 +200,7 @@ fn an_attack_that_is_only_tested_is_no_class_of_the_model() {
 fn rows_that_teach_nothing_are_refused_with_advice() {
     let check = |sample: &Sample, text: &str| assert_eq!(sample.check().expect_err(text).to_string(), text);
     let mut none = sample(Take::Packet, &[]);
-    none.push(0, 0, 1, [0; FEATURES], None).expect("counted");
+    none.push(&Row { packet: 1, ..Row::default() }).expect("counted");
     check(&none, "no row has a class (1 are unlabelled); check that the labels name these captures, addresses and times");
     check(&sample(Take::Packet, &[(0, 0, 1)]), "no malicious row to train on (1 flows of benign); give labelled captures of both");
     let mut kept = sample(Take::Packet, &[(0, 0, 1), (1, 1, 1)]);

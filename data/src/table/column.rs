@@ -23,6 +23,8 @@ pub enum Column {
     Flow,
     /// [`Row::packet`](crate::Row::packet).
     Packet,
+    /// [`Row::midstream`](crate::Row::midstream), 0 or 1. Tables of before this column have none.
+    Midstream,
     /// The feature with this index into [`NAMES`], in fixed point. Panics in use if there is none.
     Feature(usize),
     /// [`Row::class`](crate::Row::class).
@@ -31,7 +33,7 @@ pub enum Column {
 
 impl Column {
     /// The columns of whole numbers that are no features, in the order of the file.
-    pub(super) const COUNTERS: [Self; 4] = [Self::Index, Self::Time, Self::Flow, Self::Packet];
+    pub(super) const COUNTERS: [Self; 5] = [Self::Index, Self::Time, Self::Flow, Self::Packet, Self::Midstream];
 
     /// All columns.
     #[must_use]
@@ -49,6 +51,7 @@ impl Column {
             Self::Time => "time_ns".to_owned(),
             Self::Flow => "flow".to_owned(),
             Self::Packet => "packet".to_owned(),
+            Self::Midstream => "midstream".to_owned(),
             Self::Feature(feature) => format!("{}{FIXED}", NAMES[feature].0),
             Self::Class => CLASS.to_owned(),
         }

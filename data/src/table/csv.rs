@@ -49,7 +49,7 @@ impl<W: Write> CsvWriter<W> {
     fn line(&mut self, row: &Row) -> io::Result<()> {
         let output = &mut self.output;
         let capture = &self.captures[row.capture as usize];
-        write!(output, "{capture},{},{},{},{}", row.index, row.time_ns, row.flow, row.packet)?;
+        write!(output, "{capture},{},{},{},{},{}", row.index, row.time_ns, row.flow, row.packet, u8::from(row.midstream))?;
         for value in row.features {
             write!(output, ",{}", real(value))?;
         }

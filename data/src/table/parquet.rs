@@ -114,6 +114,7 @@ fn counter(row: &Row, column: Column) -> i64 {
         Column::Index => row.index,
         Column::Time => row.time_ns,
         Column::Flow => row.flow,
+        Column::Midstream => row.midstream.into(),
         _ => row.packet,
     };
     // Times after 2262 only.

@@ -37,6 +37,8 @@ pub struct Chunk {
     pub flow: Vec<u64>,
     /// Packet numbers within their flows, from 1.
     pub packet: Vec<u64>,
+    /// Whether their flows are midstream.
+    pub midstream: Vec<bool>,
     /// The features in fixed point.
     pub features: [Vec<i64>; FEATURES],
     /// Indices into [`Reader::classes`]; `None` without a class.
@@ -46,7 +48,7 @@ pub struct Chunk {
 impl Reader {
     /// Opens the file at `path` and checks its metadata and columns. No row is read yet.
     ///
-    /// Fails if it is no Parquet file, was not written by `treeline features`, or has other features, units, fraction bits or types.
+    /// Fails if it is no Parquet file, was not written by `treeline features`, or has other features, units, fraction bits or types. [`Column::Midstream`] may be missing, until it is read.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let file = File::open(path).map_err(|source| TableError::Open { path: path.to_owned(), what: "open the table", source })?;
         let file = guarded(|| SerializedFileReader::new(file)).map_err(|source| TableError::Parquet {
@@ -58,7 +60,7 @@ impl Reader {
         let document = metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == FORMAT)?.value.as_deref());
         let names = schema::check(path, document.ok_or_else(|| TableError::NoSchema { path: path.to_owned() })?)?;
         let reader = Self { path: path.to_owned(), file, names };
-        for column in Column::all() {
+        for column in Column::all().into_iter().filter(|column| *column != Column::Midstream) {
             reader.place(column)?;
         }
         Ok(reader)
@@ -234,6 +236,7 @@ impl Place<'_> {
             Column::Time => chunk.time_ns = counters(values),
             Column::Flow => chunk.flow = counters(values),
             Column::Packet => chunk.packet = counters(values),
+            Column::Midstream => chunk.midstream = values.into_iter().map(|value| value > 0).collect(),
             Column::Feature(feature) => chunk.features[feature] = values,
             Column::Capture | Column::Class => unreachable!("strings"),
         }

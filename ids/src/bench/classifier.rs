@@ -85,6 +85,8 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
         Some(path) => Model::read(path),
         None => Model::read_bytes(replay::MODEL.as_bytes()),
     }
+    // The paper's layout does not know how a flow began.
+    .and_then(|model| model.with_midstream_passed(false))
     .map_err(|error| explain(&error))?;
     let input = read(&options.capture, &model)?;
     let large = tree::grow(input.vectors.clone(), PAPER_LEAVES)?;

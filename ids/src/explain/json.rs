@@ -20,6 +20,7 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
             "protocol": protocol,
             "first_ns": flow.first_ns,
             "packet": flow.packets,
+            "midstream": flow.is_midstream(),
         })
     });
     let path = explanation.path().map(|(splits, leaf)| {
@@ -45,7 +46,7 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
         "flow": flow,
         "verdict": named(observation.outcome),
         "skip": skip(observation.outcome),
-        "waits": explanation.waits(),
+        "passes": explanation.passes(),
         "features": features(explanation),
         "path": path,
         "vote": explanation.ballot().map(|(ensemble, ballot)| ballot::json(ensemble, &ballot)),

@@ -59,8 +59,14 @@ pub fn text(explanation: &Explanation<'_>) -> String {
 
 fn verdict(explanation: &Explanation<'_>) -> String {
     match explanation.observation.outcome {
-        Outcome::Judged(_) if explanation.waits() => {
-            format!("benign: the model is asked from packet {} of a flow on", explanation.model.packets_min())
+        Outcome::Judged(_) if explanation.passes() => {
+            let midstream = explanation.observation.flow.is_some_and(|flow| flow.is_midstream());
+            match explanation.model.packets_min() {
+                _ if midstream && explanation.model.midstream_passes() => {
+                    "benign: the connection is older than its flow, and the model passes what is midstream".to_owned()
+                }
+                packets_min => format!("benign: the model is asked from packet {packets_min} of a flow on"),
+            }
         }
         Outcome::Judged(judged) => plain(class(explanation.model.classes(), judged)),
         Outcome::Skipped(skip) => format!("none: {} (docs/classifier.md, rules 1 to 4)", skip.name()),

@@ -35,6 +35,9 @@ pub fn head(subject: &Subject<'_>, title: &str) -> String {
     if model.packets_min() > 1 {
         facts.push(("first verdict", format!("at packet {} of a flow", model.packets_min())));
     }
+    if model.midstream_passes() {
+        facts.push(("midstream", "connections older than their flows pass".to_owned()));
+    }
     if damaged > 0 {
         facts.push(("damaged captures", format!("{damaged}, evaluated up to the damage")));
     }

@@ -10,7 +10,7 @@ use treeline_model::Model;
 use treeline_model::train::Grown;
 
 use super::source::Source;
-use super::{By, FlowBy, Kind, Samples, Train, Weight};
+use super::{By, FlowBy, Kind, Midstream, Samples, Train, Weight};
 use crate::report::{number, plain, right};
 
 /// All that the record is made of.
@@ -101,6 +101,10 @@ impl Record<'_> {
             },
             "split": self.split_name(),
             "packets_min": options.packets_min,
+            "midstream": match options.midstream {
+                Midstream::Judge => "judge",
+                Midstream::Pass => "pass",
+            },
             "seed": options.seed,
         })
     }

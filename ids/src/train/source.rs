@@ -9,13 +9,13 @@ use sha2::{Digest, Sha256};
 use treeline_data::row::Options;
 use treeline_data::sample::LEFT_OUT;
 use treeline_data::table::{Column, Reader};
-use treeline_data::{Labels, Rows, Sample};
+use treeline_data::{Labels, Row, Rows, Sample};
 use treeline_ebpf::FEATURES;
 use treeline_model::train::ROWS_MAX;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
 
-use super::{Train, take};
+use super::{Midstream, Train, take};
 
 /// Where rows come from.
 pub struct Source {
@@ -55,7 +55,7 @@ fn captures(options: &Train) -> Result<(Sample, Source), String> {
     while let Some(row) = rows.next() {
         match row {
             Ok(row) => {
-                sample.push(row.capture, row.flow, row.packet, row.features, row.class).map_err(|error| error.to_string())?;
+                sample.push(&row).map_err(|error| error.to_string())?;
                 if row.index % 4096 == 0 {
                     show(&bar, &rows);
                 }
@@ -82,15 +82,24 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
     let mut sample = sample(options, reader.classes().to_vec())?;
     sample.reserve(usize::try_from(reader.rows_count()).unwrap_or(usize::MAX).min(ROWS_MAX));
     let features = (0..FEATURES).map(Column::Feature);
-    let columns: Vec<_> = [Column::Capture, Column::Flow, Column::Packet, Column::Class].into_iter().chain(features).collect();
+    let midstream = (options.midstream == Midstream::Pass).then_some(Column::Midstream);
+    let columns = [Column::Capture, Column::Flow, Column::Packet, Column::Class].into_iter().chain(midstream).chain(features);
+    let columns: Vec<_> = columns.collect();
     let bar = super::bar("reading {wide_bar} {percent:>3} %  {eta} left")?;
     bar.set_length(reader.rows_count());
     for chunk in reader.chunks(&columns) {
         let chunk = chunk.map_err(|error| explain(&error))?;
         for row in 0..chunk.rows {
-            let features = std::array::from_fn(|feature| chunk.features[feature][row]);
-            let pushed = sample.push(chunk.capture[row], chunk.flow[row], chunk.packet[row], features, chunk.class[row]);
-            pushed.map_err(|error| error.to_string())?;
+            let row = Row {
+                capture: chunk.capture[row],
+                flow: chunk.flow[row],
+                packet: chunk.packet[row],
+                midstream: chunk.midstream.get(row).is_some_and(|midstream| *midstream),
+                features: std::array::from_fn(|feature| chunk.features[feature][row]),
+                class: chunk.class[row],
+                ..Row::default()
+            };
+            sample.push(&row).map_err(|error| error.to_string())?;
         }
         bar.inc(chunk.rows as u64);
     }
@@ -116,6 +125,7 @@ fn sample(options: &Train, classes: Vec<String>) -> Result<Sample, String> {
         any_ports[position("--any-port", name)?] = Some(options.seed);
     }
     let sample = Sample::new(classes, take(options), options.packets_min).map_err(|error| error.to_string())?;
+    let sample = sample.pass_midstream(options.midstream == Midstream::Pass);
     Ok(sample.beginning(first_packets).redraw_ports(options.redraw_ports.then_some(options.seed)).any_ports(any_ports))
 }
 

@@ -1,8 +1,13 @@
 //! What arrives: everything under detect, what is benign or allowed under enforce.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
 
-use crate::lab::{BAD, GOOD, Lab, Result, equal, holds, lines, received, text, there};
+use treeline_model::Model;
+
+use crate::lab::{BAD, GOOD, Lab, Result, equal, holds, lines, received, text, there, within};
 
 /// Datagrams of all lengths, to both ports in turn; what arrived at each.
 fn exchange(lab: &Lab, count: usize) -> Result<[Vec<Vec<u8>>; 2]> {
@@ -56,6 +61,27 @@ pub fn allow(lab: &Lab, hook: &str) -> Result {
     holds("the swap succeeds", swapped.status.success(), &swapped)?;
     let [bad, good] = exchange(lab, 5)?;
     equal("allowed and judged datagrams that arrive after a swap", (bad.len(), good.len()), (5, 0))?;
+    instance.stop().map(|_| ())
+}
+
+/// The model calls everything malicious but passes what is midstream: what was open when treeline came goes on, what opens then does not.
+pub fn before(lab: &Lab, hook: &str) -> Result {
+    let server = within(&lab.there, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, GOOD)))??;
+    let mut ours = within(&lab.here, || TcpStream::connect(there(GOOD)))??;
+    let (mut theirs, _) = server.accept()?;
+    theirs.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let model = lab.path("midstream.json");
+    Model::read(lab.constant(1)?)?.with_midstream_passed(true)?.write(&model)?;
+    let instance = lab.run(&["--hook", hook, "--mode", "enforce", "--model", text(&model)])?;
+    ours.write_all(b"still there")?;
+    let mut heard = [0; 11];
+    theirs.read_exact(&mut heard)?;
+    equal("what an open connection brings", &heard, b"still there")?;
+    let opened = within(&lab.here, || TcpStream::connect_timeout(&there(GOOD).into(), Duration::from_millis(300)))?;
+    holds("a new connection is not let in", opened.is_err(), &opened)?;
+    let status = lab.status()?;
+    holds("the SYN was dropped", status["dropped"].as_u64() > Some(0), &status)?;
+    holds("the open connection was judged", status["judged"].as_u64() > status["dropped"].as_u64(), &status)?;
     instance.stop().map(|_| ())
 }
 

@@ -83,6 +83,7 @@ fn trials() -> Vec<Trial> {
     each(&HOOKS, "detect_changes_nothing_that_arrives", drop::detect);
     each(&LINKED, "enforce_drops_what_is_malicious_and_nothing_else", drop::enforce);
     each(&LINKED, "the_allow_list_comes_first", drop::allow);
+    each(&LINKED, "a_connection_that_was_there_before_goes_on", drop::before);
     each(&HOOKS, "a_swap_under_load_judges_every_packet", swap::under_load);
     each(&HOOKS, "a_kernel_that_judges_otherwise_is_found_and_nothing_attached", end::otherwise);
     each(&HOOKS, "a_second_instance_is_refused_and_told_whose_the_hook_is", end::second);

@@ -22,10 +22,11 @@ pub(crate) fn parse(text: &[u8]) -> Result<Ensemble, Error> {
         Some(training) => ensemble.with_training(training),
         None => ensemble,
     };
-    match document.packets_min {
-        Some(found) => ensemble.with_packets_min(narrow_packets_min(found)?),
-        None => Ok(ensemble),
-    }
+    let ensemble = match document.packets_min {
+        Some(found) => ensemble.with_packets_min(narrow_packets_min(found)?)?,
+        None => ensemble,
+    };
+    Ok(ensemble.with_midstream_passed(document.midstream_passes.unwrap_or(false)))
 }
 
 /// The text of `ensemble`, which [`parse`] reads back to an equal one.
@@ -35,6 +36,7 @@ pub(crate) fn text(ensemble: &Ensemble) -> String {
         description: &ensemble.description,
         classes: &ensemble.classes,
         packets_min: ensemble.packets_min,
+        midstream_passes: ensemble.midstream_passes,
         training: ensemble.training.as_ref(),
     };
     frame.around(&format!(
@@ -70,6 +72,8 @@ struct Document {
     trees: Vec<Object<FileTree>>,
     #[serde(default, deserialize_with = "given")]
     packets_min: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    midstream_passes: Option<bool>,
     #[serde(default, deserialize_with = "given")]
     training: Option<Map<String, Value>>,
 }

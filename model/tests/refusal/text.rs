@@ -136,7 +136,7 @@ fn an_unknown_field_is_refused() {
     check(
         "\"classes\"",
         "\"author\": 1, \"classes\"",
-        "line 22, column 10: author: unknown field `author`, expected one of `format`, `version`, `description`, `schema`, `classes`, `nodes`, `packets_min`, `training`; write the fields and types of version 1",
+        "line 22, column 10: author: unknown field `author`, expected one of `format`, `version`, `description`, `schema`, `classes`, `nodes`, `packets_min`, `midstream_passes`, `training`; write the fields and types of version 1",
     );
 }
 

@@ -129,14 +129,16 @@ fn a_wait_out_of_range_is_refused() {
 }
 
 #[test]
-fn a_wait_in_front_of_the_deepest_tree_is_refused() {
+fn a_question_in_front_of_the_deepest_tree_is_refused() {
     let mut nodes: Vec<_> = (0..32_u16)
         .flat_map(|edge| [Node::Inner { feature: 0, threshold: 0, left: 2 * edge + 1, right: 2 * edge + 2 }, Node::Leaf { class: 0 }])
         .collect();
     nodes.push(Node::Leaf { class: 0 });
     let model = Model::from_nodes("", vec!["benign".to_owned()], nodes).expect("32 edges are allowed");
-    let refused = model.with_packets_min(2).expect_err("33 are not");
-    let expect = "packets_min: a wait needs two nodes and a level more than the tree's 65 nodes and depth 32, at most 8192 and 32; \
-                  leave it out, or train a smaller tree";
-    assert_eq!(refused.to_string(), expect);
+    for refused in [model.clone().with_packets_min(2), model.clone().with_midstream_passed(true)] {
+        let expect = "packets_min, midstream_passes: two nodes and a level each (1 of them) beside the tree's 65 nodes and depth 32, at most 8192 and 32; \
+                      leave them out, or train a smaller tree";
+        assert_eq!(refused.expect_err("33 are not").to_string(), expect);
+    }
+    model.with_midstream_passed(false).expect("asks nothing");
 }

@@ -4,7 +4,7 @@
 //!
 //! | part | fields |
 //! |---|---|
-//! | settings | idle and active timeout, ns (u64 each, modulo the longest), hook and mode (u8: number modulo 3, bit 7 enforces), first time, ns (u64) |
+//! | settings | idle and active timeout, ns (u64 each, modulo the longest), hook and mode (u8: number modulo 3, bit 7 enforces, bit 6 passes what is midstream or, with bit 5, waits for a third packet), first time, ns (u64) |
 //! | allow-list, if the mode's bits 3 and 4 are set | number of entries (u8, at most 7), then each: whom (u8), prefix (u8, modulo 129) |
 //! | tree | number of splits (u8, at most 63), then each: feature, leaf to split, classes of both halves (u8 each), threshold (i64, fixed point) |
 //! | frame, at most 256 | form (u8), step in time, then what the form asks for |
@@ -109,11 +109,13 @@ impl Case {
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = Unstructured::new(bytes);
         let mut draw = || -> Drawn<Self> {
-            let (config, hook, packets_min, start_ns, allow) = settings(&mut bytes)?;
+            let (config, hook, [waits, passes], start_ns, allow) = settings(&mut bytes)?;
             let nodes = tree(&mut bytes)?;
             let classes = CLASSES.map(str::to_owned).to_vec();
             let model = Model::from_nodes("drawn", classes, nodes).expect("growing a leaf keeps a tree a tree");
-            let model = model.clone().with_packets_min(packets_min).unwrap_or(model);
+            let packets_min = if waits { 3 } else { 1 };
+            let asked = model.clone().with_packets_min(packets_min).and_then(|model| model.with_midstream_passed(passes));
+            let model = asked.unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
             let settings = Settings { allow: Arc::new(allow), ..Settings::new(hook, config, model.to_tree(), FLOWS_MAX) };
             Ok(Self { settings, model, frames })
@@ -122,15 +124,16 @@ impl Case {
     }
 }
 
-fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, u32, u64, List)> {
+/// Configuration, hook, whether the model waits and whether it passes what is midstream, the clock's first time, the allow-list.
+fn settings(bytes: &mut Unstructured) -> Drawn<(Config, Hook, [bool; 2], u64, List)> {
     let mut timeout_ns = || bytes.arbitrary::<u64>().map(|number| 1 + number % TIMEOUT_NS_MAX);
     let (idle_timeout_ns, active_timeout_ns) = (timeout_ns()?, timeout_ns()?);
     let choice: u8 = bytes.arbitrary()?;
     let config = Config { idle_timeout_ns, active_timeout_ns, enforce: u32::from(choice >> 7), ..Config::default() };
-    let packets_min = if choice & 0x60 == 0x60 { 3 } else { 1 };
+    let unasked = [choice & 0x60 == 0x60, choice & 0x60 == 0x40];
     let start_ns = bytes.arbitrary()?;
     let allow = if choice & 0x18 == 0x18 { allow(bytes)? } else { List::default() };
-    Ok((config, Hook::ALL[usize::from(choice) % 3], packets_min, start_ns, allow))
+    Ok((config, Hook::ALL[usize::from(choice) % 3], unasked, start_ns, allow))
 }
 
 /// An allow-list of the hosts that frames are built between, and of networks around them.

@@ -18,7 +18,7 @@ pub enum End {
     Active,
     /// As many packets as a flow may hold.
     Limit,
-    /// Closed by TCP, and a new SYN came.
+    /// Closed by TCP, or midstream, and a new SYN came.
     Closed,
 }
 
@@ -56,6 +56,8 @@ pub struct Flow {
     pub fin_responder: bool,
     /// Either side sent RST.
     pub reset: bool,
+    /// It began in the middle of a TCP connection (rule 9).
+    pub midstream: bool,
     length: Series,
     gap: Series,
     direction: Series,
@@ -87,6 +89,7 @@ impl Flow {
             fin_originator: false,
             fin_responder: false,
             reset: false,
+            midstream: packet.flags.is_some_and(|flags| flags.ack && !flags.syn && !flags.rst),
             length: Series::default(),
             gap: Series::default(),
             direction: Series::default(),
@@ -112,7 +115,7 @@ impl Flow {
             return Some(End::Limit);
         }
         let opens = packet.flags.is_some_and(|flags| flags.syn && !flags.ack);
-        if self.is_closed() && opens {
+        if (self.is_closed() || self.midstream) && opens {
             return Some(End::Closed);
         }
         None

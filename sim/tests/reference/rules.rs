@@ -376,6 +376,18 @@ fn only_a_syn_without_ack_ends_a_closed_flow() {
 }
 
 #[test]
+fn a_syn_ends_a_flow_that_began_midstream() {
+    for (first, midstream) in [(ACK, true), (FIN | ACK, true), (SYN, false), (SYN | ACK, false), (RST | ACK, false), (FIN, false)] {
+        for (flags, opens) in [(ACK, false), (SYN | ACK, false), (SYN, true)] {
+            let seen = observe_all([(0, Recipe::tcp(first)), (1, Recipe::tcp(flags).back())]);
+            assert_eq!(seen[0].flow.midstream, midstream, "first {first:#x}");
+            let closed = midstream || first & RST != 0;
+            assert_eq!(seen[1].events.ended, (closed && opens).then_some(End::Closed), "first {first:#x}, then {flags:#x}");
+        }
+    }
+}
+
+#[test]
 fn fin_closes_from_both_sides_and_rst_from_either() {
     let closed = |packets: Vec<Recipe>| observe_all(packets.into_iter().map(|recipe| (0, recipe))).last().unwrap().flow.is_closed();
     assert!(!closed(vec![Recipe::tcp(FIN), Recipe::tcp(FIN)]));
