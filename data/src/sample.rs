@@ -302,13 +302,19 @@ fn redraw(features: &mut [i64; FEATURES], drawn: u64) {
     }
 }
 
-/// Replaces the responder's port of each second flow, where the protocol has ports: of one in four of these by a service's, else by any. Evenly
-/// drawn, one in 64 would be a service's, too few to stand against all benign flows there.
+/// Replaces the responder's port of each second flow, where the protocol has ports: of one in four of these by a service's, each power of two
+/// alike, else by any. Evenly drawn, one in 64 would be a service's and hardly one among the lowest, too few to stand against all benign flows
+/// there.
 fn disperse(features: &mut [i64; FEATURES], drawn: u64) {
     let port = &mut features[feature::RESPONDER_PORT];
     if *port != 0 && drawn & 1 == 0 {
-        let ports = if drawn >> 1 & 3 == 0 { SERVICE_PORTS } else { PORTS };
-        *port = fixed(1 + (drawn >> 3) % (ports - 1));
+        let rest = drawn >> 3;
+        *port = fixed(if drawn >> 1 & 3 == 0 {
+            let power = 1 << (rest % u64::from(SERVICE_PORTS.ilog2()));
+            power | (rest >> 8) % power
+        } else {
+            1 + rest % (PORTS - 1)
+        });
     }
 }
 

@@ -84,7 +84,7 @@ pub struct Train {
     pub redraw_ports: bool,
 
     /// Classes of the labels whose flows can go to any port: the responder's port of each second flow is drawn, one in four times from those of services (below
-    /// 1024), else from all. Separated by commas, or given again.
+    /// 1024, the low ones more often), else from all. Separated by commas, or given again.
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     pub any_port: Vec<String>,
 
