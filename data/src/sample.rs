@@ -203,6 +203,7 @@ impl Sample {
         if (midstream && self.midstream_passes) || packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
             return Ok(());
         }
+        // In this order a reflector's port above the services' is drawn as well where the victim's falls below it: behind a translator any port answers.
         if let Some(seed) = self.any_ports[usize::from(class)] {
             disperse(&mut features, split::mix(!seed ^ split::mix(flow)));
         }

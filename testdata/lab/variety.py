@@ -66,9 +66,13 @@ def record(seed, folder, output, say):
                                    training.SLOW))
         reflections.join()
         time.sleep(LEAD_S)
-    # As there: these addresses do nothing else, and the latest window comes first.
-    windows = [dataclasses.replace(window, end_s=window.end_s + LATE_S) for window in sorted(windows, key=lambda window: -window.start_s)]
-    return [row for piece, start_s, end_s in pack.pack(folder / CAPTURE, output, SLICE_S)
+    return rows(folder / CAPTURE, output, SLICE_S, windows, LATE_S)
+
+
+def rows(capture, output, slice_s, windows, late_s):
+    """Packs the capture into slices and gives their rows. As in `training` the attacked addresses do nothing else, and the latest window comes first."""
+    windows = [dataclasses.replace(window, end_s=window.end_s + late_s) for window in sorted(windows, key=lambda window: -window.start_s)]
+    return [row for piece, start_s, end_s in pack.pack(capture, output, slice_s)
             for row in label.rows(piece, [window for window in windows if window.start_s < end_s and window.end_s > start_s])]
 
 
