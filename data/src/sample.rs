@@ -309,10 +309,10 @@ fn redraw(features: &mut [i64; FEATURES], drawn: u64) {
 fn disperse(features: &mut [i64; FEATURES], drawn: u64) {
     let port = &mut features[feature::RESPONDER_PORT];
     if *port != 0 && drawn & 1 == 0 {
-        let rest = drawn >> 3;
-        *port = fixed(if drawn >> 1 & 3 == 0 {
+        let (quarter, rest) = (drawn >> 1 & 3, drawn >> 3);
+        *port = fixed(if quarter == 0 {
             let power = 1 << (rest % u64::from(SERVICE_PORTS.ilog2()));
-            power | (rest >> 8) % power
+            power | ((rest >> 8) % power)
         } else {
             1 + rest % (PORTS - 1)
         });

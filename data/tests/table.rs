@@ -162,7 +162,10 @@ fn csv_has_the_same_columns_under_a_header() {
     }
     let text = String::from_utf8(writer.finish().expect("memory")).expect("UTF-8");
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with("capture,index,time_ns,flow,packet,midstream,originator_port,responder_port,protocol,length,gap,"), "{text}");
+    assert!(
+        lines[0].starts_with("capture,index,time_ns,flow,packet,midstream,originator_port,responder_port,protocol,length,gap,"),
+        "{text}"
+    );
     assert!(lines[0].ends_with(",direction_deviation_fixed,class"), "{text}");
     assert!(lines[1].starts_with("a.pcap,1,1500000000000000001,0,2,0,0.1015625,0.109375,"), "{text}");
     assert!(lines[1].ends_with(",12288,benign"), "{text}");

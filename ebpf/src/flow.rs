@@ -143,6 +143,12 @@ impl Flow {
         self.flags & MIDSTREAM != 0
     }
 
+    /// Whether the next SYN opens another: TCP has closed it, or what began it was not seen. One question for two flags.
+    #[inline(always)]
+    const fn yields_to_syn(&self) -> bool {
+        self.flags & (RESET | MIDSTREAM) != 0 || self.is_closed()
+    }
+
     /// Why the flow is over and `packet` opens a new one of the same key, if it is.
     #[inline(always)]
     fn end(&self, packet: &Packet, now_ns: u64, config: &Config) -> Option<Counter> {
@@ -152,7 +158,7 @@ impl Flow {
             Some(Counter::EndedActive)
         } else if self.packets >= PACKETS_MAX {
             Some(Counter::EndedLimit)
-        } else if (self.is_closed() || self.is_midstream()) && packet.tcp_flags & (SYN | ACK) == SYN {
+        } else if self.yields_to_syn() && packet.tcp_flags & (SYN | ACK) == SYN {
             // Stragglers of a teardown, a late FIN or the last ACK, still belong to the closed flow. A connection whose beginning was not seen is
             // over as well when another begins: a lone ACK sent ahead of it hides nothing.
             Some(Counter::EndedClosed)
@@ -218,7 +224,7 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config, f
     features.set(feature::PROTOCOL, u64::from(flow.key.protocol) << FRACTION_BITS);
     let packets = flow.packets;
     features.set(feature::PACKETS, packets << FRACTION_BITS);
-    features.set(feature::BEGUN, u64::from(!flow.is_midstream()) << FRACTION_BITS);
+    features.set(feature::BEGUN, ((flow.flags & MIDSTREAM) ^ MIDSTREAM) << (FRACTION_BITS - MIDSTREAM.ilog2()));
     let age_ns = flow.last_ns - flow.first_ns;
     describe(features, feature::LENGTH, u64::from(packet.length), flow.length_sum, &mut flow.length_deviation_sum, packets);
     describe(features, feature::GAP, gap_ns, age_ns, &mut flow.gap_deviation_sum, packets);
@@ -241,9 +247,7 @@ fn describe(features: &mut Features, feature: usize, value: u64, sum: u64, devia
 #[inline(always)]
 fn open(flow: &mut Flow, packet: &Packet, now_ns: u64) {
     flow.flags = if packet.from_low { ORIGINATOR_LOW } else { 0 };
-    if packet.tcp_flags & (SYN | RST | ACK) == ACK {
-        flow.flags |= MIDSTREAM;
-    }
+    flow.flags |= midstream(packet.tcp_flags);
     flow.first_ns = now_ns;
     flow.last_ns = now_ns;
     flow.packets = 0;
@@ -253,6 +257,15 @@ fn open(flow: &mut Flow, packet: &Packet, now_ns: u64) {
     flow.gap_deviation_sum = 0;
     flow.direction_deviation_sum = 0;
     flow.alerted_ns = 0;
+}
+
+/// [`MIDSTREAM`] for ACK without SYN and RST, else 0. Without a branch, of which the verifier would follow both ways: each flag is moved to the
+/// place of ACK, which is that of [`MIDSTREAM`].
+#[inline(always)]
+fn midstream(tcp_flags: u8) -> u64 {
+    const _: () = assert!(MIDSTREAM == ACK as u64);
+    let flags = u64::from(tcp_flags);
+    flags & !(flags << (ACK.ilog2() - SYN.ilog2())) & !(flags << (ACK.ilog2() - RST.ilog2())) & MIDSTREAM
 }
 
 /// The flow flags that a packet's TCP flags set.

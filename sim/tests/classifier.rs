@@ -208,9 +208,17 @@ fn a_closed_connection_ends_with_the_next_syn_and_only_with_that() {
 
 #[test]
 fn a_flow_is_midstream_if_its_first_packet_goes_on_with_a_connection() {
-    for (flags, expect) in
-        [(ACK, true), (ACK | 8, true), (FIN | ACK, true), (SYN, false), (SYN | ACK, false), (RST, false), (RST | ACK, false), (0, false), (FIN, false)]
-    {
+    for (flags, expect) in [
+        (ACK, true),
+        (ACK | 8, true),
+        (FIN | ACK, true),
+        (SYN, false),
+        (SYN | ACK, false),
+        (RST, false),
+        (RST | ACK, false),
+        (0, false),
+        (FIN, false),
+    ] {
         let seen = observe_all([(0, Recipe::tcp(flags)), (1, Recipe::tcp(ACK).back())]);
         assert_eq!(seen.iter().map(|seen| flow(seen).is_midstream()).collect::<Vec<_>>(), [expect; 2], "flags {flags:#x}");
     }

@@ -34,6 +34,7 @@ pub struct Events {
 }
 
 /// One flow so far.
+#[expect(clippy::struct_excessive_bools, reason = "four answers of TCP's, each by itself")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow {
     /// The source of the packet that opened it.
