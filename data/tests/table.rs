@@ -28,7 +28,7 @@ fn row(number: u64) -> Row {
         time_ns: 1_500_000_000_000_000_000 + number,
         flow: number / 2,
         packet: number % 2 + 1,
-        midstream: number % 5 == 0,
+        midstream: number.is_multiple_of(5),
         features,
         class,
     }
