@@ -75,6 +75,8 @@ pub struct Sample {
     pub unlabelled_count: u64,
     /// Rows left out because of their class: see [`Sample::beginning`].
     pub left_out_count: u64,
+    /// Rows left out because the model will not be asked about them: a flow's first packets, or what is midstream.
+    pub passed_count: u64,
     /// For each of `classes`, the first packet of a flow that is taken.
     first_packets: Vec<u64>,
     /// Draws ports anew.
@@ -140,6 +142,7 @@ impl Sample {
             classes,
             unlabelled_count: 0,
             left_out_count: 0,
+            passed_count: 0,
             first_packets,
             ports: None,
             any_ports,
@@ -200,7 +203,11 @@ impl Sample {
             self.left_out_count += 1;
             return Ok(());
         }
-        if (midstream && self.midstream_passes) || packet < self.packets_min || (self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX) {
+        if (midstream && self.midstream_passes) || packet < self.packets_min {
+            self.passed_count += 1;
+            return Ok(());
+        }
+        if self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX {
             return Ok(());
         }
         // In this order a reflector's port above the services' is drawn as well where the victim's falls below it: behind a translator any port answers.

@@ -144,7 +144,7 @@ fn packets_that_the_model_waits_for_are_left_out() {
         let features = [packet.cast_signed(); FEATURES];
         sample.push(&Row { packet, features, class: Some(0), ..Row::default() }).expect("a row");
     }
-    assert_eq!(sample.table.columns[0], [3, 4, 5]);
+    assert_eq!((sample.table.columns[0].as_slice(), sample.passed_count), ([3, 4, 5].as_slice(), 2));
 }
 
 #[test]
@@ -157,6 +157,7 @@ fn what_is_midstream_is_left_out_where_the_model_passes_it() {
             sample.push(&row).expect("a row");
         }
         assert_eq!(sample.table.columns[0], expect);
+        assert_eq!(sample.passed_count, 4 - expect.len() as u64);
     }
 }
 

@@ -61,6 +61,7 @@ impl Record<'_> {
         put("tested_on", test.json());
         put("unlabelled_rows", json!(self.sample.unlabelled_count));
         put("left_out_rows", json!(self.sample.left_out_count));
+        put("passed_rows", json!(self.sample.passed_count));
         put("classes", self.classes());
         put("tree", json!({"depth": self.model.depth(), "leaves": self.model.leaves(), "impurity": self.grown.impurity()}));
         put("importances", Value::Object(importances));
@@ -172,6 +173,9 @@ impl Record<'_> {
                 let what: Vec<_> = self.options.without.iter().cloned().chain(later).collect();
                 format!("{} rows of {}", number(self.sample.left_out_count), what.join(", "))
             });
+        }
+        if self.sample.passed_count > 0 {
+            line("left out", format!("{} rows that the model is not asked about", number(self.sample.passed_count)));
         }
         if self.sample.unlabelled_count > 0 {
             line("left out", format!("{} rows without a label", number(self.sample.unlabelled_count)));
