@@ -21,9 +21,9 @@ pub const GAP: usize = 4;
 pub const DIRECTION: usize = 5;
 /// Slot of the packet's number in its flow. No feature: a tree that waits for a flow's first packets asks it before anything else.
 pub const PACKETS: usize = FEATURES;
-/// Slot that is 1 if the flow was seen from its beginning and 0 if it is midstream ([`crate::Flow::is_midstream`]). No feature either: a tree
-/// that passes what is midstream asks it before anything else.
-pub const BEGUN: usize = FEATURES + 1;
+/// Slot that is above 0 if the flow is midstream ([`crate::Flow::is_midstream`]), else 0. No feature either: a tree that passes what is
+/// midstream asks it before anything else.
+pub const MIDSTREAM: usize = FEATURES + 1;
 /// From length, gap or direction to its mean.
 pub const TO_MEAN: usize = 3;
 /// From length, gap or direction to its mean absolute deviation.

@@ -158,7 +158,7 @@ impl Flow {
             Some(Counter::EndedActive)
         } else if self.packets >= PACKETS_MAX {
             Some(Counter::EndedLimit)
-        } else if self.yields_to_syn() && packet.tcp_flags & (SYN | ACK) == SYN {
+        } else if packet.tcp_flags & (SYN | ACK) == SYN && self.yields_to_syn() {
             // Stragglers of a teardown, a late FIN or the last ACK, still belong to the closed flow. A connection whose beginning was not seen is
             // over as well when another begins: a lone ACK sent ahead of it hides nothing.
             Some(Counter::EndedClosed)
@@ -224,7 +224,7 @@ pub fn observe(flow: &mut Flow, packet: &Packet, now_ns: u64, config: &Config, f
     features.set(feature::PROTOCOL, u64::from(flow.key.protocol) << FRACTION_BITS);
     let packets = flow.packets;
     features.set(feature::PACKETS, packets << FRACTION_BITS);
-    features.set(feature::BEGUN, ((flow.flags & MIDSTREAM) ^ MIDSTREAM) << (FRACTION_BITS - MIDSTREAM.ilog2()));
+    features.set(feature::MIDSTREAM, flow.flags & MIDSTREAM);
     let age_ns = flow.last_ns - flow.first_ns;
     describe(features, feature::LENGTH, u64::from(packet.length), flow.length_sum, &mut flow.length_deviation_sum, packets);
     describe(features, feature::GAP, gap_ns, age_ns, &mut flow.gap_deviation_sum, packets);

@@ -18,7 +18,7 @@ pub use vote::{Arithmetic, Rule, Vote};
 
 use serde_json::{Map, Value};
 use treeline_ebpf::Features;
-use treeline_ebpf::feature::{BEGUN, FEATURES, FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, MIDSTREAM, PACKETS};
 
 use crate::{Error, Node, schema, shape};
 
@@ -95,7 +95,7 @@ impl Ensemble {
     #[must_use]
     pub fn judge(&self, features: &Features) -> u16 {
         let waits = features.value(PACKETS as u64) < i64::from(self.packets_min) << FRACTION_BITS;
-        let passes = waits || (self.midstream_passes && features.value(BEGUN as u64) == 0);
+        let passes = waits || (self.midstream_passes && features.value(MIDSTREAM as u64) > 0);
         if passes { 0 } else { self.decide(&features.values()) }
     }
 

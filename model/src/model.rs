@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use treeline_ebpf::Tree;
-use treeline_ebpf::feature::{BEGUN, FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{FRACTION_BITS, MIDSTREAM, PACKETS};
 use treeline_ebpf::tree::NODES_MAX;
 
-use crate::{BYTES_MAX, Draft, Error, Node, RealNode, file, pack, schema, shape};
+use crate::{BYTES_MAX, Draft, Error, Node, RealNode, Side, file, pack, schema, shape};
 
 /// A decision tree that the kernel decides with: one root, no cycle, at most `NODES_MAX` nodes and `DEPTH_MAX` edges of depth, all
 /// features and classes known. Only such a value exists.
@@ -110,25 +110,29 @@ impl Model {
         &self.classes
     }
 
-    /// What is asked before the tree: a slot and the value up to which the packet is benign.
-    fn gates(&self) -> impl Iterator<Item = (u16, i64)> {
+    /// What is asked before the tree: a slot, a threshold, and on which side of it the packet is benign.
+    fn gates(&self) -> impl Iterator<Item = (u16, i64, Side)> {
         #[expect(clippy::cast_possible_truncation, reason = "a slot's number is below 16")]
-        const SLOTS: [u16; 2] = [PACKETS as u16, BEGUN as u16];
-        let waits = (self.packets_min > 1).then(|| (SLOTS[0], i64::from(self.packets_min - 1) << FRACTION_BITS));
-        let begun = self.midstream_passes.then_some((SLOTS[1], 0));
-        waits.into_iter().chain(begun)
+        const SLOTS: [u16; 2] = [PACKETS as u16, MIDSTREAM as u16];
+        let waits = (self.packets_min > 1).then(|| (SLOTS[0], i64::from(self.packets_min - 1) << FRACTION_BITS, Side::Left));
+        let passes = self.midstream_passes.then_some((SLOTS[1], 0, Side::Right));
+        waits.into_iter().chain(passes)
     }
 
     /// The nodes as the classifier asks them: where [`packets_min`](Self::packets_min) is above 1 or
-    /// [`midstream_passes`](Self::midstream_passes), a question for that (slots `PACKETS` and `BEGUN` of `treeline_ebpf::feature`) and its
+    /// [`midstream_passes`](Self::midstream_passes), a question for that (slots `PACKETS` and `MIDSTREAM` of `treeline_ebpf::feature`) and its
     /// benign leaf come first. So what a model is not asked about costs nothing where there is none, and comes and goes with its tree.
     #[must_use]
     pub fn asked_nodes(&self) -> Cow<'_, [Node]> {
         const GATE: u16 = 2;
         let mut nodes = Vec::new();
         let mut first = 0;
-        for (feature, threshold) in self.gates() {
-            nodes.extend([Node::Inner { feature, threshold, left: first + 1, right: first + GATE }, Node::Leaf { class: 0 }]);
+        for (feature, threshold, benign) in self.gates() {
+            let (left, right) = match benign {
+                Side::Left => (first + 1, first + GATE),
+                Side::Right => (first + GATE, first + 1),
+            };
+            nodes.extend([Node::Inner { feature, threshold, left, right }, Node::Leaf { class: 0 }]);
             first += GATE;
         }
         if first == 0 {

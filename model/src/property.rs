@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use treeline_ebpf::feature::{BEGUN, FEATURES, FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, MIDSTREAM, PACKETS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX, descend};
 
 use crate::strategy::{features, features_near, model, model_within, passing};
@@ -185,7 +185,7 @@ proptest! {
     ) {
         let mut features = features;
         features.set(PACKETS, packet << FRACTION_BITS);
-        features.set(BEGUN, u64::from(!midstream) << FRACTION_BITS);
+        features.set(MIDSTREAM, midstream.into());
         let asked = Document::from(model.clone()).asks(packet, midstream);
         prop_assert_eq!(asked, packet >= u64::from(model.packets_min()) && !(midstream && model.midstream_passes()));
         let expect = if asked { decide(model.nodes(), 0, &features.values()) } else { 0 };

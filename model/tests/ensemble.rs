@@ -1,7 +1,7 @@
 //! Ensemble documents: what is refused, with the field's name.
 
 use treeline_ebpf::Features;
-use treeline_ebpf::feature::{BEGUN, PACKETS};
+use treeline_ebpf::feature::{MIDSTREAM, PACKETS};
 use treeline_model::{Document, Model};
 
 const VALID: &str = r#"{"format": "treeline-model", "version": 1, "description": "two stumps", "schema": SCHEMA, "classes": ["benign", "scan"],
@@ -58,11 +58,11 @@ fn an_ensemble_passes_what_is_midstream_if_it_says_so() {
         let document = Document::read_bytes(text.as_bytes()).expect("valid");
         assert_eq!(Document::read_bytes(document.to_json().as_bytes()).expect("read back"), document);
         let Document::Ensemble(ensemble) = document else { panic!("an ensemble") };
-        let judged = [0, 1].map(|begun| {
+        let judged = [1, 0].map(|midstream| {
             let mut features = Features::default();
             features.set(3, 65537);
             features.set(PACKETS, 1 << 16);
-            features.set(BEGUN, begun << 16);
+            features.set(MIDSTREAM, midstream);
             ensemble.judge(&features)
         });
         assert_eq!(judged, expect, "{field}");

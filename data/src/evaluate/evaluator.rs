@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use treeline_ebpf::Features;
-use treeline_ebpf::feature::{BEGUN, FRACTION_BITS, PACKETS};
+use treeline_ebpf::feature::{FRACTION_BITS, MIDSTREAM, PACKETS};
 use treeline_model::Document;
 use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Decider;
@@ -86,7 +86,7 @@ impl<'a> Evaluator<'a> {
     fn count(&mut self, meter: &mut Meter, row: &Row) {
         let mut features = Features::from(row.features.map(i64::cast_unsigned));
         features.set(PACKETS, row.packet << FRACTION_BITS);
-        features.set(BEGUN, u64::from(!row.midstream) << FRACTION_BITS);
+        features.set(MIDSTREAM, row.midstream.into());
         let verdict = self.decider.decide(&features).unwrap_or_else(|skip| unreachable!("a model is a tree: {}", skip.name()));
         meter.judge(&Judged { flow: row.flow, packet: row.packet, label: row.class, verdict });
         if let Some(label) = row.class
