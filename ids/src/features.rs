@@ -23,7 +23,8 @@ const PROGRESS_ROWS: u64 = 1 << 14;
 
 /// Write captures as a table: a row a packet, with its flow, the twelve features and its class.
 ///
-/// Each feature comes twice, as a number in its unit and (`NAME_fixed`) as the exact integer with 16 fractional bits. With --labels, the packets of
+/// Each feature comes twice, as a number in its unit and (`NAME_fixed`) as the exact integer with 16 fractional bits.
+/// `midstream` is 1 for a TCP connection that is older than its flow. With --labels, the packets of
 /// flows that no label covers are left out and counted.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
