@@ -268,7 +268,7 @@ fn columns_that_are_missing_or_of_another_type_are_refused_by_name() {
     assert!(refused(&path).starts_with("FILE: no metadata `treeline-features`: the units of its columns are unknown"));
     let text = metadata().to_string();
     let (_folder, path) = foreign("message row { required int64 index; }", Some(text.clone()));
-    assert_eq!(refused(&path), r#"FILE: there is no column "capture""#);
+    assert_eq!(refused(&path), r#"FILE: there is no column "capture"; write the table with the `treeline features` of this version"#);
     let (_folder, path) = foreign("message row { required double capture; }", Some(text));
     assert!(refused(&path).starts_with(r#"FILE: column "capture": the type is DOUBLE"#), "{}", refused(&path));
 }

@@ -101,7 +101,7 @@ pub enum TableError {
         expected: &'static str,
     },
     /// A column is missing.
-    #[error("{}: there is no column {column:?}", path.display())]
+    #[error("{}: there is no column {column:?}; write the table with the `treeline features` of this version", path.display())]
     MissingColumn {
         /// The file.
         path: PathBuf,
