@@ -1,6 +1,6 @@
 //! One test for each defect of the published classifier, by its number in the list that the design answers, and the limits of a flow.
 //!
-//! The rules themselves are tested against the reference (`reference/rules.rs`); here is what must never come back.
+//! The rules themselves are tested against the reference (`reference/rules`); here is what must never come back.
 
 mod support;
 
