@@ -157,6 +157,39 @@ fn an_ensembles_explanation_adds_up_to_what_replay_decides() {
     }
 }
 
+/// The same by replay, explain and evaluate, of a model that calls all else malicious.
+#[test]
+fn what_is_midstream_passes_in_every_command() {
+    let folder = folder();
+    let classes = ["benign", "ping"].map(str::to_owned).to_vec();
+    let model = Model::from_nodes("", classes, vec![Node::Leaf { class: 1 }]).and_then(|model| model.with_midstream_passed(true));
+    model.and_then(|model| model.write(folder.path().join("midstream.json"))).expect("written");
+    let capture = "edge-truncated.pcap";
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/captures");
+    fs::copy(captures.join(capture), folder.path().join(capture)).expect("a committed capture");
+    fs::write(folder.path().join("labels.csv"), format!("capture,class,protocol,address_a,address_b,port\n{capture},ping,,,,\n"))
+        .expect("written");
+    let replayed = printed(&treeline(&folder, &["replay", "-e", "native", "-m", "midstream.json", "-f", "jsonl", capture]));
+    let records = replayed.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record"));
+    let mut counts = [0, 0];
+    for record in records.filter(|record| record["skip"].is_null()) {
+        let explained =
+            document(&treeline(&folder, &["explain", "midstream.json", capture, "-p", &record["index"].to_string(), "-f", "json"]));
+        let passes = explained["passes"] == json!(true);
+        assert_eq!(explained["flow"]["midstream"], json!(passes), "{explained:#}");
+        assert_eq!(record["verdict"], json!(if passes { "benign" } else { "ping" }));
+        assert_eq!(explained["verdict"], record["verdict"]);
+        assert_eq!(explained["reference"]["same"], json!(true));
+        counts[usize::from(passes)] += 1;
+    }
+    assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
+    let evaluated = document(&treeline(&folder, &["evaluate", "midstream.json", capture, "--labels", "labels.csv", "-f", "json"]));
+    assert_eq!(evaluated["midstream_passes"], json!(true));
+    let rows = evaluated["packets"]["confusion"].as_object().expect("rows");
+    let judged = |class: &str| rows.values().filter_map(|row| row[class].as_u64()).sum::<u64>();
+    assert_eq!([judged("ping"), judged("benign")], counts, "{evaluated:#}");
+}
+
 #[test]
 fn only_the_native_engine_takes_an_ensemble_and_the_others_say_so() {
     let folder = folder();
