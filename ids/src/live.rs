@@ -38,7 +38,11 @@ mod metric;
 
 mod model;
 
+mod netlink;
+
 mod options;
+
+mod orphan;
 
 mod probe;
 

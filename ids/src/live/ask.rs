@@ -15,6 +15,7 @@ use super::kernel::Kernel;
 use super::listing::{self, Row};
 use super::map::Pins;
 use super::model::{Named, written};
+use super::orphan::{self, Orphan};
 use super::{control, folder};
 use crate::arguments::{self, BenchFormat};
 use crate::output::print;
@@ -36,8 +37,31 @@ pub struct Which {
 }
 
 impl Which {
+    /// The instance; what was left of others is reported on standard error.
     fn find(&self) -> Result<Found, String> {
+        for orphan in self.orphans()? {
+            eprintln!(
+                "treeline: {orphan} was left by an instance that is gone, and goes on; treeline detach --iface {} removes it",
+                orphan.interface
+            );
+        }
         instance::find(&self.state, namespace()?, self.iface.as_deref(), self.hook.map(Hook::from))
+    }
+
+    /// The instances that are meant, however many.
+    fn matching(&self) -> Result<Vec<Found>, String> {
+        Ok(instance::matching(&self.state, namespace()?, self.iface.as_deref(), self.hook.map(Hook::from)))
+    }
+
+    /// What is left of instances that are gone.
+    fn orphans(&self) -> Result<Vec<Orphan>, String> {
+        if self.hook.is_some_and(|hook| Hook::from(hook) != Hook::Tc) {
+            return Ok(vec![]);
+        }
+        let mut orphans =
+            orphan::list(&instance::list(&self.state, namespace()?)).map_err(|error| format!("filters of clsact: {error}"))?;
+        orphans.retain(|orphan| self.iface.as_ref().is_none_or(|interface| *interface == orphan.interface));
+        Ok(orphans)
     }
 }
 
@@ -84,7 +108,7 @@ pub struct Swap {
     pub which: Which,
 }
 
-/// End an instance, and remove what it pinned.
+/// End an instance, and remove what it pinned; without an instance, remove the clsact filters that a killed one left.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  treeline detach\n  treeline detach --iface eth0 --hook xdp")]
 pub struct Detach {
@@ -187,6 +211,14 @@ pub fn swap(options: &Swap) -> Result<ExitCode, String> {
 
 /// `treeline detach`.
 pub fn detach(options: &Detach) -> Result<ExitCode, String> {
+    let orphans = options.which.orphans()?;
+    for orphan in &orphans {
+        orphan.remove().map_err(|error| format!("{orphan}: {error}"))?;
+        print(&format!("removed {orphan}, which an instance that is gone had left\n"))?;
+    }
+    if !orphans.is_empty() && options.which.matching()?.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let found = options.which.find()?;
     let named = found.card.interfaces.join(", ");
     if found.alive {

@@ -192,7 +192,9 @@ fn traffic_control(
     let sides: Vec<_> = wish.direction.sides().iter().map(|(_, name)| *name).collect();
     let way = if clsact { "clsact" } else { "tcx" };
     let notice = clsact.then(|| {
-        format!("{interface}: attached by clsact, which has no links: if the process is killed its filters stay (tc qdisc del dev {interface} clsact)")
+        format!(
+            "{interface}: attached by clsact, which has no links: if the process is killed its filters stay (treeline detach removes them)"
+        )
     });
     Ok(Attached { holds, how: format!("{way} {}{}", sides.join("+"), if adopted { ", adopted" } else { "" }), notice })
 }

@@ -200,13 +200,19 @@ fn look(path: &Path) -> Option<Found> {
     Some(Found { card, alive })
 }
 
-/// The one instance that `interface` and `hook` leave, or an error that lists the choice.
-pub fn find(folder: &Path, namespace: u64, interface: Option<&str>, hook: Option<Hook>) -> Result<Found, String> {
+/// The instances on `interface` and at `hook`, where these are given.
+pub fn matching(folder: &Path, namespace: u64, interface: Option<&str>, hook: Option<Hook>) -> Vec<Found> {
     let mut found = list(folder, namespace);
     found.retain(|instance| {
         interface.is_none_or(|interface| instance.card.interfaces.iter().any(|name| name == interface))
             && hook.is_none_or(|hook| instance.card.hook == hook.name())
     });
+    found
+}
+
+/// The one instance that `interface` and `hook` leave, or an error that lists the choice.
+pub fn find(folder: &Path, namespace: u64, interface: Option<&str>, hook: Option<Hook>) -> Result<Found, String> {
+    let mut found = matching(folder, namespace, interface, hook);
     match found.len() {
         0 => {
             let of = interface.map(|interface| format!(" on {interface}")).unwrap_or_default();

@@ -101,6 +101,10 @@ pub struct Run {
     #[arg(long, hide_short_help = true)]
     pub clsact: bool,
 
+    /// Take the place of clsact filters that a killed instance left on the interfaces: they are removed once the new program is attached.
+    #[arg(long, hide_short_help = true)]
+    pub replace: bool,
+
     /// The folder of lock files and control sockets.
     #[arg(long, value_name = "DIR", default_value = instance::FOLDER, hide_short_help = true)]
     pub state: PathBuf,

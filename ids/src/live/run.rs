@@ -15,6 +15,7 @@ use super::instance::{self, Card, Locks, namespace};
 use super::kernel::Kernel;
 use super::model::{Named, written};
 use super::options::{Engine, Run};
+use super::orphan::{self, Orphan};
 use super::screen::{Flagged, Screen, farewell, farewell_json};
 use super::serve::{End, Server, signals};
 use super::setup::Setup;
@@ -42,6 +43,8 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     capability::check(options.engine, hook)?;
     let mut signals = signals()?;
     let namespace = namespace()?;
+    // Before the locks are taken: an instance is known to live by its lock.
+    let orphans = orphans(options, hook, namespace)?;
     let mut locks = Locks::take(&options.state, namespace, &options.interfaces, hook)?;
     let pin = options.pin_folder(hook)?;
     refuse_former(&mut locks, pin.as_deref())?;
@@ -53,6 +56,10 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     };
     let sink = options.target().map(|target| Sink::open(&target)).transpose()?;
     let tap = attach(options, hook, &setup, &model, folder)?;
+    for orphan in &orphans {
+        orphan.remove().map_err(|error| format!("{orphan}: {error}"))?;
+        eprintln!("treeline: {orphan} is replaced");
+    }
     let first = options.interfaces.first().map_or("", String::as_str);
     let control = instance::path(&options.state, namespace, first, hook, "sock");
     let mut card = Card {
@@ -103,6 +110,23 @@ fn refuse_former(locks: &mut Locks, pin: Option<&Path>) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// What an instance that is gone left on the interfaces, for this one to replace; refused without `--replace`, where both would classify.
+fn orphans(options: &Run, hook: Hook, namespace: u64) -> Result<Vec<Orphan>, String> {
+    let mut orphans = orphan::list(&instance::list(&options.state, namespace)).map_err(|error| format!("filters of clsact: {error}"))?;
+    orphans.retain(|orphan| options.interfaces.contains(&orphan.interface));
+    if hook == Hook::Tc && (options.replace || orphans.is_empty()) {
+        return Ok(orphans);
+    }
+    let listed = orphan::listed(&orphans);
+    if hook == Hook::Tc {
+        return Err(format!("{listed}: left by an instance that is gone, and still at work; give --replace, or treeline detach first"));
+    }
+    if !orphans.is_empty() {
+        eprintln!("treeline: {listed}: left by an instance that is gone, and still at work; treeline detach --hook tc removes it");
+    }
+    Ok(vec![])
 }
 
 fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folder) -> Result<Box<dyn Tap>, String> {

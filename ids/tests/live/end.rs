@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::instance::Instance;
-use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, received, text};
+use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, received, text, there};
 
 pub fn second(lab: &Lab, hook: &str) -> Result {
     let instance = lab.run(&["--hook", hook])?;
@@ -50,11 +50,42 @@ pub fn otherwise(lab: &Lab, hook: &str) -> Result {
 pub fn clsact(lab: &Lab) -> Result {
     let instance = lab.run(&["--clsact"])?;
     equal("attached while it runs", lab.attached()?, vec!["clsact ingress".to_owned(), "clsact egress".to_owned()])?;
+    let status = lab.treeline(&["status"])?;
+    equal("what status warns of", String::from_utf8_lossy(&status.stderr).into_owned(), String::new())?;
     let output = lab.treeline(&["swap", text(&lab.constant(0)?)])?;
     holds("the swap succeeds", output.status.success(), &output)?;
     equal("attached after a swap", lab.attached()?, vec!["clsact ingress".to_owned(), "clsact egress".to_owned()])?;
     equal("exit code", instance.stop()?.code, Some(0))?;
     equal("attached afterwards", lab.attached()?, vec![])
+}
+
+/// Killed under enforce, clsact's filters go on dropping: each command reports them, and they can be replaced and removed.
+pub fn orphans(lab: &Lab) -> Result {
+    let start = ["--clsact", "--mode", "enforce", "--direction", "ingress"];
+    lab.run(&start)?.kill()?;
+    equal("attached after the kill", lab.attached()?, vec!["clsact ingress".to_owned()])?;
+    let receiver = Lab::udp(&lab.there, BAD)?;
+    let sender = Lab::udp(&lab.here, 0)?;
+    sender.send_to(b"x", there(BAD))?;
+    equal("what arrived past the orphan", received(&receiver).len(), 0)?;
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let status = lab.treeline(&["status"])?;
+    let expected = format!("treeline_tc on {IN} (clsact ingress, program ");
+    holds("status reports it", said(&status).contains(&expected) && said(&status).contains("no instance"), &status)?;
+    let model = lab.model()?;
+    let refused = lab.treeline(&["run", "--iface", IN, "--model", text(&model)])?;
+    equal("exit code beside it", refused.status.code(), Some(2))?;
+    holds("the refusal names it and the remedy", said(&refused).contains(&expected) && said(&refused).contains("--replace"), &refused)?;
+    equal("attached after the refusal", lab.attached()?, vec!["clsact ingress".to_owned()])?;
+    let instance = lab.run(&["--direction", "ingress", "--replace"])?;
+    equal("attached after it was replaced", lab.attached()?, vec!["tcx ingress".to_owned()])?;
+    sender.send_to(b"x", there(BAD))?;
+    equal("what arrives", received(&receiver).len(), 1)?;
+    equal("exit code", instance.stop()?.code, Some(0))?;
+    lab.run(&start)?.kill()?;
+    let detached = lab.treeline(&["detach", "--iface", IN])?;
+    holds("detach removes it", detached.status.success() && lab.attached()?.is_empty(), &detached)?;
+    equal("nothing is left to detach", lab.treeline(&["detach", "--iface", IN])?.status.code(), Some(2))
 }
 
 pub fn killed(lab: &Lab, hook: &str) -> Result {

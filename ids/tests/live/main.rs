@@ -107,6 +107,7 @@ fn trials() -> Vec<Trial> {
     one("a_broken_model_is_refused_and_the_old_one_goes_on", swap::broken);
     one("walk_swaps_too", swap::walk);
     one("sigterm_detaches_clsact_too", end::clsact);
+    one("a_killed_instances_clsact_filters_are_reported_replaced_and_removed", end::orphans);
     one("xdp_is_generic_with_a_notice_where_native_is_refused", end::generic);
     one("a_run_ends_by_itself_after_its_duration", end::duration);
     one("missing_capabilities_are_named", end::capabilities);
