@@ -105,10 +105,11 @@ impl Locks {
     pub fn write(&mut self, card: &Card) -> Result<(), String> {
         let text = serde_json::to_string(card).map_err(|error| format!("no text of the card: {error}"))?;
         for (path, file) in &mut self.files {
+            // Cut last: where there is no room, what was there is not lost before.
             let mut write = || {
-                file.set_len(0)?;
                 file.seek(SeekFrom::Start(0))?;
-                file.write_all(text.as_bytes())
+                file.write_all(text.as_bytes())?;
+                file.set_len(text.len() as u64)
             };
             write().map_err(|error: io::Error| format!("{}: {error}", path.display()))?;
         }

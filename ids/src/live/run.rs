@@ -1,6 +1,6 @@
 //! `treeline run`: options -> an instance, from its locks to its last words.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use super::tap::Tap;
 use super::user::User;
 use super::{capability, desk, exporter};
 use crate::arguments::{BenchFormat, nanoseconds};
-use crate::output::print;
+use crate::output::{print, say};
 
 /// The exit code when no interface is left.
 const EXIT_DESERTED: u8 = 1;
@@ -113,7 +113,7 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
     let mut kernel = Kernel::load(setup, options.allow.as_deref(), hook, model, folder)?;
     for interface in &options.interfaces {
         match kernel.attach(interface, setup.wish(options.clsact)) {
-            Ok(notice) => notice.iter().for_each(|notice| eprintln!("treeline: {notice}")),
+            Ok(notice) => notice.iter().for_each(|notice| say(notice)),
             Err(error) => {
                 // What was there before, pinned, stays; what this run began, goes.
                 kernel.give_up();
@@ -134,7 +134,7 @@ fn announce(state: &State, options: &Run, metrics: Option<SocketAddr>) {
     let places: Vec<_> = state.places.iter().map(|place| format!("{} ({})", place.name, place.how)).collect();
     let alerts = options.target().map_or(String::new(), |target| format!("; alerts to {target}"));
     let metrics = metrics.map_or(String::new(), |address| format!("; metrics at http://{address}/metrics"));
-    eprintln!("treeline: {} on {}, model {}{alerts}{metrics}", state.mode, places.join(", "), state.model_id());
+    say(&format!("{} on {}, model {}{alerts}{metrics}", state.mode, places.join(", "), state.model_id()));
 }
 
 /// Detaches, empties the ring buffer, lets the output finish, says what it was.
@@ -144,10 +144,10 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
     let closed = server.sink.as_mut().is_none_or(|sink| sink.close(CLOSE_MAX));
     let numbers = server.numbers()?;
     if !closed {
-        eprintln!("treeline: the output does not take its alerts; those that waited are lost");
+        say("the output does not take its alerts; those that waited are lost");
     }
     if end == End::Deserted {
-        eprintln!("treeline: no interface is left");
+        say("no interface is left");
     }
     // Where alerts do not get through, neither would a summary.
     let aside = options.target() == Some(Target::Stdout) && (!closed || options.format == BenchFormat::Text);
@@ -156,20 +156,21 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
         BenchFormat::Text => farewell(&server.state, &numbers),
     };
     if aside {
-        eprint!("{summary}");
+        // Where nobody takes that either, it is lost.
+        let _ = std::io::stderr().write_all(summary.as_bytes());
     } else {
         print(&summary)?;
     }
     match &card.pin {
         Some(pin) if end == End::Deserted => {
-            eprintln!("treeline: its flows stay pinned in {}; treeline detach removes them", pin.display());
+            say(&format!("its flows stay pinned in {}; treeline detach removes them", pin.display()));
         }
         Some(pin) => {
             let hook = &card.hook;
-            eprintln!(
-                "treeline: pinned in {}: packets are still judged; run it again to go on, or treeline detach --hook {hook} to end",
+            say(&format!(
+                "pinned in {}: packets are still judged; run it again to go on, or treeline detach --hook {hook} to end",
                 pin.display()
-            );
+            ));
         }
         None => server.locks.remove(),
     }

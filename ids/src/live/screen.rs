@@ -14,6 +14,7 @@ use super::listing::Row;
 use super::state::State;
 use super::tap::{ENDED, Numbers};
 use crate::figure::plain;
+use crate::output::say;
 use crate::report::{endpoint, listed, number, protocol_name};
 
 /// Flagged flows whose class is remembered. Beyond it the table shows none; they are counted and alerted all the same.
@@ -74,7 +75,7 @@ impl Screen {
         });
         self.before = Some((Instant::now(), packets, bytes));
         let Some(terminal) = &self.terminal else {
-            eprintln!("treeline: {}", line(state, numbers, rate[0]));
+            say(&line(state, numbers, rate[0]));
             return;
         };
         let columns = terminal.size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns)).max(40);

@@ -2,12 +2,11 @@
 //!
 //! One thread, woken by alerts, questions and signals. Nothing here waits for anybody: outputs and clients have threads of their own.
 
-use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
@@ -22,6 +21,7 @@ use super::sink::Sink;
 use super::state::State;
 use super::tap::{Numbers, Tap};
 use super::{listing, metric, screen};
+use crate::output::say;
 
 /// A signal is seen this much later at the latest.
 const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -66,8 +66,9 @@ pub enum End {
 }
 
 /// The signals that the loop obeys; registered before anything is attached, so that none ends the process half way.
+/// A file that may not grow any more is an error of the write, and not the end of the process: hence the last one.
 pub fn signals() -> Result<Signals, String> {
-    Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| format!("no signal handlers: {error}"))
+    Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ]).map_err(|error| format!("no signal handlers: {error}"))
 }
 
 impl Server {
@@ -82,6 +83,7 @@ impl Server {
             for signal in signals.pending() {
                 match signal {
                     SIGHUP => reopen = true,
+                    SIGXFSZ => {}
                     _ => return Ok(End::Asked),
                 }
             }
@@ -156,7 +158,7 @@ impl Server {
         match (drawn, &mut self.screen) {
             (Ok((numbers, top)), Some((screen, _))) => screen.draw(&self.state, &numbers, &self.flagged, &top),
             (Ok(_), None) => {}
-            (Err(error), _) => eprintln!("treeline: {error}"),
+            (Err(error), _) => say(&error),
         }
     }
 
@@ -164,7 +166,7 @@ impl Server {
     fn miss(&mut self) -> bool {
         let gone = self.tap.gone();
         for name in &gone {
-            eprintln!("treeline: interface {name} is gone; nothing is watched there any more");
+            say(&format!("interface {name} is gone; nothing is watched there any more"));
         }
         if !gone.is_empty() {
             self.state.places = self.tap.places();
@@ -220,8 +222,7 @@ impl Server {
         self.state.swaps += 1;
         self.card.show(&self.state.model);
         self.locks.write(&self.card)?;
-        let mut errors = std::io::stderr().lock();
-        let _ = writeln!(errors, "treeline: model {} ({}) took over", self.state.model_id(), self.state.model.source);
+        say(&format!("model {} ({}) took over", self.state.model_id(), self.state.model.source));
         Ok(json!({ "ok": true, "model": self.state.model_id(), "ms": took.as_secs_f64() * 1e3 }))
     }
 }

@@ -8,6 +8,8 @@ mod alert;
 
 mod bad_day;
 
+mod disk;
+
 mod drop;
 
 mod end;
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
 
 /// What these tests need and do not have.
 fn missing() -> Option<String> {
-    let tools = absent(&["ip", "tc", "nsenter", "setpriv"]);
+    let tools = absent(&["ip", "tc", "nsenter", "setpriv", "unshare", "prlimit"]);
     if tools.is_some() {
         return tools;
     }
@@ -121,6 +123,9 @@ fn trials() -> Vec<Trial> {
     one("a_million_flows_in_a_minute_are_all_judged", bad_day::million);
     one("a_stopped_reader_costs_alerts_and_no_packets", bad_day::reader);
     one("an_output_that_nobody_reads_does_not_keep_it_from_ending", bad_day::output);
+    one("a_full_disk_glues_no_alerts_together", disk::file);
+    one("a_full_disk_behind_standard_output_and_error_neither", disk::stdout);
+    one("a_file_that_may_not_grow_neither", disk::limit);
     one("table1_gives_every_row", table1::quick);
     one("table1_removes_its_namespaces_when_interrupted", table1::interrupted);
     trials
