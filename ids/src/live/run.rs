@@ -1,25 +1,28 @@
 //! `treeline run`: options -> an instance, from its locks to its last words.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aya::sys::{Stats, enable_stats};
+use serde_json::json;
 use treeline_sim::engine::Hook;
 
-use super::control::Control;
+use super::control::{Control, refusal};
+use super::desk::Counter;
 use super::folder::Folder;
 use super::instance::{self, Card, Locks, namespace};
 use super::kernel::Kernel;
 use super::model::{Named, written};
 use super::options::{Engine, Run};
-use super::screen::{Flagged, Screen, farewell, farewell_json};
+use super::screen::{Flagged, Pace, Screen, farewell, farewell_json};
 use super::serve::{End, Server, signals};
 use super::setup::Setup;
 use super::sink::{Sink, Target};
 use super::state::State;
+use super::survey::{Survey, Surveyor, Wish};
 use super::tap::Tap;
 use super::user::User;
 use super::{capability, desk, exporter};
@@ -30,8 +33,6 @@ use crate::output::{print, say};
 const EXIT_DESERTED: u8 = 1;
 /// The output gets this long at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// Between two lines of `--summary` where there is no terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs until it is told to end.
 pub fn run(options: &Run) -> Result<ExitCode, String> {
@@ -66,18 +67,20 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
         setup: setup.clone(),
     };
     locks.write(&card)?;
-    let (desk, counter) = desk::open()?;
-    let metrics = options.metrics.map(|address| exporter::listen(address, counter.clone())).transpose()?;
-    let control = Control::listen(control, counter)?;
+    let surveyor = Surveyor::start(tap.table(), setup.idle_timeout_ns)?;
+    let (desk, counter) = desk::open(surveyor.clone())?;
+    let metrics = options.metrics.as_ref().map(|place| exporter::listen(place, &counter)).transpose()?.unwrap_or_default();
+    let control = Control::listen(control, counter.clone())?;
     let state = State::new(options.interfaces.clone(), tap.places(), (hook, options.engine), &setup, model);
-    announce(&state, options, metrics);
+    announce(&state, options, &metrics);
+    let screen = options.summary.then(|| screen(options, counter)).transpose()?;
     let mut server = Server {
         tap,
         state,
         sink,
         flagged: Flagged::default(),
         desk,
-        screen: screen(options),
+        pace: Pace::default(),
         deadline: deadline.map(|ns| Instant::now() + Duration::from_nanos(ns)),
         enforce: setup.enforce,
         locks,
@@ -85,8 +88,11 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     };
     let end = server.run(&mut signals)?;
     drop(control);
-    card.pin = card.pin.filter(|_| end != End::Detach);
-    finish(server, end, options, &card)
+    card.pin = card.pin.filter(|_| !matches!(end, End::Detach(_)));
+    leave(&mut server, &end)?;
+    screen.iter().for_each(Screen::end);
+    let survey = surveyor.ask(Wish::default())?;
+    finish(server, &end, &survey, options, &card)
 }
 
 /// A pinned instance is not attached beside: it would judge each packet twice.
@@ -124,29 +130,40 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
     Ok(Box::new(kernel))
 }
 
-fn screen(options: &Run) -> Option<(Screen, Duration)> {
-    let terminal = std::io::stdout().is_terminal() && options.target() != Some(Target::Stdout);
-    options.summary.then(|| (Screen::new(terminal), if terminal { Duration::from_secs(1) } else { LINE_INTERVAL }))
+fn screen(options: &Run, counter: Counter) -> Result<Screen, String> {
+    Screen::start(options.target() != Some(Target::Stdout), counter)
 }
 
 /// The line that says that it runs.
-fn announce(state: &State, options: &Run, metrics: Option<SocketAddr>) {
+fn announce(state: &State, options: &Run, metrics: &[SocketAddr]) {
     let places: Vec<_> = state.places.iter().map(|place| format!("{} ({})", place.name, place.how)).collect();
     let alerts = options.target().map_or(String::new(), |target| format!("; alerts to {target}"));
-    let metrics = metrics.map_or(String::new(), |address| format!("; metrics at http://{address}/metrics"));
+    let metrics: Vec<_> = metrics.iter().map(|address| format!("http://{address}/metrics")).collect();
+    let metrics = if metrics.is_empty() { String::new() } else { format!("; metrics at {}", metrics.join(" and ")) };
     say(&format!("{} on {}, model {}{alerts}{metrics}", state.mode, places.join(", "), state.model_id()));
 }
 
-/// Detaches, empties the ring buffer, lets the output finish, says what it was.
-fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<ExitCode, String> {
-    server.tap.detach(end == End::Detach)?;
+/// Detaches, and tells so whoever asked for it.
+fn leave(server: &mut Server, end: &End) -> Result<(), String> {
+    let left = server.tap.detach(matches!(end, End::Detach(_)));
+    if let End::Detach(leaver) = end {
+        let answer = left.as_ref().map_or_else(|error| refusal(error), |()| json!({ "ok": true }));
+        // Whoever asked may be gone.
+        let _ = leaver.send(answer.to_string());
+    }
+    left
+}
+
+/// Empties the ring buffer, lets the output finish, says what it was.
+fn finish(mut server: Server, end: &End, survey: &Survey, options: &Run, card: &Card) -> Result<ExitCode, String> {
+    let is_deserted = matches!(end, End::Deserted);
     while !server.hand_over(1024) {}
     let closed = server.sink.as_mut().is_none_or(|sink| sink.close(CLOSE_MAX));
-    let numbers = server.numbers()?;
+    let numbers = server.numbers(survey)?;
     if !closed {
         say("the output does not take its alerts; those that waited are lost");
     }
-    if end == End::Deserted {
+    if is_deserted {
         say("no interface is left");
     }
     // Where alerts do not get through, neither would a summary.
@@ -162,7 +179,7 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
         print(&summary)?;
     }
     match &card.pin {
-        Some(pin) if end == End::Deserted => {
+        Some(pin) if is_deserted => {
             say(&format!("its flows stay pinned in {}; treeline detach removes them", pin.display()));
         }
         Some(pin) => {
@@ -174,5 +191,5 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
         }
         None => server.locks.remove(),
     }
-    Ok(if end == End::Deserted { ExitCode::from(EXIT_DESERTED) } else { ExitCode::SUCCESS })
+    Ok(if is_deserted { ExitCode::from(EXIT_DESERTED) } else { ExitCode::SUCCESS })
 }

@@ -8,6 +8,8 @@ mod alert;
 
 mod bad_day;
 
+mod client;
+
 mod disk;
 
 mod drop;
@@ -116,6 +118,7 @@ fn trials() -> Vec<Trial> {
     one("detach_ends_a_pinned_instance", pin::detach);
     one("pins_need_a_file_system_for_them", pin::elsewhere);
     one("metrics_are_prometheus_text", report::metrics);
+    one("slow_clients_make_no_other_one_wait", client::slow);
     one("flows_are_listed_with_the_most_packets_first", report::flows);
     one("the_summary_is_readable_in_80_and_in_160_columns", report::screen);
     one("an_interface_that_goes_leaves_the_others_and_the_last_one_ends_the_run", bad_day::interface);
