@@ -3,7 +3,7 @@
 //! ```text
 //! interface -> tap (kernel | user) -> alerts -> eve -> sink
 //!                                 -> numbers -> screen, metric -> exporter
-//! commands -> control -> desk -> serve (the run loop) -> tap
+//! commands, scrapes -> door -> control, exporter -> survey (the flow table) -> desk -> serve (the run loop) -> tap
 //! ```
 
 mod ask;
@@ -17,6 +17,8 @@ mod community;
 mod control;
 
 mod desk;
+
+mod door;
 
 mod eve;
 
@@ -60,9 +62,13 @@ mod sink;
 
 mod state;
 
+mod survey;
+
 mod table;
 
 mod tap;
+
+mod terminal;
 
 mod user;
 

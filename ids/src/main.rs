@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("treeline: {message}");
+            output::say(&message);
             ExitCode::from(EXIT_BAD_INPUT)
         }
     }

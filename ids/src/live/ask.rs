@@ -16,9 +16,10 @@ use super::listing::{self, Row};
 use super::map::Pins;
 use super::model::{Named, written};
 use super::orphan::{self, Orphan};
+use super::survey::{self, Wish};
 use super::{control, folder};
 use crate::arguments::{self, BenchFormat};
-use crate::output::print;
+use crate::output::{print, say};
 
 /// Which instance.
 #[derive(Debug, Args)]
@@ -40,10 +41,8 @@ impl Which {
     /// The instance; what was left of others is reported on standard error.
     fn find(&self) -> Result<Found, String> {
         for orphan in self.orphans()? {
-            eprintln!(
-                "treeline: {orphan} was left by an instance that is gone, and goes on; treeline detach --iface {} removes it",
-                orphan.interface
-            );
+            let interface = &orphan.interface;
+            say(&format!("{orphan} was left by an instance that is gone, and goes on; treeline detach --iface {interface} removes it"));
         }
         instance::find(&self.state, namespace()?, self.iface.as_deref(), self.hook.map(Hook::from))
     }
@@ -131,7 +130,8 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
             "tree": found.card.setup.tree(),
             "model": { "id": found.card.model },
         });
-        let numbers = pins.numbers(found.card.setup.idle_timeout_ns)?.to_json(&found.card.classes);
+        let survey = survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Wish::default())?;
+        let numbers = pins.numbers(&survey)?.to_json(&found.card.classes);
         if let (Some(status), Value::Object(numbers)) = (status.as_object_mut(), numbers) {
             status.extend(numbers);
         }
@@ -180,7 +180,7 @@ pub fn flows(options: &Flows) -> Result<ExitCode, String> {
         serde_json::from_value(answer["flows"].take()).map_err(|error| format!("{}: {error}", found.card.control.display()))?
     } else {
         let pins = Pins::open(pins(&found)?)?;
-        listing::top(|each| pins.flows(each), options.top)?
+        survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Wish { top: options.top, ..Wish::default() })?.top
     };
     match options.format {
         BenchFormat::Json => print(&format!("{}\n", json!(rows)))?,

@@ -4,21 +4,22 @@
 //! Only the user that runs the instance may connect (the socket's mode is 0600). Not here: what the answers say.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::desk::{Ask, Counter};
+use super::door::{self, Manner, Visit};
+use super::survey::Wish;
 
 /// Bytes that a request may have: a model's document, escaped.
 const REQUEST_BYTES_MAX: u64 = 16 << 20;
-/// A client that says nothing for this long is let go.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Connections at a time.
+const CLIENTS_MAX: usize = 32;
 /// The client's patience: the verifier may take a while over a large model.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 
@@ -35,13 +36,8 @@ impl Control {
         let failed = |error: std::io::Error| format!("control socket {}: {error}", path.display());
         let listener = UnixListener::bind(&path).map_err(failed)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let serve = move || {
-            for stream in listener.incoming().flatten() {
-                // A client that goes away is its own loss.
-                let _ = answer(&stream, &counter);
-            }
-        };
-        thread::Builder::new().name("control".to_owned()).spawn(serve).map_err(failed)?;
+        let refusal = format!("{}\n", refusal(&format!("{CLIENTS_MAX} others are asking; try again")));
+        door::open("control", listener, Manner::new(CLIENTS_MAX, refusal), move |visit| answer(visit, &counter)).map_err(failed)?;
         Ok(Self { path })
     }
 }
@@ -52,17 +48,35 @@ impl Drop for Control {
     }
 }
 
-fn answer(mut stream: &UnixStream, counter: &Counter) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.set_write_timeout(Some(SILENCE_MAX))?;
+fn answer(mut visit: Visit<UnixStream>, counter: &Counter) -> io::Result<()> {
     let mut line = String::new();
-    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let mut text = match serde_json::from_str(&line) {
-        Ok(request) => counter.ask(Ask::Control(request)).unwrap_or_else(|| refusal("the instance is ending").to_string()),
-        Err(error) => refusal(&format!("not a request: {error}")).to_string(),
+    BufReader::new((&mut visit).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let answer = match serde_json::from_str(&line) {
+        _ if line.len() as u64 == REQUEST_BYTES_MAX && !line.ends_with('\n') => {
+            Err(format!("not a request: it is longer than {} MiB", REQUEST_BYTES_MAX >> 20))
+        }
+        Ok(request) => answer_to(request, counter),
+        Err(error) => Err(format!("not a request: {error}")),
     };
+    let mut text = answer.unwrap_or_else(|error| refusal(&error).to_string());
     text.push('\n');
-    stream.write_all(text.as_bytes())
+    visit.answer(text.as_bytes())
+}
+
+/// What is in the flow table is found here, on the client's thread; the run loop says the rest.
+fn answer_to(request: Value, counter: &Counter) -> Result<String, String> {
+    let ending = || "the instance is ending".to_owned();
+    match request["do"].as_str() {
+        Some("status") => counter.ask(Ask::Status(counter.surveyor.ask(Wish::default())?)).ok_or_else(ending),
+        Some("flows") => {
+            let top = request["top"].as_u64().and_then(|top| usize::try_from(top).ok()).unwrap_or(usize::MAX);
+            let survey = counter.surveyor.ask(Wish { top, ..Wish::default() })?;
+            // Somebody who asked at the same time may have wanted more.
+            let rows = survey.top.get(..top).unwrap_or(&survey.top);
+            Ok(json!({ "ok": true, "flows": rows }).to_string())
+        }
+        _ => counter.ask(Ask::Control(request)).ok_or_else(ending),
+    }
 }
 
 /// An answer that says no.
@@ -75,9 +89,10 @@ pub fn ask(path: &Path, request: &Value) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut stream = UnixStream::connect(path).map_err(failed)?;
     stream.set_read_timeout(Some(ANSWER_MAX)).map_err(failed)?;
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(failed)?;
+    let written = stream.write_all(format!("{request}\n").as_bytes());
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(failed)?;
+    // An instance that does not take all of it has said why.
+    BufReader::new(stream).read_line(&mut line).and_then(|count| if count == 0 { written } else { Ok(()) }).map_err(failed)?;
     let answer: Value = serde_json::from_str(&line).map_err(|error| format!("{}: not an answer: {error}", path.display()))?;
     match (answer["ok"].as_bool(), answer["error"].as_str()) {
         (Some(true), _) => Ok(answer),
@@ -88,12 +103,18 @@ pub fn ask(path: &Path, request: &Value) -> Result<Value, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
     use super::*;
     use crate::live::desk;
+    use crate::live::survey::Surveyor;
+    use crate::live::survey::tests::Empty;
 
     /// A socket behind which a loop echoes, for `questions` questions.
     fn echo(path: &Path, questions: usize) -> Control {
-        let (mut desk, counter) = desk::open().expect("a desk");
+        let surveyor = Surveyor::start(Arc::new(Empty), 1).expect("a thread");
+        let (mut desk, counter) = desk::open(surveyor).expect("a desk");
         thread::spawn(move || {
             let mut answered = 0;
             while answered < questions {
@@ -114,7 +135,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("control.sock");
         let control = echo(&path, 2);
-        for request in [json!({ "do": "status" }), json!({ "do": "swap", "model": "x".repeat(4 << 20) })] {
+        for request in [json!({ "do": "detach" }), json!({ "do": "swap", "model": "x".repeat(4 << 20) })] {
             assert_eq!(ask(&path, &request).expect("an answer")["echo"], request);
         }
         assert_eq!(fs::metadata(&path).expect("a socket").permissions().mode() & 0o777, 0o600);
@@ -134,5 +155,20 @@ mod tests {
         assert!(text.contains("not a request"), "{text}");
         let error = ask(&path, &json!({ "do": "status" })).expect_err("no loop");
         assert_eq!(error, "the instance is ending");
+        assert_eq!(ask(&path, &json!({ "do": "flows" })).expect("needs no loop")["flows"], json!([]));
+    }
+
+    #[test]
+    fn a_request_without_an_end_is_refused_at_a_length() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let _control = echo(&path, 0);
+        let mut stream = UnixStream::connect(&path).expect("connects");
+        let bytes = vec![b' '; 1 << 20];
+        // The instance does not read on beyond its length.
+        while stream.write_all(&bytes).is_ok() {}
+        let mut text = String::new();
+        BufReader::new(stream).read_line(&mut text).expect("an answer");
+        assert!(text.contains("longer than 16 MiB"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! Questions from other threads to the run loop, and its answers.
 //!
 //! The loop owns maps and programs and does not wait for anybody: sockets are served by threads that put a question here and wait for its
-//! answer themselves.
+//! answer themselves. What an answer needs of the flow table, they have asked for before ([`super::survey`]), and bring it along.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::survey::{Survey, Surveyor};
+
 /// The loop's answer comes within this time, or the question is given up.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 
@@ -19,8 +21,12 @@ const ANSWER_MAX: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub enum Ask {
     /// The metrics as text.
-    Metrics,
-    /// A request of the control socket.
+    Metrics(Arc<Survey>),
+    /// The status, an answer of the control socket.
+    Status(Arc<Survey>),
+    /// The view for people: a table of so many columns, or a line.
+    View(Arc<Survey>, Option<usize>),
+    /// Another request of the control socket.
     Control(Value),
 }
 
@@ -45,10 +51,12 @@ pub struct Desk {
 pub struct Counter {
     questions: Sender<Question>,
     bell: Arc<UnixStream>,
+    /// Knows the flow table.
+    pub surveyor: Surveyor,
 }
 
 /// Both ends.
-pub fn open() -> Result<(Desk, Counter), String> {
+pub fn open(surveyor: Surveyor) -> Result<(Desk, Counter), String> {
     let (questions, asked) = channel();
     let bells = UnixStream::pair().and_then(|(one, other)| {
         one.set_nonblocking(true)?;
@@ -56,7 +64,7 @@ pub fn open() -> Result<(Desk, Counter), String> {
         Ok((one, other))
     });
     let (bell, ring) = bells.map_err(|error| format!("no socket pair: {error}"))?;
-    Ok((Desk { questions: asked, bell }, Counter { questions, bell: Arc::new(ring) }))
+    Ok((Desk { questions: asked, bell }, Counter { questions, bell: Arc::new(ring), surveyor }))
 }
 
 impl Desk {
@@ -88,12 +96,17 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::live::survey::tests::Empty;
+
+    fn surveyor() -> Surveyor {
+        Surveyor::start(Arc::new(Empty), 1).expect("a thread")
+    }
 
     #[test]
     fn a_question_rings_and_gets_its_answer() {
-        let (mut desk, counter) = open().expect("a desk");
+        let (mut desk, counter) = open(surveyor()).expect("a desk");
         assert!(desk.next().is_none());
-        let asker = thread::spawn(move || counter.ask(Ask::Metrics));
+        let asker = thread::spawn(move || counter.ask(Ask::Control(Value::Null)));
         let mut polled = [rustix::event::PollFd::new(&desk.bell, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut polled, None).expect("rings");
         let question = loop {
@@ -107,8 +120,8 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_loop_that_ended() {
-        let (desk, counter) = open().expect("a desk");
+        let (desk, counter) = open(surveyor()).expect("a desk");
         drop(desk);
-        assert_eq!(counter.ask(Ask::Metrics), None);
+        assert_eq!(counter.ask(Ask::Control(Value::Null)), None);
     }
 }

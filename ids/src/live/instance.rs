@@ -55,6 +55,20 @@ impl Card {
     pub fn hook(&self) -> Result<Hook, String> {
         Hook::ALL.into_iter().find(|hook| hook.name() == self.hook).ok_or_else(|| format!("{} is no hook", self.hook))
     }
+
+    #[cfg(test)]
+    pub fn sample(interfaces: &[&str]) -> Self {
+        Self {
+            pid: 7,
+            interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
+            hook: "tc".to_owned(),
+            control: "/run/x.sock".into(),
+            pin: None,
+            classes: vec!["benign".to_owned(), "scan".to_owned()],
+            model: "00".to_owned(),
+            setup: Setup::sample(),
+        }
+    }
 }
 
 /// A registered instance, as another process finds it.
@@ -105,14 +119,21 @@ impl Locks {
     pub fn write(&mut self, card: &Card) -> Result<(), String> {
         let text = serde_json::to_string(card).map_err(|error| format!("no text of the card: {error}"))?;
         for (path, file) in &mut self.files {
+            // Cut last: where there is no room, what was there is not lost before.
             let mut write = || {
-                file.set_len(0)?;
                 file.seek(SeekFrom::Start(0))?;
-                file.write_all(text.as_bytes())
+                file.write_all(text.as_bytes())?;
+                file.set_len(text.len() as u64)
             };
             write().map_err(|error: io::Error| format!("{}: {error}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// No locks.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self { files: vec![] }
     }
 
     /// Removes the files: nothing is left that others could want to know.
@@ -234,30 +255,17 @@ pub fn find(folder: &Path, namespace: u64, interface: Option<&str>, hook: Option
 mod tests {
     use super::*;
 
-    fn sample(interfaces: &[&str]) -> Card {
-        Card {
-            pid: 7,
-            interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
-            hook: "tc".to_owned(),
-            control: "/run/x.sock".into(),
-            pin: None,
-            classes: vec!["benign".to_owned(), "scan".to_owned()],
-            model: "00".to_owned(),
-            setup: Setup::sample(),
-        }
-    }
-
     #[test]
     fn a_second_instance_is_refused_and_told_whose_the_hook_is() {
         let folder = tempfile::tempdir().expect("a folder");
         let names = ["a".to_owned(), "b".to_owned()];
         let mut locks = Locks::take(folder.path(), 1, &names, Hook::Tc).expect("free");
-        locks.write(&sample(&["a", "b"])).expect("written");
+        locks.write(&Card::sample(&["a", "b"])).expect("written");
         let refusal = Locks::take(folder.path(), 1, &names[1..], Hook::Tc).expect_err("taken");
         assert!(refusal.contains("on b at hook tc: process 7"), "{refusal}");
         Locks::take(folder.path(), 1, &names, Hook::Xdp).expect("another hook is free").remove();
         Locks::take(folder.path(), 2, &names, Hook::Tc).expect("another namespace is free").remove();
-        assert_eq!(list(folder.path(), 1), [Found { card: sample(&["a", "b"]), alive: true }]);
+        assert_eq!(list(folder.path(), 1), [Found { card: Card::sample(&["a", "b"]), alive: true }]);
         assert!(find(folder.path(), 1, Some("b"), None).expect("found").alive);
         locks.remove();
         assert!(find(folder.path(), 1, None, None).expect_err("gone").contains("no instance"));
@@ -269,12 +277,12 @@ mod tests {
         let mut held = vec![];
         for name in ["a", "b"] {
             let mut locks = Locks::take(folder.path(), 1, &[name.to_owned()], Hook::Tc).expect("free");
-            locks.write(&sample(&[name])).expect("written");
+            locks.write(&Card::sample(&[name])).expect("written");
             held.push(locks);
         }
         let refusal = find(folder.path(), 1, None, None).expect_err("two");
         assert!(refusal.contains("--iface a --hook tc, or --iface b --hook tc"), "{refusal}");
-        assert_eq!(find(folder.path(), 1, Some("b"), Some(Hook::Tc)).expect("one").card, sample(&["b"]));
+        assert_eq!(find(folder.path(), 1, Some("b"), Some(Hook::Tc)).expect("one").card, Card::sample(&["b"]));
         assert!(find(folder.path(), 1, Some("b"), Some(Hook::Xdp)).is_err());
     }
 
@@ -283,7 +291,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let pin = folder.path().join("pins");
         fs::create_dir(&pin).expect("a folder");
-        let card = Card { pin: Some(pin.clone()), ..sample(&["a"]) };
+        let card = Card { pin: Some(pin.clone()), ..Card::sample(&["a"]) };
         let mut locks = Locks::take(folder.path(), 1, &["a".to_owned()], Hook::Tc).expect("free");
         locks.write(&card).expect("written");
         drop(locks);

@@ -29,6 +29,7 @@ use super::map::Maps;
 use super::model::Named;
 use super::probe;
 use super::setup::Setup;
+use super::survey::{Survey, Table};
 use super::tap::{Cost, Numbers, Place, Tap};
 
 /// The tap.
@@ -45,11 +46,10 @@ pub struct Kernel {
     unshared: Loader,
     ebpf: Ebpf,
     placed: Vec<Placed>,
-    maps: Maps,
+    maps: Arc<Maps>,
     alerts: RingBuf<MapData>,
     /// Of programs that were replaced.
     cost_before: Cost,
-    evictions: u64,
 }
 
 /// An interface with what holds the program there.
@@ -82,7 +82,20 @@ impl Kernel {
         let alerts = RingBuf::try_from(alerts).map_err(|error| explain(&error))?;
         load_program(&mut ebpf, settings.hook)?;
         let (placed, cost_before, ring_bytes) = (vec![], Cost::default(), setup.ring_bytes);
-        Ok(Self { settings, compiled, ring_bytes, folder, fresh, shared, unshared, ebpf, placed, maps, alerts, cost_before, evictions: 0 })
+        Ok(Self {
+            settings,
+            compiled,
+            ring_bytes,
+            folder,
+            fresh,
+            shared,
+            unshared,
+            ebpf,
+            placed,
+            maps: Arc::new(maps),
+            alerts,
+            cost_before,
+        })
     }
 
     /// Gives the pinned programs of an instance whose process is gone another model.
@@ -205,15 +218,13 @@ impl Tap for Kernel {
         count_max
     }
 
-    fn numbers(&mut self) -> Result<Numbers, String> {
-        let numbers = self.maps.numbers(self.settings.config.idle_timeout_ns, self.settings.flows_max)?;
-        // Entries move while they are counted: the difference may step back, the number does not.
-        self.evictions = self.evictions.max(numbers.evictions);
-        Ok(Numbers { evictions: self.evictions, cost: self.cost(), ..numbers })
+    fn numbers(&mut self, survey: &Survey) -> Result<Numbers, String> {
+        let numbers = self.maps.numbers(self.settings.flows_max, survey)?;
+        Ok(Numbers { cost: self.cost(), ..numbers })
     }
 
-    fn flows(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
-        self.maps.visit(each)
+    fn table(&self) -> Arc<dyn Table> {
+        self.maps.clone()
     }
 
     fn swap(&mut self, model: &Named) -> Result<(), String> {

@@ -64,23 +64,41 @@ impl Row {
     }
 }
 
-/// The `top` flows that `visit` goes through, most packets first.
-pub fn top(visit: impl FnOnce(&mut dyn FnMut(&Flow)) -> Result<(), String>, top: usize) -> Result<Vec<Row>, String> {
-    let top = top.min(TOP_MAX);
-    let mut flows: Vec<Flow> = vec![];
-    let order = |flow: &Flow| Reverse((flow.packets, flow.last_ns));
-    visit(&mut |flow| {
-        flows.push(*flow);
-        // Never much more than asked for, whatever the table's size.
-        if flows.len() >= 2 * top + 4096 {
-            flows.sort_unstable_by_key(order);
-            flows.truncate(top);
+/// Collects the flows with the most packets.
+pub struct Top {
+    count: usize,
+    flows: Vec<Flow>,
+}
+
+impl Top {
+    /// At most `count`, and no more than [`TOP_MAX`].
+    pub fn new(count: usize) -> Self {
+        Self { count: count.min(TOP_MAX), flows: vec![] }
+    }
+
+    /// Takes a flow into account.
+    pub fn see(&mut self, flow: &Flow) {
+        if self.count == 0 {
+            return;
         }
-    })?;
-    flows.sort_unstable_by_key(order);
-    flows.truncate(top);
-    let now_ns = now_ns();
-    Ok(flows.iter().map(|flow| Row::of(flow, now_ns)).collect())
+        self.flows.push(*flow);
+        // Never much more than asked for, whatever the table's size.
+        if self.flows.len() >= 2 * self.count + 4096 {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.flows.sort_unstable_by_key(|flow| Reverse((flow.packets, flow.last_ns)));
+        self.flows.truncate(self.count);
+    }
+
+    /// The flows, most packets first.
+    pub fn rows(mut self) -> Vec<Row> {
+        self.cut();
+        let now_ns = now_ns();
+        self.flows.iter().map(|flow| Row::of(flow, now_ns)).collect()
+    }
 }
 
 /// The list for people.

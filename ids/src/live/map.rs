@@ -10,8 +10,8 @@ use treeline_ebpf::{Counters, Flow};
 use treeline_sim::cause::explain;
 use treeline_sim::object;
 
-use super::eve::now_ns;
-use super::table::{self, Census};
+use super::survey::{Survey, Table};
+use super::table;
 use super::tap::Numbers;
 
 /// The maps that all programs of an instance share, and a restart of a pinned one.
@@ -43,14 +43,14 @@ impl Pins {
         Ok(Self { maps, flows_max })
     }
 
-    /// The numbers.
-    pub fn numbers(&self, idle_timeout_ns: u64) -> Result<Numbers, String> {
-        self.maps.numbers(idle_timeout_ns, self.flows_max)
+    /// The numbers, with what was found in the flow table.
+    pub fn numbers(&self, survey: &Survey) -> Result<Numbers, String> {
+        self.maps.numbers(self.flows_max, survey)
     }
 
-    /// Calls `each` for every flow.
-    pub fn flows(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
-        self.maps.visit(each)
+    /// The flow table.
+    pub fn table(&self) -> &dyn Table {
+        &self.maps
     }
 }
 
@@ -79,18 +79,10 @@ impl Maps {
         Ok(Self { flows, counters: take(object::COUNTERS)?.try_into().map_err(text)?, live: take(object::LIVE)?.try_into().map_err(text)? })
     }
 
-    /// Calls `each` for every flow.
-    pub fn visit(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
-        table::visit(self.flows.fd().as_fd(), each).map_err(|error| format!("the flow table cannot be read: {error}"))
-    }
-
-    /// The numbers; evictions are what is missing from the table at this moment.
-    pub fn numbers(&self, idle_timeout_ns: u64, flows_max: u32) -> Result<Numbers, String> {
+    /// The numbers, with what was found in the flow table.
+    pub fn numbers(&self, flows_max: u32, survey: &Survey) -> Result<Numbers, String> {
         let (counters, live) = (self.counters()?, self.live()?);
-        let mut census = Census::default();
-        let now_ns = now_ns();
-        self.visit(&mut |flow| census.see(flow, now_ns, idle_timeout_ns))?;
-        let evictions = live.flows_inserted.saturating_sub(live.flows_removed + census.entries());
+        let Survey { census, evictions, .. } = *survey;
         Ok(Numbers { counters, live, census, flows_max, evictions, uninspected: 0, cost: None })
     }
 
@@ -106,5 +98,16 @@ impl Maps {
             total.add(live);
         }
         Ok(total)
+    }
+}
+
+impl Table for Maps {
+    fn inserted(&self) -> Result<u64, String> {
+        let live = self.live()?;
+        Ok(live.flows_inserted.saturating_sub(live.flows_removed))
+    }
+
+    fn visit(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
+        table::visit(self.flows.fd().as_fd(), each).map_err(|error| format!("the flow table cannot be read: {error}"))
     }
 }

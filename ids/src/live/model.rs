@@ -24,6 +24,11 @@ impl Named {
         Ok(Self::of(model, path.display().to_string()))
     }
 
+    /// The one that is built in.
+    pub fn built_in() -> Result<Self, String> {
+        Self::read_text(crate::replay::MODEL, "built-in")
+    }
+
     /// Reads a document that came from `source`.
     pub fn read_text(text: &str, source: &str) -> Result<Self, String> {
         let model = Model::read_bytes(text.as_bytes()).map_err(|error| format!("{source}: {}", explain(&error)))?;

@@ -1,21 +1,21 @@
 //! The options of `treeline run`, and what they make together.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use treeline_sim::engine::Hook;
 
 use super::attachment::Direction;
-use super::instance;
 use super::setup::Setup;
 use super::sink::Target;
+use super::{exporter, instance};
 use crate::arguments::{self, FlowTable, Mode, Tree, nanoseconds};
 
 /// Where pins go unless another folder is named.
 const PINS: &str = "/sys/fs/bpf/treeline";
 /// Where metrics listen unless told otherwise.
 const METRICS: &str = "127.0.0.1:9464";
+
 /// Run a model on interfaces: packets in the kernel, alerts and metrics out.
 ///
 /// Attaches a program to each interface (one flow table for all of them), runs until SIGINT or SIGTERM, detaches and prints a summary. SIGHUP opens
@@ -78,9 +78,10 @@ pub struct Run {
     #[arg(long)]
     pub summary: bool,
 
-    /// Serve metrics for Prometheus. [default ADDR: 127.0.0.1:9464]
+    /// Serve metrics for Prometheus: at 9464 (a port of the loopback device), :9464 (all addresses), localhost:9464, [2001:db8::1]:9464.
+    /// [default ADDR: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = METRICS)]
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<exporter::Place>,
 
     /// Have the kernel measure the programs' run time (needs `CAP_SYS_ADMIN`; costs two readings of the clock a packet, in all BPF programs).
     #[arg(long)]

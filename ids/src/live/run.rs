@@ -1,38 +1,40 @@
 //! `treeline run`: options -> an instance, from its locks to its last words.
 
-use std::io::IsTerminal;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aya::sys::{Stats, enable_stats};
+use serde_json::json;
 use treeline_sim::engine::Hook;
 
-use super::control::Control;
+use super::control::{Control, refusal};
+use super::desk::Counter;
 use super::folder::Folder;
 use super::instance::{self, Card, Locks, namespace};
 use super::kernel::Kernel;
 use super::model::{Named, written};
 use super::options::{Engine, Run};
 use super::orphan::{self, Orphan};
-use super::screen::{Flagged, Screen, farewell, farewell_json};
+use super::screen::{Flagged, Pace, Screen, farewell, farewell_json};
 use super::serve::{End, Server, signals};
 use super::setup::Setup;
 use super::sink::{Sink, Target};
 use super::state::State;
+use super::survey::{Survey, Surveyor, Wish};
 use super::tap::Tap;
+use super::terminal::Terminal;
 use super::user::User;
 use super::{capability, desk, exporter};
 use crate::arguments::{BenchFormat, nanoseconds};
-use crate::output::print;
+use crate::output::{print, say};
 
 /// The exit code when no interface is left.
 const EXIT_DESERTED: u8 = 1;
 /// The output gets this long at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// Between two lines of `--summary` where there is no terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs until it is told to end.
 pub fn run(options: &Run) -> Result<ExitCode, String> {
@@ -41,6 +43,8 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     let model = Named::read(&options.model)?;
     let deadline = options.duration.map(|seconds| nanoseconds("--duration", seconds)).transpose()?;
     capability::check(options.engine, hook)?;
+    // Before handlers are registered, which hide what was ignored.
+    let terminal = Terminal::of_process();
     let mut signals = signals()?;
     let namespace = namespace()?;
     // Before the locks are taken: an instance is known to live by its lock.
@@ -58,7 +62,7 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     let tap = attach(options, hook, &setup, &model, folder)?;
     for orphan in &orphans {
         orphan.remove().map_err(|error| format!("{orphan}: {error}"))?;
-        eprintln!("treeline: {orphan} is replaced");
+        say(&format!("{orphan} is replaced"));
     }
     let first = options.interfaces.first().map_or("", String::as_str);
     let control = instance::path(&options.state, namespace, first, hook, "sock");
@@ -73,27 +77,33 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
         setup: setup.clone(),
     };
     locks.write(&card)?;
-    let (desk, counter) = desk::open()?;
-    let metrics = options.metrics.map(|address| exporter::listen(address, counter.clone())).transpose()?;
-    let control = Control::listen(control, counter)?;
+    let surveyor = Surveyor::start(tap.table(), setup.idle_timeout_ns)?;
+    let (desk, counter) = desk::open(surveyor.clone())?;
+    let metrics = options.metrics.as_ref().map(|place| exporter::listen(place, &counter)).transpose()?.unwrap_or_default();
+    let control = Control::listen(control, counter.clone())?;
     let state = State::new(options.interfaces.clone(), tap.places(), (hook, options.engine), &setup, model);
-    announce(&state, options, metrics);
+    announce(&state, options, &metrics);
+    let screen = options.summary.then(|| screen(options, counter)).transpose()?;
     let mut server = Server {
         tap,
         state,
         sink,
         flagged: Flagged::default(),
         desk,
-        screen: screen(options),
+        pace: Pace::default(),
         deadline: deadline.map(|ns| Instant::now() + Duration::from_nanos(ns)),
         enforce: setup.enforce,
         locks,
         card: card.clone(),
+        terminal,
     };
     let end = server.run(&mut signals)?;
     drop(control);
-    card.pin = card.pin.filter(|_| end != End::Detach);
-    finish(server, end, options, &card)
+    card.pin = card.pin.filter(|_| !matches!(end, End::Detach(_)));
+    leave(&mut server, &end)?;
+    screen.iter().for_each(Screen::end);
+    let survey = surveyor.ask(Wish::default())?;
+    finish(server, &end, &survey, options, &card)
 }
 
 /// A pinned instance is not attached beside: it would judge each packet twice.
@@ -124,7 +134,7 @@ fn orphans(options: &Run, hook: Hook, namespace: u64) -> Result<Vec<Orphan>, Str
         return Err(format!("{listed}: left by an instance that is gone, and still at work; give --replace, or treeline detach first"));
     }
     if !orphans.is_empty() {
-        eprintln!("treeline: {listed}: left by an instance that is gone, and still at work; treeline detach --hook tc removes it");
+        say(&format!("{listed}: left by an instance that is gone, and still at work; treeline detach --hook tc removes it"));
     }
     Ok(vec![])
 }
@@ -137,7 +147,7 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
     let mut kernel = Kernel::load(setup, options.allow.as_deref(), hook, model, folder)?;
     for interface in &options.interfaces {
         match kernel.attach(interface, setup.wish(options.clsact)) {
-            Ok(notice) => notice.iter().for_each(|notice| eprintln!("treeline: {notice}")),
+            Ok(notice) => notice.iter().for_each(|notice| say(notice)),
             Err(error) => {
                 // What was there before, pinned, stays; what this run began, goes.
                 kernel.give_up();
@@ -148,30 +158,41 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
     Ok(Box::new(kernel))
 }
 
-fn screen(options: &Run) -> Option<(Screen, Duration)> {
-    let terminal = std::io::stdout().is_terminal() && options.target() != Some(Target::Stdout);
-    options.summary.then(|| (Screen::new(terminal), if terminal { Duration::from_secs(1) } else { LINE_INTERVAL }))
+fn screen(options: &Run, counter: Counter) -> Result<Screen, String> {
+    Screen::start(options.target() != Some(Target::Stdout), counter)
 }
 
 /// The line that says that it runs.
-fn announce(state: &State, options: &Run, metrics: Option<SocketAddr>) {
+fn announce(state: &State, options: &Run, metrics: &[SocketAddr]) {
     let places: Vec<_> = state.places.iter().map(|place| format!("{} ({})", place.name, place.how)).collect();
     let alerts = options.target().map_or(String::new(), |target| format!("; alerts to {target}"));
-    let metrics = metrics.map_or(String::new(), |address| format!("; metrics at http://{address}/metrics"));
-    eprintln!("treeline: {} on {}, model {}{alerts}{metrics}", state.mode, places.join(", "), state.model_id());
+    let metrics: Vec<_> = metrics.iter().map(|address| format!("http://{address}/metrics")).collect();
+    let metrics = if metrics.is_empty() { String::new() } else { format!("; metrics at {}", metrics.join(" and ")) };
+    say(&format!("{} on {}, model {}{alerts}{metrics}", state.mode, places.join(", "), state.model_id()));
 }
 
-/// Detaches, empties the ring buffer, lets the output finish, says what it was.
-fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<ExitCode, String> {
-    server.tap.detach(end == End::Detach)?;
+/// Detaches, and tells so whoever asked for it.
+fn leave(server: &mut Server, end: &End) -> Result<(), String> {
+    let left = server.tap.detach(matches!(end, End::Detach(_)));
+    if let End::Detach(leaver) = end {
+        let answer = left.as_ref().map_or_else(|error| refusal(error), |()| json!({ "ok": true }));
+        // Whoever asked may be gone.
+        let _ = leaver.send(answer.to_string());
+    }
+    left
+}
+
+/// Empties the ring buffer, lets the output finish, says what it was.
+fn finish(mut server: Server, end: &End, survey: &Survey, options: &Run, card: &Card) -> Result<ExitCode, String> {
+    let is_deserted = matches!(end, End::Deserted);
     while !server.hand_over(1024) {}
     let closed = server.sink.as_mut().is_none_or(|sink| sink.close(CLOSE_MAX));
-    let numbers = server.numbers()?;
+    let numbers = server.numbers(survey)?;
     if !closed {
-        eprintln!("treeline: the output does not take its alerts; those that waited are lost");
+        say("the output does not take its alerts; those that waited are lost");
     }
-    if end == End::Deserted {
-        eprintln!("treeline: no interface is left");
+    if is_deserted {
+        say("no interface is left");
     }
     // Where alerts do not get through, neither would a summary.
     let aside = options.target() == Some(Target::Stdout) && (!closed || options.format == BenchFormat::Text);
@@ -179,23 +200,26 @@ fn finish(mut server: Server, end: End, options: &Run, card: &Card) -> Result<Ex
         BenchFormat::Json => format!("{}\n", farewell_json(&server.state, &numbers, &server.flagged)),
         BenchFormat::Text => farewell(&server.state, &numbers),
     };
-    if aside {
-        eprint!("{summary}");
+    let printed = if aside {
+        // Where nobody takes that either, it is lost.
+        let _ = std::io::stderr().write_all(summary.as_bytes());
+        Ok(())
     } else {
-        print(&summary)?;
-    }
+        print(&summary)
+    };
     match &card.pin {
-        Some(pin) if end == End::Deserted => {
-            eprintln!("treeline: its flows stay pinned in {}; treeline detach removes them", pin.display());
+        Some(pin) if is_deserted => {
+            say(&format!("its flows stay pinned in {}; treeline detach removes them", pin.display()));
         }
         Some(pin) => {
             let hook = &card.hook;
-            eprintln!(
-                "treeline: pinned in {}: packets are still judged; run it again to go on, or treeline detach --hook {hook} to end",
+            say(&format!(
+                "pinned in {}: packets are still judged; run it again to go on, or treeline detach --hook {hook} to end",
                 pin.display()
-            );
+            ));
         }
         None => server.locks.remove(),
     }
-    Ok(if end == End::Deserted { ExitCode::from(EXIT_DESERTED) } else { ExitCode::SUCCESS })
+    printed?;
+    Ok(if is_deserted { ExitCode::from(EXIT_DESERTED) } else { ExitCode::SUCCESS })
 }

@@ -2,26 +2,39 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use console::Term;
 use serde_json::{Value, json};
 use treeline_ebpf::alert::Alert;
 use treeline_ebpf::{Counter, Skip};
 
+use super::desk::{self, Ask};
 use super::eve::flow_id;
 use super::listing::Row;
 use super::state::State;
+use super::survey::Wish;
 use super::tap::{ENDED, Numbers};
 use crate::figure::plain;
+use crate::output::say;
 use crate::report::{endpoint, listed, number, protocol_name};
 
 /// Flagged flows whose class is remembered. Beyond it the table shows none; they are counted and alerted all the same.
 const FLAGGED_MAX: usize = 65_536;
 /// Flagged flows that the table shows.
-pub const SHOWN: usize = 8;
+const SHOWN: usize = 8;
 /// Columns of a terminal that does not say.
 const COLUMNS: usize = 80;
+/// No table is narrower.
+const COLUMNS_MIN: usize = 40;
+/// Between two tables on a terminal.
+const TABLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// A terminal that does not take a view is not waited for any longer.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// Flows that raised alerts: their classes, and how many they are.
 #[derive(Debug, Default)]
@@ -49,41 +62,85 @@ impl Flagged {
     }
 }
 
-/// The view of a run while it goes on.
+/// How many packets and bytes a second, between one view and the next.
+#[derive(Debug, Default)]
+pub struct Pace {
+    before: Option<(Instant, u64, u64)>,
+}
+
+impl Pace {
+    fn step(&mut self, packets: u64, bytes: u64) -> [f64; 2] {
+        let before = self.before.replace((Instant::now(), packets, bytes));
+        before.map_or([0.0; 2], |(then, packets_then, bytes_then)| {
+            let seconds = then.elapsed().as_secs_f64().max(1e-3);
+            #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+            [(packets - packets_then) as f64 / seconds, (bytes - bytes_then) as f64 / seconds]
+        })
+    }
+}
+
+/// The view: a table no wider than `columns`, with the flagged flows `top`, which stand in the flow table; or a line.
+pub fn view(state: &State, numbers: &Numbers, flagged: &Flagged, top: &[Row], pace: &mut Pace, columns: Option<usize>) -> String {
+    let rate = pace.step(numbers.packets(), numbers.live.bytes);
+    let Some(columns) = columns else { return line(state, numbers, rate[0]) };
+    let mut text = table(state, numbers, rate, columns);
+    flagged_rows(&mut text, flagged, &top[..top.len().min(SHOWN)], columns);
+    text
+}
+
+/// Shows the view while a run goes on. It has a thread of its own: a terminal may be stopped, and the flow table large.
 #[derive(Debug)]
 pub struct Screen {
-    terminal: Option<Term>,
-    lines: usize,
-    before: Option<(Instant, u64, u64)>,
+    ended: Arc<Mutex<bool>>,
 }
 
 impl Screen {
     /// On standard output if that is a terminal and `free`, else lines on standard error.
-    pub fn new(free: bool) -> Self {
+    pub fn start(free: bool, counter: desk::Counter) -> Result<Self, String> {
+        let ended = Arc::new(Mutex::new(false));
         let terminal = Term::stdout();
-        Self { terminal: (free && terminal.is_term()).then_some(terminal), lines: 0, before: None }
+        let terminal = (free && terminal.is_term()).then_some(terminal);
+        let thread = thread::Builder::new().name("screen".to_owned());
+        let shared = Arc::clone(&ended);
+        thread.spawn(move || show(terminal.as_ref(), &counter, &shared)).map_err(|error| format!("no thread for the screen: {error}"))?;
+        Ok(Self { ended })
     }
 
-    /// Shows the numbers, and the flagged flows `top`, which stand in the flow table.
-    pub fn draw(&mut self, state: &State, numbers: &Numbers, flagged: &Flagged, top: &[Row]) {
-        let (packets, bytes) = (numbers.packets(), numbers.live.bytes);
-        let rate = self.before.map_or([0.0; 2], |(then, packets_then, bytes_then)| {
-            let seconds = then.elapsed().as_secs_f64().max(1e-3);
-            #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-            [(packets - packets_then) as f64 / seconds, (bytes - bytes_then) as f64 / seconds]
-        });
-        self.before = Some((Instant::now(), packets, bytes));
-        let Some(terminal) = &self.terminal else {
-            eprintln!("treeline: {}", line(state, numbers, rate[0]));
-            return;
-        };
-        let columns = terminal.size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns)).max(40);
-        let mut text = table(state, numbers, rate, columns);
-        flagged_rows(&mut text, flagged, top, columns);
-        // A terminal that does not take it is no reason to stop.
-        let _ = terminal.clear_last_lines(self.lines);
-        let _ = terminal.write_str(&text);
-        self.lines = text.lines().count();
+    /// Nothing is shown any more. A terminal that is stopped in the middle of a view is not waited for.
+    pub fn end(&self) {
+        let deadline = Instant::now() + END_MAX;
+        while Instant::now() < deadline {
+            if let Ok(mut ended) = self.ended.try_lock() {
+                *ended = true;
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn show(terminal: Option<&Term>, counter: &desk::Counter, ended: &Mutex<bool>) {
+    let mut lines = 0;
+    loop {
+        thread::sleep(if terminal.is_some() { TABLE_INTERVAL } else { LINE_INTERVAL });
+        let columns =
+            terminal.map(|terminal| terminal.size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns)).max(COLUMNS_MIN));
+        let survey = counter.surveyor.ask(Wish { flagged: if columns.is_some() { SHOWN } else { 0 }, ..Wish::default() });
+        let view = survey.map(|survey| counter.ask(Ask::View(survey, columns)));
+        let Ok(ended) = ended.lock() else { return };
+        match (*ended, view, terminal) {
+            (true, _, _) => return,
+            (false, Err(error), _) => say(&error),
+            // The run loop is busy, or ends.
+            (false, Ok(None), _) => {}
+            (false, Ok(Some(text)), None) => say(&text),
+            (false, Ok(Some(text)), Some(terminal)) => {
+                // A terminal that does not take it is no reason to stop.
+                let _ = terminal.clear_last_lines(lines);
+                let _ = terminal.write_str(&text);
+                lines = text.lines().count();
+            }
+        }
     }
 }
 
@@ -105,7 +162,7 @@ fn line(state: &State, numbers: &Numbers, rate: f64) -> String {
 }
 
 /// The table, no line wider than `columns`.
-pub fn table(state: &State, numbers: &Numbers, [packets, bytes]: [f64; 2], columns: usize) -> String {
+fn table(state: &State, numbers: &Numbers, [packets, bytes]: [f64; 2], columns: usize) -> String {
     let mut text = String::new();
     let mut row = |label: &str, value: &str| {
         let _ = writeln!(text, "{}", cut(&format!(" {label:<10}{value}"), columns));

@@ -1,15 +1,15 @@
 //! The run loop: alerts out, questions answered, signals obeyed, until it is time to end.
 //!
-//! One thread, woken by alerts, questions and signals. Nothing here waits for anybody: outputs and clients have threads of their own.
+//! One thread, woken by alerts, questions and signals. Nothing here waits for anybody: outputs, clients, the screen and whoever walks through the
+//! flow table have threads of their own.
 
-use std::io::Write;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
-use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
 
 use super::control::refusal;
@@ -17,15 +17,18 @@ use super::desk::{Ask, Desk, Question};
 use super::eve::{self, Context};
 use super::instance::{Card, Locks};
 use super::model::Named;
-use super::screen::{Flagged, Screen};
+use super::screen::{Flagged, Pace};
 use super::sink::Sink;
 use super::state::State;
+use super::survey::Survey;
 use super::tap::{Numbers, Tap};
-use super::{listing, metric, screen};
+use super::terminal::Terminal;
+use super::{metric, screen};
+use crate::output::say;
 
 /// A signal is seen this much later at the latest.
 const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-/// Time between looks at the interfaces, and between two drawings on a terminal.
+/// Time between looks at the interfaces.
 const TICK: Duration = Duration::from_secs(1);
 /// Alerts handed over before something else has its turn.
 const ALERTS_MAX: usize = 1024;
@@ -42,8 +45,8 @@ pub struct Server {
     pub flagged: Flagged,
     /// Questions.
     pub desk: Desk,
-    /// The view, and the time between two drawings.
-    pub screen: Option<(Screen, Duration)>,
+    /// How fast packets came.
+    pub pace: Pace,
     /// When to end by itself.
     pub deadline: Option<Instant>,
     /// Whether packets are dropped.
@@ -52,36 +55,39 @@ pub struct Server {
     pub locks: Locks,
     /// What is written there.
     pub card: Card,
+    /// Where it was started from.
+    pub terminal: Terminal,
 }
 
 /// Why the loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum End {
-    /// A signal, or the time was up.
+    /// A signal, the end of the terminal, or the time was up.
     Asked,
-    /// `treeline detach`: what is pinned goes too.
-    Detach,
+    /// `treeline detach`: what is pinned goes too, and who asked is told when it is gone.
+    Detach(SyncSender<String>),
     /// No interface is left.
     Deserted,
 }
 
 /// The signals that the loop obeys; registered before anything is attached, so that none ends the process half way.
+/// A file that may not grow any more is an error of the write, and not the end of the process: hence the last one.
 pub fn signals() -> Result<Signals, String> {
-    Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| format!("no signal handlers: {error}"))
+    Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ]).map_err(|error| format!("no signal handlers: {error}"))
 }
 
 impl Server {
     /// Runs until it is told to end, or nothing is left to do.
     pub fn run(&mut self, signals: &mut Signals) -> Result<End, String> {
         let mut ticked = Instant::now();
-        let mut drawn = Instant::now();
         let mut reopen = false;
         loop {
             self.wait()?;
             self.hand_over(ALERTS_MAX);
             for signal in signals.pending() {
                 match signal {
-                    SIGHUP => reopen = true,
+                    SIGHUP if !self.terminal.hung_up() => reopen = true,
+                    SIGXFSZ => {}
                     _ => return Ok(End::Asked),
                 }
             }
@@ -89,22 +95,20 @@ impl Server {
                 reopen = false;
             }
             while let Some(question) = self.desk.next() {
-                if self.answer(question) {
-                    return Ok(End::Detach);
+                if let Some(leaver) = self.answer(question) {
+                    return Ok(End::Detach(leaver));
                 }
+                self.hand_over(ALERTS_MAX);
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(End::Asked);
             }
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
+                self.terminal.look();
                 if self.miss() {
                     return Ok(End::Deserted);
                 }
-            }
-            if self.screen.as_ref().is_some_and(|(_, interval)| drawn.elapsed() >= *interval) {
-                drawn = Instant::now();
-                self.draw();
             }
         }
     }
@@ -133,38 +137,20 @@ impl Server {
         tap.alerts(count_max, &mut see) < count_max
     }
 
-    /// The numbers, with what became of the alerts.
-    pub fn numbers(&mut self) -> Result<Numbers, String> {
+    /// The numbers, with what became of the alerts, and what was found in the flow table.
+    pub fn numbers(&mut self, survey: &Survey) -> Result<Numbers, String> {
         if let Some(sink) = &self.sink {
             self.state.alerts_written = sink.tally().written();
             self.state.alerts_lost = sink.tally().lost();
         }
-        self.tap.numbers()
-    }
-
-    fn draw(&mut self) {
-        let drawn = self.numbers().and_then(|numbers| {
-            let flagged = |each: &mut dyn FnMut(&Flow)| {
-                self.tap.flows(&mut |flow| {
-                    if flow.alerted_ns != 0 {
-                        each(flow);
-                    }
-                })
-            };
-            Ok((numbers, listing::top(flagged, screen::SHOWN)?))
-        });
-        match (drawn, &mut self.screen) {
-            (Ok((numbers, top)), Some((screen, _))) => screen.draw(&self.state, &numbers, &self.flagged, &top),
-            (Ok(_), None) => {}
-            (Err(error), _) => eprintln!("treeline: {error}"),
-        }
+        self.tap.numbers(survey)
     }
 
     /// Looks for interfaces that went away; true if none is left.
     fn miss(&mut self) -> bool {
         let gone = self.tap.gone();
         for name in &gone {
-            eprintln!("treeline: interface {name} is gone; nothing is watched there any more");
+            say(&format!("interface {name} is gone; nothing is watched there any more"));
         }
         if !gone.is_empty() {
             self.state.places = self.tap.places();
@@ -172,36 +158,32 @@ impl Server {
         self.state.places.is_empty()
     }
 
-    /// Answers; true if that was the request to end.
-    fn answer(&mut self, Question { ask, reply }: Question) -> bool {
-        let (text, end) = match ask {
-            Ask::Metrics => match self.numbers() {
-                Ok(numbers) => (metric::text(&self.state, &numbers), false),
-                Err(error) => (format!("# {error}\n"), false),
+    /// Answers; to the request to end, the answer is still to be given.
+    fn answer(&mut self, Question { ask, reply }: Question) -> Option<SyncSender<String>> {
+        let text = match ask {
+            Ask::Metrics(survey) => match self.numbers(&survey) {
+                Ok(numbers) => metric::text(&self.state, &numbers),
+                Err(error) => format!("# {error}\n"),
             },
-            Ask::Control(request) => {
-                let end = request["do"] == "detach";
-                let answer = self.obey(&request).unwrap_or_else(|error| refusal(&error));
-                (answer.to_string(), end)
-            }
+            Ask::Status(survey) => match self.numbers(&survey) {
+                Ok(numbers) => json!({ "ok": true, "status": self.state.to_json(&numbers) }).to_string(),
+                Err(error) => refusal(&error).to_string(),
+            },
+            Ask::View(survey, columns) => match self.numbers(&survey) {
+                Ok(numbers) => screen::view(&self.state, &numbers, &self.flagged, &survey.flagged, &mut self.pace, columns),
+                Err(error) => error,
+            },
+            Ask::Control(request) if request["do"] == "detach" => return Some(reply),
+            Ask::Control(request) => self.obey(&request).unwrap_or_else(|error| refusal(&error)).to_string(),
         };
         // Whoever asked may be gone.
         let _ = reply.send(text);
-        end
+        None
     }
 
     fn obey(&mut self, request: &Value) -> Result<Value, String> {
         match request["do"].as_str() {
-            Some("status") => {
-                let numbers = self.numbers()?;
-                Ok(json!({ "ok": true, "status": self.state.to_json(&numbers) }))
-            }
-            Some("flows") => {
-                let top = request["top"].as_u64().and_then(|top| usize::try_from(top).ok()).unwrap_or(usize::MAX);
-                Ok(json!({ "ok": true, "flows": listing::top(|each| self.tap.flows(each), top)? }))
-            }
             Some("swap") => self.swap(request),
-            Some("detach") => Ok(json!({ "ok": true })),
             _ => Err(format!("unknown request {request}")),
         }
     }
@@ -220,8 +202,10 @@ impl Server {
         self.state.swaps += 1;
         self.card.show(&self.state.model);
         self.locks.write(&self.card)?;
-        let mut errors = std::io::stderr().lock();
-        let _ = writeln!(errors, "treeline: model {} ({}) took over", self.state.model_id(), self.state.model.source);
+        say(&format!("model {} ({}) took over", self.state.model_id(), self.state.model.source));
         Ok(json!({ "ok": true, "model": self.state.model_id(), "ms": took.as_secs_f64() * 1e3 }))
     }
 }
+
+#[cfg(test)]
+mod tests;

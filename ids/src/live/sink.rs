@@ -3,12 +3,14 @@
 //! Writing happens in a thread of its own behind a queue of fixed length: a reader that stops, or a full disk, costs alerts (counted), never
 //! the run loop's time. A file is appended to and opened again on request, for log rotation; a socket is connected again, at most once a
 //! second, after it broke.
+//!
+//! A line that was cut short is lost, and the next one begins on a line of its own.
+
+mod output;
 
 use std::fmt::{self, Display, Formatter};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,12 +18,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{str, thread};
 
+use self::output::Output;
+use crate::output::say;
+
 /// Lines that wait for the writer, at most.
 const QUEUE_MAX: usize = 16_384;
 /// A socket is tried again this long after it broke.
 const RETRY: Duration = Duration::from_secs(1);
-/// A socket whose reader stopped is given up after this long.
-const SEND_MAX: Duration = Duration::from_secs(5);
 
 /// Where alerts go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +88,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Sink {
     queue: Option<SyncSender<Order>>,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<JoinHandle<bool>>,
     tally: Arc<Tally>,
 }
 
@@ -95,7 +98,7 @@ impl Sink {
         let output = match Output::open(target) {
             Ok(output) => Some(output),
             Err(error) if matches!(target, Target::Socket(_)) => {
-                eprintln!("treeline: alerts: {target}: {error}; trying again");
+                say(&format!("alerts: {target}: {error}; trying again"));
                 None
             }
             Err(error) => return Err(format!("alerts: {target}: {error}")),
@@ -125,7 +128,7 @@ impl Sink {
         &self.tally
     }
 
-    /// Gives the writer `wait` to empty the queue. A writer that a stopped reader holds is left behind; false then.
+    /// Gives the writer `wait` to empty the queue. False if its last line is not whole, or if a stopped reader holds it; it is left behind then.
     pub fn close(&mut self, wait: Duration) -> bool {
         self.queue = None;
         let Some(writer) = self.writer.take() else { return true };
@@ -133,7 +136,7 @@ impl Sink {
         while !writer.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
-        writer.is_finished()
+        writer.is_finished() && writer.join().unwrap_or(false)
     }
 }
 
@@ -147,22 +150,23 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, orders: &Receiver<Order>) {
+    /// Returns whether what it wrote ends with a whole line.
+    fn run(mut self, orders: &Receiver<Order>) -> bool {
         while let Ok(order) = orders.recv() {
             match order {
                 Order::Line(line) => self.write(line),
-                Order::Reopen => self.reopen(),
+                Order::Reopen => self.rotate(),
             }
         }
+        self.output.is_none_or(|mut output| output.finish())
     }
 
-    fn write(&mut self, mut line: String) {
-        line.push('\n');
+    fn write(&mut self, line: String) {
         if self.output.is_none() && self.tried.elapsed() >= RETRY {
-            self.reopen();
+            self.connect();
         }
         let result = match &mut self.output {
-            Some(output) => output.write(line.as_bytes()),
+            Some(output) => output.write(line),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
         match result {
@@ -180,7 +184,7 @@ impl Writer {
     /// Said once until it works again. Only a socket is worth another connection: a file's error may pass.
     fn fail(&mut self, error: &io::Error) {
         if !self.complained {
-            eprintln!("treeline: alerts: {}: {error}; alerts are being lost", self.target);
+            say(&format!("alerts: {}: {error}; alerts are being lost", self.target));
             self.complained = true;
         }
         if matches!(self.target, Target::Socket(_)) && self.output.take().is_some() {
@@ -188,63 +192,25 @@ impl Writer {
         }
     }
 
-    /// A file that cannot be opened leaves the old one in use.
-    fn reopen(&mut self) {
+    fn connect(&mut self) {
         self.tried = Instant::now();
         match Output::open(&self.target) {
             Ok(output) => self.output = Some(output),
             Err(error) => self.fail(&error),
         }
     }
-}
 
-/// An open target.
-enum Output {
-    Stdout,
-    File(File),
-    Stream(UnixStream),
-    Datagram(UnixDatagram),
-}
-
-impl Output {
-    fn open(target: &Target) -> io::Result<Self> {
-        match target {
-            Target::Stdout => Ok(Self::Stdout),
-            Target::File(path) => Ok(Self::File(OpenOptions::new().create(true).append(true).open(path)?)),
-            Target::Socket(path) => connect(path),
+    /// A file that cannot be opened leaves the old one in use. Standard output and sockets cannot be moved away.
+    fn rotate(&mut self) {
+        if !matches!(self.target, Target::File(_)) {
+            return;
         }
-    }
-
-    /// One write a line: a datagram is a line, and lines of a file do not mix with another writer's.
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(line)?;
-                stdout.flush()
-            }
-            Self::File(file) => file.write_all(line),
-            Self::Stream(stream) => stream.write_all(line),
-            Self::Datagram(socket) => socket.send(line).map(|_| ()),
+        // The old one's last line first, as the old one may be the new one.
+        let _ = self.output.as_mut().map(Output::finish);
+        match Output::open(&self.target) {
+            Ok(output) => self.output = Some(output),
+            Err(error) => say(&format!("alerts: {}: {error}; the file that was open stays in use", self.target)),
         }
-    }
-}
-
-fn connect(path: &Path) -> io::Result<Output> {
-    /// The socket is one of the other type.
-    const EPROTOTYPE: i32 = libc::EPROTOTYPE;
-    match UnixStream::connect(path) {
-        Ok(stream) => {
-            stream.set_write_timeout(Some(SEND_MAX))?;
-            Ok(Output::Stream(stream))
-        }
-        Err(error) if error.raw_os_error() == Some(EPROTOTYPE) => {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect(path)?;
-            socket.set_write_timeout(Some(SEND_MAX))?;
-            Ok(Output::Datagram(socket))
-        }
-        Err(error) => Err(error),
     }
 }
 

@@ -1,13 +1,15 @@
 //! Where frames come in, and alerts and numbers come out: what the run loop drives, whatever engine is behind it.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use treeline_ebpf::alert::Alert;
 use treeline_ebpf::live::{CLASSES, Live};
-use treeline_ebpf::{Counter, Counters, Flow, Skip};
+use treeline_ebpf::{Counter, Counters, Skip};
 
 use super::model::Named;
+use super::survey::{Survey, Table};
 use super::table::Census;
 
 /// A running classifier on interfaces. Dropping it stops it, unless it is pinned.
@@ -18,11 +20,11 @@ pub trait Tap {
     /// Hands over alerts that wait, oldest first, at most `count_max`; says how many it were.
     fn alerts(&mut self, count_max: usize, each: &mut dyn FnMut(&Alert)) -> usize;
 
-    /// The numbers at this moment.
-    fn numbers(&mut self) -> Result<Numbers, String>;
+    /// The numbers at this moment, with what was found in the flow table.
+    fn numbers(&mut self, survey: &Survey) -> Result<Numbers, String>;
 
-    /// Calls `each` for every flow in the table.
-    fn flows(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String>;
+    /// The flow table, to be read on another thread. It stays the same through swaps.
+    fn table(&self) -> Arc<dyn Table>;
 
     /// Puts another model in place: each packet is judged by the old or the new one, whole; flows and numbers stay. On an error the old one goes on.
     fn swap(&mut self, model: &Named) -> Result<(), String>;

@@ -41,6 +41,7 @@ use super::attachment::{self, Direction};
 use super::model::Named;
 use super::options::Engine;
 use super::setup::Setup;
+use super::survey::{Survey, Table};
 use super::tap::{Numbers, Place, Tap};
 
 /// The tap.
@@ -49,9 +50,15 @@ pub struct User {
     places: Vec<Place>,
     alerts: Receiver<Alert>,
     alerted: Bell,
+    line: Line,
+    thread: JoinHandle<()>,
+}
+
+/// The way to the thread.
+#[derive(Clone)]
+struct Line {
     requests: Sender<Request>,
     wake: Bell,
-    thread: JoinHandle<()>,
 }
 
 impl User {
@@ -77,9 +84,11 @@ impl User {
         let worker = Worker::new(settings.clone(), tally, ports, receiver, wake.clone(), alerted.clone());
         let thread = thread::Builder::new().name("classifier".to_owned()).spawn(move || worker.run());
         let thread = thread.map_err(|error| format!("no thread for the classifier: {error}"))?;
-        Ok(Self { settings, places, alerts, alerted, requests, wake, thread })
+        Ok(Self { settings, places, alerts, alerted, line: Line { requests, wake }, thread })
     }
+}
 
+impl Line {
     /// Has the thread do something between two packets.
     fn ask<T: Send + 'static>(&self, act: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Result<T, String> {
         let gone = || "the classifier's thread has ended, which is a fault of treeline".to_owned();
@@ -108,20 +117,20 @@ impl Tap for User {
         count
     }
 
-    fn numbers(&mut self) -> Result<Numbers, String> {
-        self.ask(Worker::numbers)
+    fn numbers(&mut self, survey: &Survey) -> Result<Numbers, String> {
+        let Survey { census, evictions, .. } = *survey;
+        self.line.ask(move |worker| worker.numbers(census, evictions))
     }
 
-    fn flows(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
-        self.ask(|worker| worker.flows())?.iter().for_each(each);
-        Ok(())
+    fn table(&self) -> Arc<dyn Table> {
+        Arc::new(self.line.clone())
     }
 
     fn swap(&mut self, model: &Named) -> Result<(), String> {
         let mut settings = Settings { tree: model.model.to_tree(), ..self.settings.clone() };
         settings.config.model = model.id;
         self.settings = settings.clone();
-        self.ask(move |worker| worker.swap(settings))?
+        self.line.ask(move |worker| worker.swap(settings))?
     }
 
     fn gone(&mut self) -> Vec<String> {
@@ -132,7 +141,7 @@ impl Tap for User {
         if !gone.is_empty() {
             let interfaces: Vec<_> = gone.iter().map(|place| place.index).collect();
             // Without the thread they are closed already.
-            let _ = self.ask(move |worker| worker.close(&interfaces));
+            let _ = self.line.ask(move |worker| worker.close(&interfaces));
         }
         gone.into_iter().map(|place| place.name).collect()
     }
@@ -143,6 +152,25 @@ impl Tap for User {
 
     fn detach(&mut self, _unpin: bool) -> Result<(), String> {
         self.places.clear();
-        self.ask(Worker::leave)
+        self.line.ask(Worker::leave)
+    }
+}
+
+impl Table for Line {
+    fn inserted(&self) -> Result<u64, String> {
+        self.ask(|worker| worker.inserted())
+    }
+
+    /// Piece by piece, with packets between the pieces.
+    fn visit(&self, each: &mut dyn FnMut(&Flow)) -> Result<(), String> {
+        let mut seen = 0;
+        loop {
+            let flows = self.ask(move |worker| worker.flows(seen))?;
+            if flows.is_empty() {
+                return Ok(());
+            }
+            seen += flows.len();
+            flows.iter().for_each(&mut *each);
+        }
     }
 }

@@ -65,7 +65,7 @@ pub fn million(lab: &Lab) -> Result {
 }
 
 /// A UDP packet of a flow of its own.
-fn probe(index: u32, port: u16) -> Vec<u8> {
+pub fn probe(index: u32, port: u16) -> Vec<u8> {
     let [_, net, high, low] = index.to_be_bytes();
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 0, 1, 0x08, 0x00]);

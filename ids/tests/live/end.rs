@@ -1,7 +1,7 @@
 //! How a run begins and ends.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::instance::Instance;
 use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, received, text, there};
@@ -86,6 +86,54 @@ pub fn orphans(lab: &Lab) -> Result {
     let detached = lab.treeline(&["detach", "--iface", IN])?;
     holds("detach removes it", detached.status.success() && lab.attached()?.is_empty(), &detached)?;
     equal("nothing is left to detach", lab.treeline(&["detach", "--iface", IN])?.status.code(), Some(2))
+}
+
+/// The terminal is one that `script` makes; killing that closes it.
+pub fn terminal(lab: &Lab) -> Result {
+    let mut window = in_terminal(lab, "")?;
+    let pid = running(lab)?;
+    fs::rename(lab.alerts(), lab.path("rotated"))?;
+    signal(pid, libc::SIGHUP);
+    eventually("SIGHUP of somebody else opens the file anew", || Ok(lab.alerts().exists()))?;
+    equal("it goes on", lab.status()?["pid"].as_u64(), Some(pid))?;
+    window.kill()?;
+    window.wait()?;
+    eventually("the closed terminal detaches it", || Ok(lab.attached()?.is_empty()))?;
+    eventually("no file is left", || Ok(fs::read_dir(lab.path("state"))?.count() == 0))
+}
+
+pub fn nohup(lab: &Lab) -> Result {
+    let mut window = in_terminal(lab, "nohup ")?;
+    let pid = running(lab)?;
+    window.kill()?;
+    window.wait()?;
+    fs::rename(lab.alerts(), lab.path("rotated"))?;
+    signal(pid, libc::SIGHUP);
+    eventually("SIGHUP opens the file anew", || Ok(lab.alerts().exists()))?;
+    equal("it goes on", lab.status()?["pid"].as_u64(), Some(pid))?;
+    signal(pid, libc::SIGTERM);
+    eventually("SIGTERM detaches it", || Ok(lab.attached()?.is_empty()))
+}
+
+/// `treeline run` in a terminal of its own, after `before`.
+fn in_terminal(lab: &Lab, before: &str) -> Result<std::process::Child> {
+    let command = lab.command(&["run", "--iface", IN, "--model", text(&lab.model()?), "--alerts", text(&lab.alerts())]);
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
+    let mut script = Command::new("script");
+    script.args(["-q", "-c", &format!("exec {before}{}", words.join(" ")), "/dev/null"]);
+    script.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(script.spawn()?)
+}
+
+/// Waits until it runs; its process.
+fn running(lab: &Lab) -> Result<u64> {
+    eventually("it runs", || Ok(lab.status().is_ok()))?;
+    Ok(lab.status()?["pid"].as_u64().ok_or("no pid")?)
+}
+
+fn signal(pid: u64, signal: i32) {
+    // SAFETY: no pointers.
+    unsafe { libc::kill(pid as i32, signal) };
 }
 
 pub fn killed(lab: &Lab, hook: &str) -> Result {

@@ -25,16 +25,9 @@ pub struct Ended {
 }
 
 impl Instance {
-    pub fn start(mut command: Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let errors = Arc::new(Mutex::new(vec![]));
-        let (lines, stderr) = (Arc::clone(&errors), child.stderr.take().ok_or("no standard error")?);
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
-                lines.lock().expect("no panic").push(line);
-            }
-        });
-        let mut instance = Self { child, errors };
+    /// Starts it, and waits until it says that it runs.
+    pub fn start(command: Command) -> Result<Self> {
+        let mut instance = Self::spawn(command)?;
         eventually("it says that it runs", || {
             let errors = instance.errors();
             if let Some(status) = instance.child.try_wait()? {
@@ -44,6 +37,19 @@ impl Instance {
             Ok(errors.contains("treeline: detect on") || errors.contains("treeline: enforce on"))
         })?;
         Ok(instance)
+    }
+
+    /// Starts it.
+    pub fn spawn(mut command: Command) -> Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let errors = Arc::new(Mutex::new(vec![]));
+        let (lines, stderr) = (Arc::clone(&errors), child.stderr.take().ok_or("no standard error")?);
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
+                lines.lock().expect("no panic").push(line);
+            }
+        });
+        Ok(Self { child, errors })
     }
 
     /// What it said on standard error so far.

@@ -154,6 +154,12 @@ impl Lab {
         self.path("eve.json")
     }
 
+    /// The control socket of the one instance.
+    pub fn socket(&self) -> Result<PathBuf> {
+        let mut paths = fs::read_dir(self.path("state"))?.filter_map(|entry| Some(entry.ok()?.path()));
+        Ok(paths.find(|path| path.extension().is_some_and(|ending| ending == "sock")).ok_or("no control socket")?)
+    }
+
     /// The status.
     pub fn status(&self) -> Result<Value> {
         self.json(&["status"])

@@ -8,6 +8,10 @@ mod alert;
 
 mod bad_day;
 
+mod client;
+
+mod disk;
+
 mod drop;
 
 mod end;
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
 
 /// What these tests need and do not have.
 fn missing() -> Option<String> {
-    let tools = absent(&["ip", "tc", "nsenter", "setpriv"]);
+    let tools = absent(&["ip", "tc", "nsenter", "setpriv", "unshare", "prlimit"]);
     if tools.is_some() {
         return tools;
     }
@@ -69,7 +73,7 @@ fn missing() -> Option<String> {
 /// The first of these programs that is not there.
 fn absent(tools: &[&str]) -> Option<String> {
     let absent = tools.iter().find(|tool| Command::new(tool).arg("--help").output().is_err())?;
-    Some(format!("no {absent} (packages iproute2, util-linux, iperf3, ethtool)"))
+    Some(format!("no {absent} (packages iproute2, util-linux, bsdutils, iperf3, ethtool)"))
 }
 
 fn trials() -> Vec<Trial> {
@@ -107,6 +111,8 @@ fn trials() -> Vec<Trial> {
     one("a_broken_model_is_refused_and_the_old_one_goes_on", swap::broken);
     one("walk_swaps_too", swap::walk);
     one("sigterm_detaches_clsact_too", end::clsact);
+    one("the_end_of_its_terminal_ends_it_and_another_hangup_does_not", end::terminal);
+    one("a_run_under_nohup_outlives_its_terminal", end::nohup);
     one("a_killed_instances_clsact_filters_are_reported_replaced_and_removed", end::orphans);
     one("xdp_is_generic_with_a_notice_where_native_is_refused", end::generic);
     one("a_run_ends_by_itself_after_its_duration", end::duration);
@@ -115,6 +121,7 @@ fn trials() -> Vec<Trial> {
     one("detach_ends_a_pinned_instance", pin::detach);
     one("pins_need_a_file_system_for_them", pin::elsewhere);
     one("metrics_are_prometheus_text", report::metrics);
+    one("slow_clients_make_no_other_one_wait", client::slow);
     one("flows_are_listed_with_the_most_packets_first", report::flows);
     one("the_summary_is_readable_in_80_and_in_160_columns", report::screen);
     one("an_interface_that_goes_leaves_the_others_and_the_last_one_ends_the_run", bad_day::interface);
@@ -122,6 +129,9 @@ fn trials() -> Vec<Trial> {
     one("a_million_flows_in_a_minute_are_all_judged", bad_day::million);
     one("a_stopped_reader_costs_alerts_and_no_packets", bad_day::reader);
     one("an_output_that_nobody_reads_does_not_keep_it_from_ending", bad_day::output);
+    one("a_full_disk_glues_no_alerts_together", disk::file);
+    one("a_full_disk_behind_standard_output_and_error_neither", disk::stdout);
+    one("a_file_that_may_not_grow_neither", disk::limit);
     one("table1_gives_every_row", table1::quick);
     one("table1_removes_its_namespaces_when_interrupted", table1::interrupted);
     trials

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
+use crate::instance::Instance;
 use crate::lab::{BAD, GOOD, IN, Lab, Result, equal, eventually, holds, output, text, there, within};
+
+/// Where it says that it serves metrics.
+pub fn address(instance: &Instance) -> Result<SocketAddr> {
+    let said = instance.errors();
+    Ok(said.split("http://").nth(1).and_then(|rest| rest.split("/metrics").next()).ok_or("no address of the metrics")?.parse()?)
+}
 
 pub fn metrics(lab: &Lab) -> Result {
     ip_lo(lab)?;
     let instance = lab.run(&["--metrics=127.0.0.1:0", "--stats"])?;
-    let said = instance.errors();
-    let address: SocketAddr =
-        said.split("http://").nth(1).and_then(|rest| rest.split("/metrics").next()).ok_or("no address of the metrics")?.parse()?;
+    let address = address(&instance)?;
     let _receivers = [Lab::udp(&lab.there, GOOD)?, Lab::udp(&lab.there, BAD)?];
     let sender = Lab::udp(&lab.here, 0)?;
     for _ in 0..7 {

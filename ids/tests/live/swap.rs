@@ -86,11 +86,7 @@ pub fn broken(lab: &Lab) -> Result {
         holds("the file is named", said.contains("broken.json"), &said)?;
     }
     // Not through the command, which checks first.
-    let control = fs::read_dir(lab.path("state"))?
-        .filter_map(std::result::Result::ok)
-        .find(|entry| entry.path().extension().is_some_and(|ending| ending == "sock"))
-        .ok_or("no control socket")?;
-    let mut stream = std::os::unix::net::UnixStream::connect(control.path())?;
+    let mut stream = std::os::unix::net::UnixStream::connect(lab.socket()?)?;
     std::io::Write::write_all(&mut stream, b"{\"do\": \"swap\", \"model\": \"{\"}\n")?;
     let answer = std::io::read_to_string(stream)?;
     holds("the instance refuses it too", answer.contains("\"ok\":false"), &answer)?;

@@ -1,12 +1,13 @@
 //! The classifier's library on the host: the fastest engine, and that of the live system's user-space peers, which [watch](Watch) it.
 
-use std::num::NonZeroUsize;
+mod table;
+
 use std::sync::Arc;
 
-use lru::LruCache;
 use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Outcome, Platform, Skip, Tree, tree};
 use treeline_model::{Document, Ensemble};
 
+use self::table::Table;
 use super::{Engine, EngineError, Hook, Observation, Settings};
 use crate::{Frame, allow};
 
@@ -16,7 +17,7 @@ pub struct Native {
     hook: Hook,
     config: Config,
     model: Decider,
-    flows: LruCache<Key, Flow>,
+    flows: Table,
     allow: Arc<allow::List>,
 }
 
@@ -59,7 +60,7 @@ impl Native {
     /// An engine with an empty table of `flows_max` flows that runs any model.
     #[must_use]
     pub fn of(hook: Hook, config: Config, flows_max: u32, model: Decider) -> Self {
-        let flows = LruCache::new(NonZeroUsize::new(flows_max as usize).unwrap_or(NonZeroUsize::MIN));
+        let flows = Table::new(flows_max);
         Self { hook, config, model, flows, allow: Arc::default() }
     }
 
@@ -74,10 +75,10 @@ impl Native {
         treeline_ebpf::classify(&mut World { engine: self, bytes, now_ns, watch })
     }
 
-    /// Flows in the table, in no particular order.
+    /// Flows in the table, in no particular order; a flow stays at its place until it is evicted, and then another one has that.
     #[must_use]
-    pub fn flows(&self) -> impl ExactSizeIterator<Item = &Flow> {
-        self.flows.iter().map(|(_, flow)| flow)
+    pub fn flows(&self) -> &[Flow] {
+        self.flows.flows()
     }
 }
 
@@ -171,10 +172,7 @@ impl<W: Watch> Platform for World<'_, W> {
     }
 
     fn with_flow<R>(&mut self, key: &Key, apply: impl FnOnce(&mut Flow) -> R) -> Result<R, Skip> {
-        let flow = self.engine.flows.get_or_insert_mut(*key, || {
-            self.watch.inserted();
-            Flow::new(key)
-        });
+        let flow = self.engine.flows.get_or_insert_mut(key, || self.watch.inserted());
         let result = apply(flow);
         self.watch.flow(flow);
         Ok(result)

@@ -1,8 +1,8 @@
 //! Lines through each kind of target, and what breaks on the way.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use super::*;
 
@@ -68,6 +68,48 @@ fn a_stream_socket_that_comes_back_is_connected_again() {
     });
     assert_eq!(reader.join().expect("no panic"), "two\n");
     assert!(sink.tally().lost() > 0, "what was sent between is counted");
+}
+
+#[test]
+fn a_file_that_was_left_within_a_line_goes_on_with_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("eve.json");
+    fs::write(&path, "whole\ntor").expect("writes");
+    let mut sink = Sink::open(&Target::File(path.clone())).expect("a file");
+    sink.send("one".to_owned());
+    eventually("the first line", || sink.tally().written() == 1);
+    // By somebody else, who died of it; opened anew without having been moved away.
+    fs::write(&path, "whole\ntor\none\ntor").expect("writes");
+    assert!(sink.reopen());
+    sink.send("two".to_owned());
+    assert!(sink.close(Duration::from_secs(10)));
+    assert_eq!(fs::read_to_string(&path).expect("a file"), "whole\ntor\none\ntor\ntwo\n");
+    fs::write(&path, "").expect("writes");
+    let mut sink = Sink::open(&Target::File(path.clone())).expect("a file");
+    sink.send("three".to_owned());
+    assert!(sink.close(Duration::from_secs(10)));
+    assert_eq!(fs::read_to_string(&path).expect("a file"), "three\n");
+}
+
+#[test]
+fn a_line_that_broke_in_a_stream_leaves_nothing_in_the_next_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("eve.sock");
+    let listener = UnixListener::bind(&path).expect("binds");
+    let mut sink = Sink::open(&Target::Socket(path)).expect("connects");
+    // More than the socket's buffers take; the reader goes in the middle of it.
+    sink.send("x".repeat(8 << 20));
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let mut start = [0; 1000];
+    stream.read_exact(&mut start).expect("its start");
+    drop(stream);
+    eventually("the broken line is lost", || sink.tally().lost() == 1);
+    thread::sleep(RETRY + Duration::from_millis(100));
+    sink.send("two".to_owned());
+    let (stream, _) = listener.accept().expect("a connection");
+    assert!(sink.close(Duration::from_secs(10)));
+    assert_eq!(io::read_to_string(stream).expect("all of it"), "two\n");
+    assert_eq!((sink.tally().written(), sink.tally().lost()), (1, 1));
 }
 
 #[test]

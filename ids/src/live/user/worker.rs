@@ -13,7 +13,6 @@ use super::bell::Bell;
 use super::port::Port;
 use super::ring::RETIRE_MS;
 use super::tally::Tally;
-use crate::live::eve::now_ns;
 use crate::live::raw;
 use crate::live::table::Census;
 use crate::live::tap::Numbers;
@@ -25,6 +24,8 @@ pub type Request = Box<dyn FnOnce(&mut Worker) + Send>;
 const DRAIN_MAX: Duration = Duration::from_millis(200);
 /// When nothing has come for this long, nothing waits: a block of the ring is handed over sooner.
 const QUIET: Duration = Duration::from_millis(3 * RETIRE_MS as u64);
+/// Flows that are read of the table between two packets: 64 KiB.
+const FLOWS_MAX: usize = 512;
 
 /// The thread's state.
 pub struct Worker {
@@ -102,28 +103,28 @@ impl Worker {
         Ok(())
     }
 
-    /// The numbers at this moment.
-    pub fn numbers(&mut self) -> Numbers {
-        let mut census = Census::default();
-        let now_ns = now_ns();
-        for flow in self.native.flows() {
-            census.see(flow, now_ns, self.settings.config.idle_timeout_ns);
-        }
+    /// The numbers at this moment, with what was found in the flow table.
+    pub fn numbers(&mut self, census: Census, evictions: u64) -> Numbers {
         let dropped: u64 = self.ports.iter_mut().map(Port::dropped).sum();
         Numbers {
             counters: self.tally.counters,
             live: self.tally.live,
             census,
             flows_max: self.settings.flows_max,
-            evictions: self.tally.live.flows_inserted - census.entries(),
+            evictions,
             uninspected: self.missed + dropped,
             cost: None,
         }
     }
 
-    /// The flow table.
-    pub fn flows(&self) -> Vec<Flow> {
-        self.native.flows().copied().collect()
+    /// Flows that were put into the table so far.
+    pub fn inserted(&self) -> u64 {
+        self.tally.live.flows_inserted
+    }
+
+    /// Some flows of the table, those behind the first `seen`: so few that no packet waits long.
+    pub fn flows(&self, seen: usize) -> Vec<Flow> {
+        self.native.flows().iter().skip(seen).take(FLOWS_MAX).copied().collect()
     }
 
     /// Goes on without some interfaces.
