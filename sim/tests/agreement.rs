@@ -1,7 +1,12 @@
 //! Every engine over every capture: the same observation after every packet. And the canary: an engine that lies once, which the
 //! oracle must catch, for an oracle that cannot fail proves nothing.
 
+#[macro_use]
+extern crate treeline_trial;
+
 mod support;
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::path::PathBuf;
 
@@ -51,7 +56,7 @@ fn engines_agree_on_every_lab_capture() {
 fn engines_agree_on_every_other_capture() {
     match support::other_captures() {
         Some(captures) => check(&captures, &[Hook::Xdp], Config::default()),
-        None => println!("skipped: engines_agree_on_every_other_capture (TREELINE_CAPTURES is not set)"),
+        None => trial::without("TREELINE_CAPTURES is not set"),
     }
 }
 
@@ -204,4 +209,8 @@ fn an_honest_canary_sings_to_the_end() {
     let summary = support::replay(conversation(), engines, Some(Reference::of(settings.config, &support::constant(0))));
     support::report(&support::finding(&summary).into_iter().collect::<Vec<_>>());
     assert_eq!((summary.agreed, summary.incomplete), (1_100, 0));
+}
+
+fn main() -> std::process::ExitCode {
+    trial::main()
 }

@@ -3,6 +3,8 @@
 //! Such a test calls [`missing`] and goes on with what it can check without. If nothing else fails it is reported as ignored, with the
 //! reason. Where the environment has `CI`, missing rights and tools are a failure.
 
+#![allow(dead_code, reason = "each suite uses its part")]
+
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::process::ExitCode;
