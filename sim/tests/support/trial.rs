@@ -70,13 +70,16 @@ fn run(test: &Test) -> Result<Completion, Failed> {
 
 /// All tests of the suite.
 pub fn main() -> ExitCode {
-    let trials: Vec<Trial> = inventory::iter::<Test>
-        .into_iter()
-        .map(|test| {
-            let name = test.path.split_once("::").expect("a crate's item").1;
-            Trial::ignorable_test(name, || run(test))
-        })
-        .collect();
+    main_with(Vec::new())
+}
+
+/// All tests of the suite, and trials that it has made.
+pub fn main_with(mut trials: Vec<Trial>) -> ExitCode {
+    let tests = inventory::iter::<Test>.into_iter().map(|test| {
+        let name = test.path.split_once("::").expect("a crate's item").1;
+        Trial::ignorable_test(name, || run(test))
+    });
+    trials.extend(tests);
     assert!(!trials.is_empty(), "a suite without tests");
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
