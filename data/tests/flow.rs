@@ -1,7 +1,12 @@
 //! Flow tables as CIC-IDS-2017 publishes them: each trap in them, in small.
 
+#[macro_use]
+extern crate treeline_trial;
+
 #[allow(dead_code, reason = "each test uses a part")]
 mod support;
+#[path = "../../sim/tests/support/trial.rs"]
+mod trial;
 
 use support::{TCP, UDP, at, captures, class, flow, labels, refused};
 use treeline_data::Labels;
@@ -172,7 +177,10 @@ fn table_without_a_usable_row_is_refused() {
 
 #[test]
 fn published_tables_are_read_whole() {
-    let Some(folder) = captures("published_tables_are_read_whole") else { return };
+    let folder = match captures() {
+        Ok(folder) => folder,
+        Err(reason) => return trial::without(reason),
+    };
     let open = |name: &str| Labels::open(folder.join("../flows").join(name).to_str().expect("UTF-8"));
     let excerpt = open("cicids2017_GeneratedLabelledFlows_Friday-DDos_excerpt.csv").expect("a table");
     assert_eq!((excerpt.report().rows, excerpt.classes().len()), (299, 1));
@@ -187,4 +195,8 @@ fn published_tables_are_read_whole() {
     }
     let error = open("cicids2017_MachineLearningCVE_header.csv").expect_err("no addresses").to_string();
     assert!(error.contains("cannot be matched to packets"), "{error}");
+}
+
+fn main() -> std::process::ExitCode {
+    trial::main()
 }

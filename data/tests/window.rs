@@ -1,7 +1,12 @@
 //! The built-in attack windows of CIC-IDS-2017.
 
+#[macro_use]
+extern crate treeline_trial;
+
 #[allow(dead_code, reason = "each test uses a part")]
 mod support;
+#[path = "../../sim/tests/support/trial.rs"]
+mod trial;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -92,7 +97,10 @@ fn windows_from_a_file_are_the_corrected_ones() {
 
 #[test]
 fn web_attack_capture_is_all_cross_site_scripting() {
-    let Some(folder) = captures("web_attack_capture_is_all_cross_site_scripting") else { return };
+    let folder = match captures() {
+        Ok(folder) => folder,
+        Err(reason) => return trial::without(reason),
+    };
     for edition in [CIC_IDS_2017, CIC_IDS_2017_PAPER] {
         let captures: Vec<PathBuf> = vec![folder.join("train/cicids2017_web_xss.pcap")];
         let labels = Labels::open(edition).expect("built in");
@@ -126,8 +134,15 @@ fn differences(folder: &std::path::Path, edition: &str) -> (usize, usize) {
 
 #[test]
 fn corrected_windows_agree_with_the_corrected_table() {
-    let Some(folder) = captures("corrected_windows_agree_with_the_corrected_table") else { return };
+    let folder = match captures() {
+        Ok(folder) => folder,
+        Err(reason) => return trial::without(reason),
+    };
     // What is left is in docs/labels.md: benign flows of the host that scans, a scan behind the address translation, and a few last seconds.
     assert_eq!(differences(&folder, CIC_IDS_2017), (55, 25_127));
     assert_eq!(differences(&folder, CIC_IDS_2017_PAPER), (2_847, 25_127));
+}
+
+fn main() -> std::process::ExitCode {
+    trial::main()
 }

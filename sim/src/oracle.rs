@@ -2,17 +2,21 @@
 //!
 //! What it verifies, after each packet: between exact engines everything in an [`Observation`] (outcome, return code, all twelve features,
 //! the flow's whole state, every counter's step); between an exact engine and the reference the outcome (a class may differ
-//! only where the reference says a threshold lies within a feature's bound), each feature within its bound, and the flow's endpoints,
-//! times, packet counts and flags. What it does not: frames that an engine cannot take, which the replay counts.
+//! only where the reference says a threshold lies within a feature's bound), each feature within its bound, the flow's endpoints, times,
+//! packet counts, flags and sums, and every counter's step. What it does not: frames that an engine cannot take, which the replay counts;
+//! against the reference, which knows no hook, the return code and whether a malicious packet is dropped.
+//!
+//! Nothing new goes unseen: both comparisons take observation and flow apart field by field, without `..`, so that a new field does not
+//! compile until it is compared, and two observations that are not equal and show no difference are a panic.
 
 use std::fmt;
 
-use treeline_ebpf::flow::{FIN_ORIGINATOR, FIN_RESPONDER, RESET};
-use treeline_ebpf::{Counter, Flow, Outcome, feature};
+use treeline_ebpf::flow::{FIN_ORIGINATOR, FIN_RESPONDER, MIDSTREAM, ORIGINATOR_LOW, RESET};
+use treeline_ebpf::{Counter, Counters, FEATURES, Flow, Outcome, feature};
 
 use crate::conversation::Conversation;
 use crate::engine::Observation;
-use crate::reference::{End, Judgement};
+use crate::reference::{End, Events, Judgement};
 use crate::{Frame, reference};
 
 /// One thing on which two engines differ.
@@ -66,102 +70,193 @@ impl Differences {
     }
 }
 
+/// Compares the fields of two values of one type by name. It lists them all: a field that is not named does not compile.
+macro_rules! check_fields {
+    ($differences:ident, $first:expr, $second:expr, $type:ident { $($field:ident: $what:literal,)* }) => {
+        let $type { $($field),* } = $first;
+        $($differences.check($what, $field, &$second.$field);)*
+    };
+}
+
 /// All differences between two exact engines; empty if they agree.
+///
+/// Panics if two observations differ in something that is not compared.
 #[must_use]
 pub fn compare(first: &Observation, second: &Observation) -> Vec<Difference> {
     if first == second {
         return Vec::new();
     }
     let mut differences = Differences::default();
-    differences.check("outcome", &first.outcome, &second.outcome);
-    differences.check("returned", &first.returned, &second.returned);
-    if let (Some(one), Some(two)) = (&first.features, &second.features) {
+    let Observation { outcome, returned, features, flow, counted } = first;
+    differences.check("outcome", outcome, &second.outcome);
+    differences.check("returned", returned, &second.returned);
+    if let (Some(one), Some(two)) = (features, &second.features) {
         for ((name, _), (one, two)) in feature::NAMES.iter().zip(one.iter().zip(two)) {
             differences.check(name, one, two);
         }
     } else {
-        differences.check("features", &first.features, &second.features);
+        differences.check("features", features, &second.features);
     }
-    if let (Some(one), Some(two)) = (&first.flow, &second.flow) {
-        flow(&mut differences, one, two);
+    if let (Some(one), Some(two)) = (flow, &second.flow) {
+        compare_flows(&mut differences, one, two);
     } else {
-        differences.check("flow", &first.flow, &second.flow);
+        differences.check("flow", flow, &second.flow);
     }
     for counter in Counter::ALL {
-        differences.check(counter.name(), &first.counted[counter as usize], &second.counted[counter as usize]);
+        differences.check(counter.name(), &counted[counter as usize], &second.counted[counter as usize]);
     }
+    assert!(!differences.0.is_empty(), "a difference that is not compared: {first:?} and {second:?}");
     differences.0
 }
 
-fn flow(differences: &mut Differences, first: &Flow, second: &Flow) {
-    differences.check("flow.lock", &first.lock, &second.lock);
-    differences.check("flow.key", &first.key, &second.key);
-    differences.check("flow.flags", &first.flags, &second.flags);
-    differences.check("flow.first_ns", &first.first_ns, &second.first_ns);
-    differences.check("flow.last_ns", &first.last_ns, &second.last_ns);
-    differences.check("flow.packets", &first.packets, &second.packets);
-    differences.check("flow.packets_forward", &first.packets_forward, &second.packets_forward);
-    differences.check("flow.length_sum", &first.length_sum, &second.length_sum);
-    differences.check("flow.length_deviation_sum", &first.length_deviation_sum, &second.length_deviation_sum);
-    differences.check("flow.gap_deviation_sum", &first.gap_deviation_sum, &second.gap_deviation_sum);
-    differences.check("flow.direction_deviation_sum", &first.direction_deviation_sum, &second.direction_deviation_sum);
-    differences.check("flow.alerted_ns", &first.alerted_ns, &second.alerted_ns);
+fn compare_flows(differences: &mut Differences, first: &Flow, second: &Flow) {
+    check_fields!(
+        differences,
+        first,
+        second,
+        Flow {
+            lock: "flow.lock",
+            key: "flow.key",
+            flags: "flow.flags",
+            first_ns: "flow.first_ns",
+            last_ns: "flow.last_ns",
+            packets: "flow.packets",
+            packets_forward: "flow.packets_forward",
+            length_sum: "flow.length_sum",
+            length_deviation_sum: "flow.length_deviation_sum",
+            gap_deviation_sum: "flow.gap_deviation_sum",
+            direction_deviation_sum: "flow.direction_deviation_sum",
+            alerted_ns: "flow.alerted_ns",
+        }
+    );
 }
 
 /// All differences between an exact engine and the reference; empty if they agree within the bounds.
 #[must_use]
 pub fn compare_reference(exact: &Observation, real: &Judgement) -> Vec<Difference> {
     let mut differences = Differences::default();
-    let both_judged = matches!((exact.outcome, real.outcome), (Outcome::Judged(_), Outcome::Judged(_)));
-    if !(both_judged && real.ambiguous) {
-        differences.check("outcome", &exact.outcome, &real.outcome);
+    // The return code is the hook's, which the reference does not know.
+    let Observation { outcome, returned: _, features, flow, counted } = exact;
+    let Judgement { outcome: real_outcome, dropped, ambiguous, observation: observed } = real;
+    let both_judged = matches!((outcome, real_outcome), (Outcome::Judged(_), Outcome::Judged(_)));
+    if !(both_judged && *ambiguous) {
+        differences.check("outcome", outcome, real_outcome);
     }
-    match (&exact.features, &exact.flow, &real.observation) {
-        (Some(features), Some(flow), Some(observed)) => {
-            for (index, (name, _)) in feature::NAMES.iter().enumerate() {
-                if !observed.features[index].admits(features[index]) {
-                    let (below, above) = observed.features[index].bounds();
-                    differences.0.push(Difference {
-                        what: (*name).to_owned(),
-                        first: format!("{} / 65536", features[index]),
-                        second: format!(
-                            "{} (fixed point may be {below} / 65536 below and {above} / 65536 above)",
-                            observed.features[index].value()
-                        ),
-                    });
-                }
-            }
-            reference_flow(&mut differences, flow, &observed.flow);
-            let step = |counter: Counter| exact.counted[counter as usize];
-            let ended = [
-                (Counter::EndedIdle, End::Idle),
-                (Counter::EndedActive, End::Active),
-                (Counter::EndedLimit, End::Limit),
-                (Counter::EndedClosed, End::Closed),
-            ];
-            for (counter, end) in ended {
-                differences.check(counter.name(), &step(counter), &u64::from(observed.events.ended == Some(end)));
-            }
-            differences.check("flows-opened", &step(Counter::Opened), &u64::from(observed.events.opened));
-            differences.check("clock-back", &step(Counter::ClockBack), &u64::from(observed.events.clock_back));
-        }
-        (None, None, None) => {}
-        (features, _, observed) => differences.check("reached a flow", &features.is_some(), &observed.is_some()),
+    differences.check("has features", &features.is_some(), &observed.is_some());
+    differences.check("has a flow", &flow.is_some(), &observed.is_some());
+    if let (Some(features), Some(flow), Some(observed)) = (features, flow, observed) {
+        reference_features(&mut differences, features, &observed.features);
+        reference_flow(&mut differences, features, flow, &observed.flow);
     }
+    reference_counters(&mut differences, *outcome, counted, observed.as_ref().map(|observed| observed.events));
+    // A hook that only sees copies drops nothing; where the class is open, so is this.
+    let (drops, drops_max) = (counted[Counter::Dropped as usize], u64::from(*dropped || *ambiguous));
+    differences.check(Counter::Dropped.name(), &drops, &drops.min(drops_max));
     differences.0
 }
 
-fn reference_flow(differences: &mut Differences, exact: &Flow, real: &reference::Flow) {
+fn reference_features(differences: &mut Differences, exact: &[i64; FEATURES], real: &[reference::Feature; FEATURES]) {
+    for ((name, _), (exact, real)) in feature::NAMES.iter().zip(exact.iter().zip(real)) {
+        if !real.admits(*exact) {
+            let (below, above) = real.bounds();
+            differences.0.push(Difference {
+                what: (*name).to_owned(),
+                first: format!("{exact} / 65536"),
+                second: format!("{} (fixed point may be {below} / 65536 below and {above} / 65536 above)", real.value()),
+            });
+        }
+    }
+}
+
+fn reference_flow(differences: &mut Differences, features: &[i64; FEATURES], exact: &Flow, real: &reference::Flow) {
+    let Flow {
+        lock,
+        key,
+        flags,
+        first_ns,
+        last_ns,
+        packets,
+        packets_forward,
+        length_sum,
+        length_deviation_sum,
+        gap_deviation_sum,
+        direction_deviation_sum,
+        alerted_ns,
+    } = exact;
+    let reference::Flow {
+        originator,
+        responder,
+        protocol,
+        first_ns: real_first_ns,
+        last_ns: real_last_ns,
+        packets: real_packets,
+        packets_forward: real_packets_forward,
+        fin_originator,
+        fin_responder,
+        reset,
+        midstream,
+        length,
+        // Their sums are the flow's age and its packets forward; their deviations, features.
+        gap: _,
+        direction: _,
+    } = real;
+    differences.check("flow.lock", lock, &0);
     let conversation = Conversation::of(exact);
-    differences.check("originator", &conversation.originator, &(real.originator.address, real.originator.port));
-    differences.check("responder", &conversation.responder, &(real.responder.address, real.responder.port));
-    differences.check("protocol", &conversation.protocol, &real.protocol);
-    differences.check("flow.first_ns", &exact.first_ns, &real.first_ns);
-    differences.check("flow.last_ns", &exact.last_ns, &real.last_ns);
-    differences.check("flow.packets", &exact.packets, &real.packets);
-    differences.check("flow.packets_forward", &exact.packets_forward, &real.packets_forward);
-    differences.check("fin from originator", &(exact.flags & FIN_ORIGINATOR != 0), &real.fin_originator);
-    differences.check("fin from responder", &(exact.flags & FIN_RESPONDER != 0), &real.fin_responder);
-    differences.check("reset", &(exact.flags & RESET != 0), &real.reset);
-    differences.check("midstream", &exact.is_midstream(), &real.midstream);
+    differences.check("flow.key", key, &conversation.key());
+    differences.check("originator", &conversation.originator, &(originator.address, originator.port));
+    differences.check("responder", &conversation.responder, &(responder.address, responder.port));
+    differences.check("protocol", &conversation.protocol, protocol);
+    differences.check("fin from originator", &(flags & FIN_ORIGINATOR != 0), fin_originator);
+    differences.check("fin from responder", &(flags & FIN_RESPONDER != 0), fin_responder);
+    differences.check("reset", &(flags & RESET != 0), reset);
+    differences.check("midstream", &exact.is_midstream(), midstream);
+    let others = flags & !(ORIGINATOR_LOW | FIN_ORIGINATOR | FIN_RESPONDER | RESET | MIDSTREAM);
+    differences.check("flow.flags, others", &others, &0);
+    differences.check("flow.first_ns", first_ns, real_first_ns);
+    differences.check("flow.last_ns", last_ns, real_last_ns);
+    differences.check("flow.packets", packets, real_packets);
+    differences.check("flow.packets_forward", packets_forward, real_packets_forward);
+    differences.check("flow.length_sum", length_sum, &length.sum);
+    // A sum of deviations gives the feature that was compared within its bound.
+    let deviations = [
+        ("flow.length_deviation_sum", length_deviation_sum, feature::LENGTH),
+        ("flow.gap_deviation_sum", gap_deviation_sum, feature::GAP),
+        ("flow.direction_deviation_sum", direction_deviation_sum, feature::DIRECTION),
+    ];
+    for (what, sum, base) in deviations {
+        let given = sum.checked_div(*packets).map(i128::from);
+        differences.check(what, &given, &Some(i128::from(features[base + feature::TO_DEVIATION])));
+    }
+    // Nobody is alerted in a replay.
+    differences.check("flow.alerted_ns", alerted_ns, &0);
+}
+
+/// Each counter but [`Counter::Dropped`]: the outcome's moved by one, and those of what happened to flows.
+fn reference_counters(differences: &mut Differences, outcome: Outcome, counted: &Counters, events: Option<Events>) {
+    let Events { opened, ended, clock_back } = events.unwrap_or(Events { opened: false, ended: None, clock_back: false });
+    for counter in Counter::ALL {
+        let is_due = match counter {
+            Counter::Dropped => continue,
+            Counter::Opened => opened,
+            Counter::EndedIdle => ended == Some(End::Idle),
+            Counter::EndedActive => ended == Some(End::Active),
+            Counter::EndedLimit => ended == Some(End::Limit),
+            Counter::EndedClosed => ended == Some(End::Closed),
+            Counter::ClockBack => clock_back,
+            // An engine without limits loses no flow.
+            Counter::Evicted => false,
+            Counter::Benign
+            | Counter::Malicious
+            | Counter::NotIp
+            | Counter::Truncated
+            | Counter::Malformed
+            | Counter::LaterFragment
+            | Counter::HeaderChain
+            | Counter::Allowed
+            | Counter::TableFull
+            | Counter::Contended
+            | Counter::Undecided => outcome.counter() == counter,
+        };
+        differences.check(counter.name(), &counted[counter as usize], &u64::from(is_due));
+    }
 }

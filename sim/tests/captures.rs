@@ -1,21 +1,18 @@
 //! Real captures: every file below `$TREELINE_CAPTURES` is read to its end or refused for a stated reason.
 //!
 //! The folder's `MANIFEST.tsv` says how many packets each holds; the counts are independent of this reader.
-//! Without the variable the tests say by name that they were skipped.
+//! Without the variable the test is reported as ignored.
+
+#[macro_use]
+extern crate treeline_trial;
+
+#[path = "support/trial.rs"]
+mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use treeline_sim::capture::{Capture, CaptureError};
-
-/// The folder of captures, or a printed line that `test` is skipped.
-fn folder(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TREELINE_CAPTURES").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: {test} (TREELINE_CAPTURES is not set)");
-    }
-    folder
-}
 
 /// File and packet count of each row of the manifest.
 fn manifest(folder: &Path) -> Vec<(String, u64)> {
@@ -58,7 +55,9 @@ fn drain(path: &Path) -> (u64, Option<CaptureError>) {
 
 #[test]
 fn every_capture_gives_the_packets_of_the_manifest() {
-    let Some(folder) = folder("every_capture_gives_the_packets_of_the_manifest") else { return };
+    let Some(folder) = std::env::var_os("TREELINE_CAPTURES").map(PathBuf::from) else {
+        return trial::without("TREELINE_CAPTURES is not set");
+    };
     let mut wrong = Vec::new();
     for (file, packets_count) in manifest(&folder) {
         let (frames_count, error) = drain(&folder.join(&file));
@@ -82,4 +81,8 @@ fn every_capture_gives_the_packets_of_the_manifest() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn main() -> std::process::ExitCode {
+    trial::main()
 }

@@ -2,7 +2,12 @@
 //!
 //! A failure is shrunk, and its seed printed.
 
+#[macro_use]
+extern crate treeline_trial;
+
 mod support;
+#[path = "support/trial.rs"]
+mod trial;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -115,10 +120,12 @@ proptest! {
     #[test]
     fn the_kernel_agrees_on_any_frames_and_any_tree(case in cases()) {
         let settings = case.settings();
-        let Ok(kernel) = support::kernel(&settings) else {
-            static ONCE: std::sync::Once = std::sync::Once::new();
-            ONCE.call_once(|| println!("skipped: the_kernel_agrees_on_any_frames_and_any_tree (the kernel engine is not available)"));
-            return Ok(());
+        let kernel = match support::kernel(&settings) {
+            Ok(kernel) => kernel,
+            Err(reason) => {
+                trial::missing(reason);
+                return Ok(());
+            }
         };
         let mut engines = support::rootless(&settings);
         engines.truncate(1);
@@ -126,4 +133,8 @@ proptest! {
         engines.push(Box::new(Kernel::new(&case.compiled()).expect("the kernel accepts a linked object")));
         case.check(engines, None)?;
     }
+}
+
+fn main() -> std::process::ExitCode {
+    trial::main()
 }

@@ -44,13 +44,9 @@ pub fn class(labels: &mut Labels, capture: &str, conversation: &Conversation, fi
     Some(labels.classes()[usize::from(class)].clone())
 }
 
-/// The folder of captures from elsewhere, or a word that the test is skipped.
-pub fn captures(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TREELINE_CAPTURES").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: {test} (TREELINE_CAPTURES is not set)");
-    }
-    folder
+/// The folder of captures from elsewhere, or why there is none.
+pub fn captures() -> Result<PathBuf, &'static str> {
+    std::env::var_os("TREELINE_CAPTURES").map(PathBuf::from).ok_or("TREELINE_CAPTURES is not set")
 }
 
 /// A folder of this repository's test data.

@@ -59,15 +59,15 @@ pub struct Flow {
     pub reset: bool,
     /// It began in the middle of a TCP connection (rule 9).
     pub midstream: bool,
-    length: Series,
-    gap: Series,
-    direction: Series,
+    pub(crate) length: Series,
+    pub(crate) gap: Series,
+    pub(crate) direction: Series,
 }
 
 /// One whole number per packet, of which only sums are kept.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Series {
-    sum: u64,
+pub(crate) struct Series {
+    pub(crate) sum: u64,
     /// Sum of |value - mean at that packet|.
     deviation_sum: Real,
     /// How many values were above the mean at their packet.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use libtest_mimic::Failed;
+use libtest_mimic::{Completion, Failed};
 use treeline_model::link::link;
 use treeline_model::{BENIGN, Model, Node};
 use treeline_sim::engine::Hook;
@@ -15,30 +15,29 @@ use treeline_sim::verifier::{Job, Report, Row};
 /// Leaves of the trees that are compiled; the last is the largest tree there is.
 const LEAVES: [u16; 4] = [10, 100, 1000, 4096];
 
-/// Compares with `snapshots/verifier`. Of another version of the kernel's package than the snapshot's the numbers may differ: that is said, and
-/// with `TREELINE_UPDATE` the snapshot made anew.
-pub fn check(machine: &mut Machine) -> Result<(), Failed> {
+/// Compares with `snapshots/verifier`. Of another version of the kernel's package than the snapshot's the numbers may differ: the trial is
+/// then ignored, with that as the reason, and `TREELINE_UPDATE` makes the snapshot again.
+pub fn check(machine: &mut Machine) -> Result<Completion, Failed> {
     let (line, package) = (machine.line(), machine.package().to_owned());
     let text = table(machine)?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../snapshots/verifier/{line}.txt"));
     let text = format!("{package}\n\n{text}");
     if std::env::var_os("TREELINE_UPDATE").is_some() {
-        return Ok(std::fs::write(&path, text)?);
+        std::fs::write(&path, text)?;
+        return Ok(Completion::Completed);
     }
     let known = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}; TREELINE_UPDATE=1 makes it", path.display()))?;
     if known.lines().next() != Some(&package) {
-        println!(
-            "ignored: the costs of {package}: the snapshot is of {}; TREELINE_UPDATE=1 makes it anew",
-            known.lines().next().unwrap_or_default()
-        );
-        return Ok(());
+        let of = known.lines().next().unwrap_or_default();
+        let reason = format!("all but the costs of {package}: the snapshot is of {of}; TREELINE_UPDATE=1 makes it again");
+        return Ok(Completion::ignored_with(reason));
     }
     for (known, found) in known.lines().zip(text.lines()) {
         if known != found {
             return Err(format!("snapshots/verifier/{line}.txt:\n- {known}\n+ {found}\nTREELINE_UPDATE=1 makes it anew").into());
         }
     }
-    if known.len() == text.len() { Ok(()) } else { Err("the snapshot has other lines".into()) }
+    if known.len() == text.len() { Ok(Completion::Completed) } else { Err("the snapshot has other lines".into()) }
 }
 
 fn table(machine: &mut Machine) -> Result<String, Failed> {

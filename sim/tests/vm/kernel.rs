@@ -1,10 +1,8 @@
 //! The kernel as a second opinion: raw bpf(2), because the tests load bare bytecode.
 //!
-//! Without the right to load programs a test prints that it was skipped; where the environment has `CI` that is an error.
+//! Without the right to load programs a test goes on with what it can check without the kernel, and is reported as ignored.
 
-use crate::types;
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use crate::{trial, types};
 use treeline_sim::vm::{Hook, MapKind, Shape};
 
 /// Programs and maps of one test, closed when dropped.
@@ -123,7 +121,7 @@ pub struct Outcome {
 }
 
 impl Kernel {
-    /// Loads bytecode with fresh maps. `None`: no right to, which is said.
+    /// Loads bytecode with fresh maps. `None`: no right to, so that the trial is ignored.
     pub fn load(test: &str, hook: Hook, bytecode: &[u8], shapes: &[Shape]) -> Option<Self> {
         Self::load_with(test, hook, bytecode, shapes, &[])
     }
@@ -148,7 +146,7 @@ impl Kernel {
             // The map before a map of maps says what those are like.
             match create(shape, maps.last().copied(), constant) {
                 Ok(map) => maps.push(map),
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip(test).map(Ok),
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => return skip().map(Ok),
                 Err(error) => panic!("{test}: no map {shape:?}: {error}"),
             }
         }
@@ -162,16 +160,16 @@ impl Kernel {
         let (loaded, log) = verify(hook, &bytecode);
         match loaded {
             Ok(program) => Some(Ok(Self { hook, program, maps, shapes: shapes.to_vec() })),
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip(test).map(Ok),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => skip().map(Ok),
             Err(error) => Some(Err(format!("{error}\n{log}"))),
         }
     }
 
     /// Whether the kernel gives the hook the helper that this program calls. `None`: no right to ask.
-    pub fn has_helper(test: &str, hook: Hook, bytecode: &[u8]) -> Option<bool> {
+    pub fn has_helper(hook: Hook, bytecode: &[u8]) -> Option<bool> {
         match verify(hook, bytecode) {
             (Err(error), _) if error.raw_os_error() == Some(libc::EPERM) => {
-                skip(test);
+                skip();
                 None
             }
             (Err(_), log) => Some(!log.contains("cannot use helper") && !log.contains("unknown func")),
@@ -184,10 +182,10 @@ impl Kernel {
     }
 
     /// Whether the kernel loads a program without maps. `None`: no right to ask.
-    pub fn accepts(test: &str, hook: Hook, bytecode: &[u8]) -> Option<bool> {
+    pub fn accepts(hook: Hook, bytecode: &[u8]) -> Option<bool> {
         match attributes(hook, bytecode).call(5) {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                skip(test);
+                skip();
                 None
             }
             Err(_) => Some(false),
@@ -336,11 +334,7 @@ pub fn pin_to_one_cpu() {
     }
 }
 
-fn skip(test: &str) -> Option<Kernel> {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    assert!(std::env::var_os("CI").is_none(), "{test}: under CI the kernel must be there (CAP_BPF, CAP_NET_ADMIN)");
-    if SAID.lock().expect("nobody panics with it").insert(test.to_owned()) {
-        println!("{test}: skipped, no right to load BPF programs");
-    }
+fn skip() -> Option<Kernel> {
+    trial::missing("no right to load BPF programs (CAP_BPF, CAP_NET_ADMIN)");
     None
 }

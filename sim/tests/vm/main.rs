@@ -1,5 +1,8 @@
 //! The VM against the kernel, against its own promises, and against the bugs of the engine below it.
 
+#[macro_use]
+extern crate treeline_trial;
+
 mod arithmetic;
 mod atomic;
 mod bounds;
@@ -23,5 +26,11 @@ mod sequence;
 mod stress;
 mod tail;
 mod text;
+#[path = "../support/trial.rs"]
+mod trial;
 mod types;
 mod unwritten;
+
+fn main() -> std::process::ExitCode {
+    trial::main()
+}
