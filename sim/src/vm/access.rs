@@ -6,7 +6,7 @@ use super::arithmetic;
 use super::emit::goto;
 use super::field::{self, Store};
 use super::helper;
-use super::instruction::{ADD, ALU, ALU64, EXIT, LDX, MODE_ABS, MODE_IND, MODE_MEM, MODE_MEMSX, MOV, STX, class, mode, only, size};
+use super::instruction::{ADD, ALU, ALU64, EXIT, LDX, MODE_ABS, MODE_IND, MODE_MEM, MODE_MEMSX, MOV, ST, STX, class, mode, only, size};
 use super::lower::Lowering;
 use super::provenance::Access;
 use rbpf::ebpf::{self, Insn};
@@ -62,6 +62,7 @@ impl Lowering<'_> {
                 return Ok(());
             }
         }
+        let over = self.maybe_field(index, insn);
         self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
@@ -89,6 +90,7 @@ impl Lowering<'_> {
             }
             arithmetic::extend(&mut self.out, ALU64, insn.dst, 64 - 8 * i32::from(size(insn)));
         }
+        self.land(over);
         Ok(())
     }
 
@@ -98,6 +100,7 @@ impl Lowering<'_> {
             self.store_field(insn, how);
             return Ok(());
         }
+        let over = self.maybe_field(index, insn);
         self.guard(index, insn, insn.dst)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
@@ -112,7 +115,55 @@ impl Lowering<'_> {
             Access::Exact => {}
         }
         self.out.push(insn.clone());
-        self.note_store(index, insn)
+        self.note_store(index, insn)?;
+        self.land(over);
+        Ok(())
+    }
+
+    /// Before an access whose base may be the context: what the kernel does if it is. The answer is a jump over all other ways, where there is one.
+    pub(super) fn maybe_field(&mut self, index: usize, insn: &Insn) -> Option<usize> {
+        if !self.provenance.may_be_context(index) {
+            return None;
+        }
+        let (offset, bytes) = (i32::from(insn.off), i32::from(size(insn)));
+        let base = if class(insn) == LDX { insn.src } else { insn.dst };
+        let how = match (class(insn), mode(insn)) {
+            (LDX, MODE_MEM) => field::load(self.hook, offset, bytes).map(|()| Store::Plain),
+            (ST | STX, MODE_MEM) => field::store(self.hook, offset, bytes),
+            _ => Err(String::new()),
+        };
+        let is_lower_half = class(insn) == LDX && field::is_lower_half(self.hook, offset, bytes);
+        if how == Ok(Store::Plain) && !is_lower_half {
+            return None;
+        }
+        // The context lies below 4 GiB, and rbpf does not extend the sign.
+        let elsewhere = self.out.code.len();
+        self.out.imm(ebpf::JNE_IMM, base, self.context.cast_signed());
+        let over = match how {
+            Err(_) => {
+                self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
+                self.out.helper(helper::FORBIDDEN);
+                None
+            }
+            Ok(how) => {
+                if is_lower_half {
+                    self.out.push(Insn { off: insn.off - 2, ..insn.clone() });
+                } else {
+                    self.store_field(insn, how);
+                }
+                self.out.push(goto());
+                Some(self.out.code.len() - 1)
+            }
+        };
+        self.land(Some(elsewhere));
+        over
+    }
+
+    /// Leads a jump to here.
+    pub(super) fn land(&mut self, jump: Option<usize>) {
+        if let Some(jump) = jump {
+            self.out.code[jump].off = i16::try_from(self.out.code.len() - jump - 1).expect("one instruction becomes few");
+        }
     }
 
     /// A store to a field of the context, which some fields take but half of.

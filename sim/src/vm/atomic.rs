@@ -30,6 +30,7 @@ impl Lowering<'_> {
         if self.provenance.context_offset(index, insn).is_some() {
             return Err(self.refuse.at(index, "the kernel has no atomics upon the context"));
         }
+        self.maybe_field(index, insn);
         self.guard(index, insn, dst)?;
         let access = self.access(index, insn);
         if access == Access::OutOfStack {

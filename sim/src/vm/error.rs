@@ -108,6 +108,9 @@ pub enum Fault {
     /// A load or store beyond the 512 bytes below the frame pointer.
     #[error("out of bounds of the frame's stack")]
     OutOfStack,
+    /// An access to the context that the kernel lets no program of this hook make.
+    #[error("the kernel does not let such a program touch its context in this place and width")]
+    Context,
     /// A load of, or a helper's pointer to, bytes of the stack of which one was never written since its frame began.
     #[error("{} {size} bytes of which the stack byte at fp{offset}{} was never written; Linux before 6.3 refuses such a program, and what a later one reads there was left by whatever ran before",
         match argument { Some(argument) => format!("helper argument {argument} points to"), None => "a load reads".to_owned() },

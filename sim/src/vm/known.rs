@@ -15,10 +15,13 @@ pub(super) const REACH: u32 = 1 << 29;
 /// What is known of a register or a stack slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Nothing, but that a program that the verifier takes has no address of the stack in it.
-    Nothing,
-    /// Nothing; maybe an address in some frame.
-    MaybeStack,
+    /// Nothing, but which addresses it may be in a program that the verifier takes. What it may not be it is on no path.
+    Maybe {
+        /// Of some frame of the stack.
+        stack: bool,
+        /// Of the context.
+        context: bool,
+    },
     /// This number.
     Number(i32),
     /// A number from zero to this one.
@@ -40,9 +43,19 @@ pub(super) enum Known {
 }
 
 impl Known {
+    /// Nothing, but that it is no address of the stack or the context.
+    pub(super) const NOTHING: Self = Self::Maybe { stack: false, context: false };
+    /// Nothing at all.
+    pub(super) const ANYTHING: Self = Self::Maybe { stack: true, context: true };
+
     /// Whether it may be an address in the stack.
-    pub(super) fn is_stack(self) -> bool {
-        matches!(self, Self::Stack(..) | Self::StackWithin(..) | Self::MaybeStack)
+    pub(super) fn may_be_stack(self) -> bool {
+        matches!(self, Self::Stack(..) | Self::StackWithin(..) | Self::Maybe { stack: true, .. })
+    }
+
+    /// Whether it may be an address in the context.
+    pub(super) fn may_be_context(self) -> bool {
+        matches!(self, Self::Context(_) | Self::Maybe { context: true, .. })
     }
 
     /// Where in which frame it points to: at that offset or as many bytes more.
@@ -56,16 +69,15 @@ impl Known {
 
     /// What is left of it after something happened to it.
     pub(super) fn weakened(self) -> Self {
-        if self.is_stack() { Self::MaybeStack } else { Self::Nothing }
+        self.met(Self::NOTHING)
     }
 
     /// What is known of a value that is either.
     pub(super) fn met(self, other: Self) -> Self {
-        match (self, other) {
-            (one, other) if one == other => one,
-            (one, other) if one.is_stack() || other.is_stack() => Self::MaybeStack,
-            _ => Self::Nothing,
+        if self == other {
+            return self;
         }
+        Self::Maybe { stack: self.may_be_stack() || other.may_be_stack(), context: self.may_be_context() || other.may_be_context() }
     }
 }
 
@@ -109,7 +121,7 @@ pub(super) struct FrameState {
 
 impl FrameState {
     fn new() -> Self {
-        Self { slots: [Known::Nothing; SLOTS], written: Written::default() }
+        Self { slots: [Known::NOTHING; SLOTS], written: Written::default() }
     }
 
     fn meet(&mut self, other: &Self) -> bool {
@@ -124,7 +136,7 @@ impl FrameState {
 
     /// What the eight bytes at an offset hold.
     pub(super) fn slot(&self, offset: i32) -> Known {
-        slot(offset).map_or(Known::Nothing, |slot| self.slots[slot])
+        slot(offset).map_or(Known::NOTHING, |slot| self.slots[slot])
     }
 
     /// Eight bytes at an offset hold this now.
@@ -137,7 +149,19 @@ impl FrameState {
     /// So many bytes at an offset hold numbers now.
     pub(super) fn clear(&mut self, offset: i32, size: i32) {
         for slot in offset.div_euclid(8)..=(offset + size - 1).div_euclid(8) {
-            self.set_slot(slot.saturating_mul(8), Known::Nothing);
+            self.set_slot(slot.saturating_mul(8), Known::NOTHING);
+        }
+    }
+
+    /// What any eight bytes hold of which the first lies at an offset or as many bytes more.
+    fn within(&self, offset: i32, slack: i32) -> Known {
+        self.slots[slots(offset, slack + 1)].iter().fold(Known::NOTHING, |known, slot| known.met(*slot))
+    }
+
+    /// Some of so many bytes at an offset, or none of them, hold this now.
+    fn may_store(&mut self, offset: i32, size: i32, stored: Known) {
+        for known in &mut self.slots[slots(offset, size)] {
+            *known = known.met(stored);
         }
     }
 }
@@ -153,7 +177,7 @@ pub(super) struct State {
 impl State {
     /// At the entry of a program or of a function of which it is not known who calls it.
     pub(super) fn new(arguments: [Known; 6]) -> Self {
-        let mut state = Self { registers: [Known::Nothing; 11], frames: vec![Rc::new(FrameState::new())] };
+        let mut state = Self { registers: [Known::NOTHING; 11], frames: vec![Rc::new(FrameState::new())] };
         state.registers[..6].copy_from_slice(&arguments);
         state.registers[10] = Known::Stack(0, 0);
         state
@@ -161,7 +185,7 @@ impl State {
 
     /// At the entry of a function that is called with these arguments.
     pub(super) fn entered(&self, arguments: [Known; 6]) -> Self {
-        let mut state = Self { registers: [Known::Nothing; 11], frames: self.frames.clone() };
+        let mut state = Self { registers: [Known::NOTHING; 11], frames: self.frames.clone() };
         state.frames.push(Rc::new(FrameState::new()));
         state.registers[..6].copy_from_slice(&arguments);
         state.registers[10] = Known::Stack(state.depth(), 0);
@@ -178,7 +202,7 @@ impl State {
     pub(super) fn left(&mut self, end: &Self) {
         let count = self.frames.len();
         self.frames.clone_from_slice(&end.frames[..count]);
-        self.registers[..6].fill(Known::Nothing);
+        self.registers[..6].fill(Known::NOTHING);
         self.registers[0] = end.registers[0];
     }
 
@@ -212,19 +236,49 @@ impl State {
         self.frames.get_mut(usize::from(number)).map(Rc::make_mut)
     }
 
-    /// Somebody wrote somewhere into the stack, maybe an address of it.
-    pub(super) fn blur(&mut self, with_stack: bool) {
-        for frame in &mut self.frames {
-            for known in &mut Rc::make_mut(frame).slots {
-                *known = if with_stack { Known::MaybeStack } else { known.weakened() };
+    /// What eight bytes of the stack at an address, or near it, hold; of the frames that are there.
+    pub(super) fn loaded(&self, address: Known, offset: i32) -> Known {
+        match address {
+            Known::Stack(number, start) if self.frame(number).is_some() => {
+                self.frame(number).map_or(Known::ANYTHING, |frame| frame.slot(start + offset))
             }
+            Known::StackWithin(number, start, slack) => {
+                self.frame(number).map_or(Known::ANYTHING, |frame| frame.within(start + offset, slack))
+            }
+            _ => self.frames.iter().fold(Known::NOTHING, |known, frame| known.met(frame.within(-STACK, STACK))),
+        }
+    }
+
+    /// Somebody may have written this to some of so many bytes at an address, or near it. Only what lies there is known less well.
+    pub(super) fn may_store(&mut self, address: Known, offset: i32, size: i32, stored: Known) {
+        match address.span() {
+            Some((number, start, slack)) => {
+                if let Some(frame) = self.frame_mut(number) {
+                    frame.may_store(start + offset, slack.saturating_add(size), stored);
+                }
+            }
+            None if address.may_be_stack() => self.blur(stored),
+            None => {}
+        }
+    }
+
+    /// Somebody may have written this anywhere into the stack.
+    pub(super) fn blur(&mut self, stored: Known) {
+        for frame in &mut self.frames {
+            Rc::make_mut(frame).may_store(-STACK, STACK, stored);
         }
     }
 
     /// Whether an address of the stack may lie in the stack.
     pub(super) fn has_stack_in_slots(&self) -> bool {
-        self.frames.iter().any(|frame| frame.slots.iter().any(|known| known.is_stack()))
+        self.frames.iter().any(|frame| frame.slots.iter().any(|known| known.may_be_stack()))
     }
+}
+
+/// The slots that so many bytes at an offset from the frame's top lie in.
+fn slots(offset: i32, size: i32) -> std::ops::Range<usize> {
+    let bytes = bytes(offset, size);
+    bytes.start / 8..bytes.end.div_ceil(8)
 }
 
 /// The slot of eight bytes that starts at this offset from the frame's top.

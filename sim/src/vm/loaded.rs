@@ -127,7 +127,7 @@ impl Loaded {
             &refuse,
             &Place {
                 hook,
-                context: context.address(),
+                context: u32::try_from(context.address()).expect("contexts lie below 4 GiB"),
                 stack: stack.range().end,
                 maps: &views,
                 has_own_stack: options.stack_fill != 0,

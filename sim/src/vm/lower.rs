@@ -79,8 +79,8 @@ impl Lowered {
 /// Where a program runs.
 pub(super) struct Place<'a> {
     pub(super) hook: Hook,
-    /// Address of the context.
-    pub(super) context: u64,
+    /// Address of the context, which lies below 4 GiB.
+    pub(super) context: u32,
     /// The end of the VM's own stack.
     pub(super) stack: u64,
     pub(super) maps: &'a [MapView],
@@ -140,6 +140,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
         charges: charges(program, &functions),
         provenance,
         frame: Frame::default(),
+        context: place.context,
         stack_end: place.stack,
         is_shadowed,
         out: Emitter::new(program.len()),
@@ -156,7 +157,7 @@ fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowe
     for (function, frame) in functions.iter().zip(&frames) {
         let start = lowering.out.code.len();
         lowering.frame = *frame;
-        lowering.enter(function.start, own_stack.is_some(), place.context);
+        lowering.enter(function.start, own_stack.is_some());
         lowering.function(function)?;
         let bytes = u16::try_from(frame.length()).expect("a frame has at most 1088 bytes");
         ranges.push((start..lowering.out.code.len(), bytes));
@@ -190,6 +191,8 @@ pub(super) struct Lowering<'a> {
     charges: Vec<usize>,
     pub(super) provenance: Provenance,
     frame: Frame,
+    /// Address of the context.
+    pub(super) context: u32,
     /// The end of the VM's own stack.
     pub(super) stack_end: u64,
     /// Which bytes of the stack were written is kept and asked.
@@ -209,7 +212,7 @@ pub(super) struct Lowering<'a> {
 
 impl Lowering<'_> {
     /// What is done once when a function is called.
-    fn enter(&mut self, start: usize, has_own_stack: bool, context: u64) {
+    fn enter(&mut self, start: usize, has_own_stack: bool) {
         self.out.enter(start);
         if start == 0 {
             if has_own_stack {
@@ -222,7 +225,7 @@ impl Lowering<'_> {
             self.enter_frame(start);
         }
         if start == 0 {
-            self.out.wide(1, context);
+            self.out.wide(1, self.context.into());
         }
     }
 

@@ -75,7 +75,7 @@ impl Provenance {
     }
 
     fn base(&self, index: usize) -> Known {
-        self.bases[index].unwrap_or(Known::Nothing)
+        self.bases[index].unwrap_or(Known::NOTHING)
     }
 
     /// Where in the context the load or store at `index` starts, if it is one to the context.
@@ -84,6 +84,12 @@ impl Provenance {
             Known::Context(start) => Some(start + i32::from(insn.off)),
             _ => None,
         }
+    }
+
+    /// Whether the load or store at `index` may be one to the context, at an offset that is then the instruction's own: the verifier lets no program
+    /// follow an address of the context that it moved.
+    pub(super) fn may_be_context(&self, index: usize) -> bool {
+        matches!(self.base(index), Known::Maybe { context: true, .. })
     }
 
     /// The function whose address is the second argument of the call at `index`.
@@ -96,7 +102,7 @@ impl Provenance {
 
     /// Whether the load or store at `index` may be one to the packet.
     pub(super) fn may_be_packet(&self, index: usize) -> bool {
-        matches!(self.base(index), Known::Packet(_) | Known::Nothing | Known::MaybeStack)
+        matches!(self.base(index), Known::Packet(_) | Known::Maybe { .. })
     }
 
     /// What the load or store at `index` touches of the stack.
@@ -138,7 +144,7 @@ impl Walk<'_> {
         };
         let base = match base {
             Known::Stack(number, offset) if number == state.depth() => Known::Stack(OWN, offset),
-            known if known.is_stack() => Known::MaybeStack,
+            known if known.may_be_stack() => known.weakened(),
             known => known,
         };
         let reads_written = self.reads_written(insn, state);
@@ -167,15 +173,15 @@ impl Walk<'_> {
         const PRINTERS: [i32; 2] = [165, 177];
         let known = state.registers[register];
         match argument {
-            Argument::Read(_) | Argument::Change(_) if !known.is_stack() => true,
+            Argument::Read(_) | Argument::Change(_) if !known.may_be_stack() => true,
             // What these read may be addresses of text.
             Argument::Read(_) if PRINTERS.contains(&insn.imm) && state.has_stack_in_slots() => false,
             Argument::Read(size) | Argument::Change(size) => {
                 self.length(size, state).is_some_and(|length| length == 0 || state.is_written(known, 0, length))
             }
-            Argument::Text => !known.is_stack(),
+            Argument::Text => !known.may_be_stack(),
             Argument::Any => {
-                !known.is_stack() || helper::find(insn.imm).is_some_and(|helper| helper.arguments.contains(&Argument::Function))
+                !known.may_be_stack() || helper::find(insn.imm).is_some_and(|helper| helper.arguments.contains(&Argument::Function))
             }
             _ => true,
         }
@@ -185,7 +191,7 @@ impl Walk<'_> {
 /// Whether the bytes at a load or store through `base` are surely written, or not the stack's.
 fn is_written(insn: &Insn, base: u8, state: &State) -> bool {
     let known = state.registers[base as usize];
-    !known.is_stack() || state.is_written(known, insn.off.into(), size(insn).into())
+    !known.may_be_stack() || state.is_written(known, insn.off.into(), size(insn).into())
 }
 
 fn is_inside(first: i32, size: i32, value_size: usize) -> bool {

@@ -5,7 +5,7 @@ use super::instruction::{
     ADD, ALU, ALU64, AND, CALL, JMP, LD, LD_IMM64, LDX, LSH, MODE_ATOMIC, MODE_MEM, MOV, ST, STX, SUB, X, class, mode, operation,
     reference, size, target, writes,
 };
-use super::known::{Known, REACH, State};
+use super::known::{Known, REACH, STACK, State};
 use super::lower::MapView;
 use super::walk::{Depth, Walk};
 use rbpf::ebpf::{Insn, JGE_IMM, JGT_IMM, JLE_IMM, JLT_IMM};
@@ -16,7 +16,7 @@ impl Walk<'_> {
         let insn = &self.program[index];
         let dst = insn.dst as usize;
         match class(insn) {
-            LD if insn.opc != LD_IMM64 => state.registers[..6].fill(Known::Nothing),
+            LD if insn.opc != LD_IMM64 => state.registers[..6].fill(Known::NOTHING),
             LD => state.registers[dst] = self.constant(index, insn),
             LDX => state.registers[dst] = self.load(insn, state),
             ST | STX => self.store(insn, state),
@@ -37,7 +37,7 @@ impl Walk<'_> {
             _ => return,
         };
         let known = &mut state.registers[insn.dst as usize];
-        if matches!(known, Known::Nothing | Known::Within(_)) {
+        if matches!(*known, Known::NOTHING | Known::Within(_)) {
             *known = Known::Within(most);
         }
     }
@@ -47,9 +47,9 @@ impl Walk<'_> {
         match insn.src {
             0 if next == 0 && insn.imm >= 0 => Known::Number(insn.imm),
             1 => Known::Map(usize::try_from(insn.imm).unwrap_or(usize::MAX)),
-            4 => reference(index, insn).map_or(Known::Nothing, Known::Function),
+            4 => reference(index, insn).map_or(Known::NOTHING, Known::Function),
             2 if next.unsigned_abs() < REACH => Known::Value(usize::try_from(insn.imm).unwrap_or(usize::MAX), next),
-            _ => Known::Nothing,
+            _ => Known::NOTHING,
         }
     }
 
@@ -58,55 +58,50 @@ impl Walk<'_> {
         let known = state.registers[insn.src as usize];
         self.note_access(known, insn);
         match known {
-            Known::Stack(number, start) => {
-                let offset = start + i32::from(insn.off);
-                match state.frame(number) {
-                    Some(frame) if is_whole => frame.slot(offset),
-                    None if is_whole => Known::MaybeStack,
-                    _ => Known::Nothing,
-                }
-            }
+            known if known.may_be_stack() && is_whole => self.filled(known, insn, state),
+            Known::Stack(..) => Known::NOTHING,
             Known::Context(start) => {
                 let is_data = self.hook.data_offset() == Some(start + i32::from(insn.off));
-                if is_data && size(insn) == 4 && mode(insn) == MODE_MEM { Known::Packet(0) } else { Known::Nothing }
+                if is_data && size(insn) == 4 && mode(insn) == MODE_MEM { Known::Packet(0) } else { Known::NOTHING }
             }
-            // Through a variable offset the verifier takes addresses for numbers.
-            Known::MaybeStack if is_whole => Known::MaybeStack,
             _ => match size(insn) {
                 1 if mode(insn) == MODE_MEM => Known::Within(0xff),
                 2 if mode(insn) == MODE_MEM => Known::Within(0xffff),
-                _ => Known::Nothing,
+                _ => Known::NOTHING,
             },
         }
     }
 
+    /// What eight bytes of the stack hold. Through an offset that is not known the verifier may know one, and the address that was spilled there.
+    fn filled(&self, address: Known, insn: &Insn, state: &State) -> Known {
+        let is_elsewhere = address.span().is_none() && self.is_one_by_one();
+        if is_elsewhere { Known::ANYTHING } else { state.loaded(address, insn.off.into()) }
+    }
+
     fn store(&mut self, insn: &Insn, state: &mut State) {
         let is_whole = class(insn) == STX && size(insn) == 8 && mode(insn) == MODE_MEM;
-        let stored = if is_whole { state.registers[insn.src as usize] } else { Known::Nothing };
+        let stored = if is_whole { state.registers[insn.src as usize] } else { Known::NOTHING };
         let known = state.registers[insn.dst as usize];
         self.note_access(known, insn);
-        match known {
-            Known::Stack(number, start) => {
-                let (offset, size) = (start + i32::from(insn.off), i32::from(size(insn)));
-                match state.frame_mut(number) {
-                    Some(frame) => {
-                        frame.clear(offset, size);
-                        frame.set_slot(offset, stored);
-                        frame.written.add(offset, size);
-                    }
-                    None => state.blur(stored.is_stack()),
-                }
-            }
-            Known::StackWithin(..) | Known::MaybeStack => state.blur(stored.is_stack()),
-            // Not the stack, in all that the verifier takes. Nothing but what is known comes from other programs' slots: rbpf tests each access.
-            _ => {}
-        }
         if class(insn) == STX && mode(insn) == MODE_ATOMIC {
-            for register in 0..10 {
-                if writes(insn) & (1 << register) != 0 {
-                    state.registers[register] = Known::Nothing;
-                }
+            // What was there comes into a register, an address that was spilled there too.
+            let is_filled = known.may_be_stack() && size(insn) == 8;
+            let fetched = if is_filled { self.filled(known, insn, state) } else { Known::NOTHING };
+            for register in (0..10).filter(|register| writes(insn) & (1 << register) != 0) {
+                state.registers[register] = fetched;
             }
+        }
+        let (off, size) = (i32::from(insn.off), i32::from(size(insn)));
+        match known {
+            Known::Stack(number, start) if state.frame(number).is_some() => {
+                let frame = state.frame_mut(number).expect("it is there");
+                frame.clear(start + off, size);
+                frame.set_slot(start + off, stored);
+                frame.written.add(start + off, size);
+            }
+            // Not the stack: nothing, in all that the verifier takes. Nothing but what is known comes from other programs' slots: rbpf tests
+            // each access.
+            _ => state.may_store(known, off, size, stored),
         }
     }
 
@@ -116,12 +111,12 @@ impl Walk<'_> {
         let helper = if insn.src == 0 { helper::find(insn.imm) } else { None };
         let found = match (helper, state.registers[1]) {
             (Some(helper), Known::Map(map)) if helper.answer == Answer::Value => Known::Value(map, 0),
-            _ => Known::Nothing,
+            _ => Known::NOTHING,
         };
         match helper {
             Some(helper) if helper.arguments.contains(&Argument::Function) => {
                 let (map, handed) = (state.registers[1], state.registers[3]);
-                let mut arguments = [Known::Nothing; 6];
+                let mut arguments = [Known::NOTHING; 6];
                 if insn.imm == FOR_EACH {
                     (arguments[1], arguments[4]) = (map, handed);
                 } else {
@@ -130,9 +125,9 @@ impl Walk<'_> {
                 self.turn(arguments, state);
             }
             Some(helper) => self.fill(helper, state),
-            None => state.blur(true),
+            None => state.blur(Known::ANYTHING),
         }
-        state.registers[..6].fill(Known::Nothing);
+        state.registers[..6].fill(Known::NOTHING);
         state.registers[0] = found;
     }
 
@@ -140,20 +135,32 @@ impl Walk<'_> {
     fn fill(&self, helper: &Helper, state: &mut State) {
         for (register, argument) in (1..).zip(helper.arguments) {
             let (Argument::Write(size) | Argument::Change(size) | Argument::Room(size)) = argument else { continue };
+            let known = state.registers[register];
             let length = self.length(*size, state);
-            match (state.registers[register], length) {
-                (_, Some(0)) => {}
-                (Known::Stack(number, start), Some(length)) if state.frame(number).is_some() => {
-                    let frame = state.frame_mut(number).expect("it is there");
+            state.may_store(known, 0, self.length_max(*size, state), Known::NOTHING);
+            if let (Known::Stack(number, start), Some(length)) = (known, length)
+                && let Some(frame) = state.frame_mut(number)
+            {
+                if matches!(argument, Argument::Write(_)) {
                     frame.clear(start, length);
-                    if !matches!(argument, Argument::Room(_)) {
-                        frame.written.add(start, length);
-                    }
                 }
-                (known, _) if known.is_stack() => state.blur(false),
-                _ => {}
+                if !matches!(argument, Argument::Room(_)) {
+                    frame.written.add(start, length);
+                }
             }
         }
+    }
+
+    /// How many bytes an argument points to at most.
+    fn length_max(&self, size: Size, state: &State) -> i32 {
+        let within = match size {
+            Size::Argument(number) => match state.registers[usize::from(number)] {
+                Known::Within(most) => Some(most),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.length(size, state).or(within).unwrap_or(STACK)
     }
 
     /// How many bytes an argument points to, where that is known.
@@ -179,10 +186,10 @@ impl Walk<'_> {
         let is_register = insn.opc & X != 0;
         let other = if is_register { state.registers[insn.src as usize] } else { Known::Number(insn.imm) };
         match (class(insn), operation(insn), old, other) {
-            (ALU64, MOV, ..) => return if insn.off == 0 { other } else { Known::Nothing },
+            (ALU64, MOV, ..) => return if insn.off == 0 { other } else { Known::NOTHING },
             (ALU, MOV, _, Known::Number(0..) | Known::Within(_)) if insn.off == 0 => return other,
-            (ALU, MOV, ..) if !is_register => return Known::Nothing,
-            (ALU64 | ALU, AND, Known::Nothing | Known::Number(_) | Known::Within(_), Known::Number(mask @ 0..)) => {
+            (ALU, MOV, ..) if !is_register => return Known::NOTHING,
+            (ALU64 | ALU, AND, Known::NOTHING | Known::Number(_) | Known::Within(_), Known::Number(mask @ 0..)) => {
                 return Known::Within(mask);
             }
             (ALU64, LSH, Known::Within(most), Known::Number(by @ 0..16)) if most < 1 << 15 => return Known::Within(most << by),
@@ -193,18 +200,33 @@ impl Walk<'_> {
             | (ALU64, ADD, Known::Within(slack @ 0..0x1000), Known::Stack(number, start @ ..0)) => {
                 return Known::StackWithin(number, start, slack);
             }
+            (ALU64, ADD, Known::StackWithin(number, start, one @ 0..0x1000), Known::Within(more @ 0..0x1000)) => {
+                return Known::StackWithin(number, start, one + more);
+            }
             _ => {}
         }
-        // Unknown arithmetic upon an object inside the frame stays above its start; upon the bare frame pointer it may not.
-        for known in [old, other] {
-            if let Known::Stack(number, 0..) = known
-                && let Some(depth) = self.depth(number)
-            {
-                depth.is_open = true;
-            }
-        }
         // Half an address is none.
-        if class(insn) == ALU64 && (old.is_stack() || other.is_stack()) { Known::MaybeStack } else { Known::Nothing }
+        if class(insn) != ALU64 {
+            return Known::NOTHING;
+        }
+        // Unknown arithmetic may lead below all that is known of the frame.
+        for known in [old, other] {
+            self.open(known);
+        }
+        old.met(other).weakened()
+    }
+
+    /// Notes that it is not known how deep into a frame an address leads.
+    fn open(&mut self, known: Known) {
+        match known.span() {
+            Some((number, ..)) => {
+                if let Some(depth) = self.depth(number) {
+                    depth.is_open = true;
+                }
+            }
+            None if known.may_be_stack() => self.found.depths.iter_mut().for_each(|depth| depth.is_open = true),
+            None => {}
+        }
     }
 
     fn moved(&mut self, known: Known, by: i64) -> Known {
@@ -219,6 +241,8 @@ impl Walk<'_> {
         };
         if let Some((number, offset, _)) = moved.and_then(Known::span) {
             self.note(number, offset);
+        } else if by < 0 || known.span().is_some() {
+            self.open(known);
         }
         moved.unwrap_or(known.weakened())
     }
@@ -226,6 +250,8 @@ impl Walk<'_> {
     fn note_access(&mut self, known: Known, insn: &Insn) {
         if let Some((number, start, _)) = known.span() {
             self.note(number, start + i32::from(insn.off));
+        } else if insn.off < 0 {
+            self.open(known);
         }
     }
 

@@ -25,8 +25,19 @@ pub(super) struct Depth {
 /// What is known of r1 to r5, each at its own index.
 pub(super) type Arguments = [Known; 6];
 
+/// What a program is given.
+const ENTERED: Arguments = {
+    let mut arguments = [Known::NOTHING; 6];
+    arguments[1] = Known::Context(0);
+    arguments
+};
+
 /// What a function is given whose address somebody takes: a loop's turn or a map with key and value, and what was handed on.
-const CALLED_BACK: Arguments = [Known::Nothing, Known::Nothing, Known::MaybeStack, Known::Nothing, Known::MaybeStack, Known::Nothing];
+const CALLED_BACK: Arguments = {
+    let mut arguments = [Known::NOTHING; 6];
+    (arguments[2], arguments[4]) = (Known::ANYTHING, Known::ANYTHING);
+    arguments
+};
 
 /// A program under way.
 pub(super) struct Walk<'a> {
@@ -56,9 +67,7 @@ impl<'a> Walk<'a> {
     /// Follows the program and from each call the function called. `None`: that took more steps than these.
     pub(super) fn followed(mut self, steps_max: usize) -> Option<Provenance> {
         self.steps_left = steps_max;
-        let mut arguments = [Known::Nothing; 6];
-        arguments[1] = Known::Context(0);
-        self.function(0, &State::new(arguments));
+        self.function(0, &State::new(ENTERED));
         (self.steps_left > 0).then_some(self.found)
     }
 
@@ -66,14 +75,19 @@ impl<'a> Walk<'a> {
     /// `None` as above.
     pub(super) fn one_by_one(mut self, taken: impl Iterator<Item = usize>, steps_max: usize) -> Option<Provenance> {
         let mut entries: BTreeMap<usize, Arguments> = taken.map(|entry| (entry, CALLED_BACK)).collect();
-        entries.insert(0, [Known::Nothing, Known::Context(0), Known::Nothing, Known::Nothing, Known::Nothing, Known::Nothing]);
+        entries.insert(0, ENTERED);
         self.opaque = Some(entries);
         self.steps_left = steps_max;
         for (number, function) in self.functions.iter().enumerate() {
             let arguments = self.opaque.as_ref().and_then(|entries| entries.get(&function.start)).copied();
-            self.function(number, &State::new(arguments.unwrap_or([Known::Nothing; 6])));
+            self.function(number, &State::new(arguments.unwrap_or([Known::NOTHING; 6])));
         }
         (self.steps_left > 0).then_some(self.found)
+    }
+
+    /// Whether functions are followed one by one, so that what lies in their callers' frames is not known.
+    pub(super) fn is_one_by_one(&self) -> bool {
+        self.opaque.is_some()
     }
 
     /// The number of the function that starts at an instruction.
@@ -130,13 +144,17 @@ impl<'a> Walk<'a> {
 
     /// A call of a function; whether it comes back.
     pub(super) fn enter(&mut self, entry: usize, state: &mut State) -> bool {
-        let mut given = [Known::Nothing; 6];
+        let mut given = [Known::NOTHING; 6];
         given[1..].copy_from_slice(&state.registers[1..6]);
         if let Some(entries) = &mut self.opaque {
             pass(entries, entry, &given);
-            // It may write to what it has addresses of, and also those.
-            state.blur(given.iter().any(|known| known.is_stack()));
-            state.registers[..6].fill(Known::Nothing);
+            // It may write whatever it has to what it has addresses of.
+            if given.iter().any(|known| known.may_be_stack()) {
+                state.blur(Known::ANYTHING);
+            }
+            state.registers[..6].fill(Known::NOTHING);
+            // The verifier lets it answer any address but one of its own frame.
+            state.registers[0] = Known::ANYTHING;
             return true;
         }
         let Some(end) = self.number(entry).and_then(|number| self.function(number, &state.entered(given))) else { return false };
@@ -151,7 +169,9 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         let Some(number) = function else {
-            state.blur(state.registers[1..6].iter().any(|known| known.is_stack()));
+            if state.registers[1..6].iter().any(|known| known.may_be_stack()) {
+                state.blur(Known::ANYTHING);
+            }
             return;
         };
         while let Some(end) = self.function(number, &state.entered(arguments)) {
@@ -176,8 +196,8 @@ fn meet(place: &mut Option<State>, state: &State) -> bool {
 /// Notes what a call passes to the function that starts at `entry`: what lies in the caller's frame lies nowhere in the callee's.
 fn pass(entries: &mut BTreeMap<usize, Arguments>, entry: usize, given: &Arguments) {
     let mut given = *given;
-    for known in given.iter_mut().filter(|known| known.is_stack()) {
-        *known = Known::MaybeStack;
+    for known in given.iter_mut().filter(|known| known.may_be_stack()) {
+        *known = known.weakened();
     }
     let known = entries.entry(entry).or_insert(given);
     for (known, given) in known.iter_mut().zip(given) {

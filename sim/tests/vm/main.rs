@@ -23,6 +23,7 @@ mod regression;
 mod robustness;
 mod route;
 mod sequence;
+mod spill;
 mod stress;
 mod tail;
 mod text;

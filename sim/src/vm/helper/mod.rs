@@ -56,6 +56,8 @@ pub(super) const ASIDE: i32 = 0x4000_0006;
 pub(super) const ANSWER: i32 = 0x4000_0007;
 /// Shows the registers at the point of number r5, with the frame pointer in r4.
 pub(super) const STEP: i32 = 0x4000_0008;
+/// Ends the run, because instruction r5 is one that the kernel does not let a program do to its context.
+pub(super) const FORBIDDEN: i32 = 0x4000_0009;
 /// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
 pub(super) const CLASSIC: i32 = 0x4000_0080;
 /// Charges what the meter of the number minus this says.
@@ -121,6 +123,7 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
         (ASIDE, program::aside),
         (ANSWER, program::answer),
         (STEP, step),
+        (FORBIDDEN, forbidden),
     ];
     let classic = [1, 2, 4].map(|size| CLASSIC + size).into_iter().zip(packet::CLASSIC);
     let others = others.into_iter().chain(classic).chain(callback::functions());
@@ -264,6 +267,10 @@ fn step(first: u64, second: u64, third: u64, frame: u64, point: u64) -> u64 {
 
 fn trap(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
     stop(site, Fault::OutOfStack)
+}
+
+fn forbidden(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
+    stop(site, Fault::Context)
 }
 
 fn meter<const HIGH: usize, const LOW: usize>(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
