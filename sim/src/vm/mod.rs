@@ -65,7 +65,7 @@ pub use crate::bpf::{Object, Program};
 pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
 pub use follow::{Step, Walk, Watch};
-pub use helper::{Answer, Argument, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
+pub use helper::{Answer, Argument, Forwarding, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
 pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
 pub use object::shapes;
 pub use record::{Record, Redirect};
@@ -136,6 +136,8 @@ pub struct Options {
     pub seed: u64,
     /// Bytes that a packet may have after its Ethernet header, by interface: what `bpf_check_mtu` asks for. Interface 1 is the loopback.
     pub mtus: BTreeMap<u32, u32>,
+    /// Which interfaces forward packets, so that `bpf_fib_lookup` looks at the routes: none, as in a new network namespace.
+    pub forwarding: BTreeMap<u32, Forwarding>,
     /// What `bpf_fib_lookup` looks at.
     pub routes: Vec<Route>,
     /// Whether runs count what they execute, see [`Vm::trace`]. Slower several times.
@@ -164,6 +166,7 @@ impl Default for Options {
             packet_length_max: 1 << 16,
             seed: random::SEED,
             mtus: BTreeMap::from([(1, 65536)]),
+            forwarding: BTreeMap::new(),
             routes: Vec::new(),
             trace: false,
             walk: false,

@@ -92,6 +92,7 @@ impl Vm {
             buffer: helper::Buffer::default(),
             tunnel: None,
             mtus: options.mtus.clone(),
+            forwarding: options.forwarding.clone(),
             routes: options.routes.clone(),
             site: 0,
             fifth: 0,

@@ -10,7 +10,7 @@ use crate::{kernel::Kernel, trial};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::Command;
-use treeline_sim::vm::{Hook, NextHop, Options, Route};
+use treeline_sim::vm::{Forwarding, Hook, NextHop, Options, Route};
 
 const NEIGHBOUR: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -46,8 +46,18 @@ fn is_set_up() -> bool {
         "ip -6 route add blackhole fd03::/16 metric 1",
         "ip -6 route add prohibit fd05::/16 metric 1",
     ];
-    let forwards = ["/proc/sys/net/ipv4/conf/all/forwarding", "/proc/sys/net/ipv6/conf/all/forwarding"];
-    lines.into_iter().all(is_done) && forwards.into_iter().all(|path| std::fs::write(path, "1").is_ok())
+    lines.into_iter().all(is_done)
+}
+
+/// Which interfaces forward which family in the namespace: what is not named does not.
+fn set_forwarding(forwarding: &BTreeMap<u32, Forwarding>) {
+    for (interface, name) in [(1, "lo"), (7, "v0")] {
+        let Forwarding { ipv4, ipv6 } = forwarding.get(&interface).copied().unwrap_or_default();
+        for (family, is_on) in [("ipv4", ipv4), ("ipv6", ipv6)] {
+            let path = format!("/proc/sys/net/{family}/conf/{name}/forwarding");
+            std::fs::write(&path, if is_on { "1" } else { "0" }).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
 }
 
 fn route(destination: &str, prefix_bits: u8, next_hop: NextHop) -> Route {
@@ -55,12 +65,16 @@ fn route(destination: &str, prefix_bits: u8, next_hop: NextHop) -> Route {
 }
 
 fn forward(gateway: Option<&str>, is_known: bool) -> NextHop {
-    let metric = u32::from(gateway.is_some_and(|gateway| gateway.contains(':')));
+    // What `ip` was told for IPv6.
+    forward_at(u32::from(gateway.is_some_and(|gateway| gateway.contains(':'))), gateway, is_known)
+}
+
+fn forward_at(metric: u32, gateway: Option<&str>, is_known: bool) -> NextHop {
     let gateway = gateway.map(|gateway| gateway.parse::<IpAddr>().expect("an address"));
     NextHop::Forward { interface: 7, gateway, ethernet: is_known.then_some((OWN, NEIGHBOUR)), mtu: 1500, metric, source: None }
 }
 
-fn options() -> Options {
+fn options(forwarding: &BTreeMap<u32, Forwarding>) -> Options {
     let routes = vec![
         route("10.1.0.0", 24, forward(None, false)),
         route("10.1.0.9", 32, forward(None, true)),
@@ -73,8 +87,12 @@ fn options() -> Options {
         route("fd02::", 16, forward(Some("fd01::9"), true)),
         route("fd03::", 16, NextHop::Blackhole),
         route("fd05::", 16, NextHop::Prohibit),
+        // The kernel's own route to the interface's network.
+        route("fd01::", 64, forward_at(256, None, false)),
+        route("fd01::9", 128, forward_at(256, None, true)),
+        route("fd01::1", 128, NextHop::Local),
     ];
-    Options { routes, mtus: BTreeMap::from([(1, 65536), (7, 1500)]), ..Options::default() }
+    Options { routes, forwarding: forwarding.clone(), mtus: BTreeMap::from([(1, 65536), (7, 1500)]), ..Options::default() }
 }
 
 /// `struct bpf_fib_lookup` of a question.
@@ -104,9 +122,19 @@ fn asked(question: [u8; 64], length: u64, flags: u64) -> Calls {
     calls.call(69, &[Context, Stack(64), Number(length), Number(flags)]).keep_stack(64, 64)
 }
 
+const BOTH: Forwarding = Forwarding { ipv4: true, ipv6: true };
+const DIRECT: u64 = 1;
+const OUTPUT: u64 = 2;
+const SKIP_NEIGHBOUR: u64 = 4;
+const TABLE: u64 = 8;
+const MARK: u64 = 32;
+
 fn compare() {
+    let forwarding = BTreeMap::from([(1, BOTH), (7, BOTH)]);
+    set_forwarding(&forwarding);
+    let options = options(&forwarding);
     let destinations = ["10.1.0.9", "10.1.0.50", "10.1.0.1", "10.2.0.1", "10.2.200.1", "10.3.0.1", "10.4.0.1", "10.5.0.1", "192.0.2.1"];
-    let destinations = destinations.into_iter().chain(["fd02::7", "fd03::7", "fd05::7", "2001:db8::1"]);
+    let destinations = destinations.into_iter().chain(["fd01::9", "fd01::1", "fd02::7", "fd03::7", "fd05::7", "2001:db8::1"]);
     for destination in destinations {
         for (total_length, interface, length, flags) in [
             (0, 1, 64, 0),
@@ -115,37 +143,66 @@ fn compare() {
             (1501, 1, 64, 0),
             (0, 99, 64, 0),
             (0, 1, 63, 0),
-            (0, 1, 64, 4),
+            (0, 7, 64, 0),
+            (0, 1, 64, SKIP_NEIGHBOUR),
+            (0, 1, 64, DIRECT),
+            (0, 7, 64, OUTPUT),
+            (0, 7, 64, OUTPUT | DIRECT),
+            (0, 1, 64, OUTPUT),
+            (0, 1, 64, OUTPUT | SKIP_NEIGHBOUR),
+            (0, 1, 64, TABLE),
+            (0, 1, 64, MARK),
             (0, 1, 64, 1 << 20),
         ] {
-            agree(question(destination, total_length, interface), length, flags);
+            agree(&options, question(destination, total_length, interface), length, flags);
         }
-    }
-    // Of no family; the kernel looks at that first.
-    for interface in [1, 99] {
-        let mut question = question("10.1.0.9", 0, interface);
-        question[0] = 0;
-        agree(question, 64, 0);
     }
 }
 
-fn agree(question: [u8; 64], length: u64, flags: u64) {
+/// Forwarding off, on, and on for one interface or one family only, with all that the kernel looks at before it.
+fn compare_forwarding() {
+    let (none, ipv4, ipv6) = (Forwarding::default(), Forwarding { ipv4: true, ipv6: false }, Forwarding { ipv4: false, ipv6: true });
+    for pair in [[none, none], [BOTH, none], [none, BOTH], [ipv4, ipv6], [ipv6, ipv4]] {
+        let forwarding = BTreeMap::from([(1, pair[0]), (7, pair[1])]);
+        set_forwarding(&forwarding);
+        let options = options(&forwarding);
+        // Also addresses that no router forwards, which the kernel looks at before the interface.
+        for destination in ["10.2.0.1", "10.3.0.1", "224.0.0.1", "fd02::7", "fe80::9", "ff02::1", "::1"] {
+            for (interface, length, flags) in
+                [(1, 64, 0), (7, 64, 0), (0, 64, 0), (99, 64, 0), (1, 64, DIRECT), (7, 64, OUTPUT), (1, 63, 0), (1, 64, 64)]
+            {
+                agree(&options, question(destination, 0, interface), length, flags);
+            }
+        }
+        // Of no family; and from an address that no router forwards.
+        for interface in [1, 99] {
+            let mut question = question("fd02::7", 0, interface);
+            question[0] = 0;
+            agree(&options, question, 64, 0);
+            question[0] = 10;
+            question[16..18].copy_from_slice(&[0xfe, 0x80]);
+            agree(&options, question, 64, 0);
+        }
+    }
+}
+
+fn agree(options: &Options, question: [u8; 64], length: u64, flags: u64) {
     let (code, maps) = (asked(question, length, flags).end(), [cell(RESULTS)]);
     for hook in [Hook::Xdp, Hook::Tc] {
-        let mut vm = load_with(hook, &code, &maps, &options()).expect("loads");
+        let mut vm = load_with(hook, &code, &maps, options).expect("loads");
         let Some(kernel) = Kernel::load("routes", hook, &code.0, &maps) else { return };
         vm.run(&[0; 64], 0).expect("runs");
         kernel.run(&[0; 64]);
         let ours = vm.map("Array").and_then(|map| map.entry(0)).map(|bytes| bytes[..72].to_vec());
         let theirs = kernel.lookup(0, &[0; 4]).map(|bytes| bytes[..72].to_vec());
-        assert_eq!(ours, theirs, "{question:?}, {length} bytes, flags {flags:#x}, {hook:?}");
+        assert_eq!(ours, theirs, "{question:?}, {length} bytes, flags {flags:#x}, {hook:?}, {:?}", options.forwarding);
     }
 }
 
-#[test]
-fn routes_lead_where_the_kernels_lead() {
+/// Compares in a new network namespace of a thread's own.
+fn in_a_namespace(compare: fn()) {
     // A thread of its own: it leaves the network namespace of the others.
-    let is_set_up = std::thread::spawn(|| {
+    let is_set_up = std::thread::spawn(move || {
         let is_set_up = is_set_up();
         if is_set_up {
             compare();
@@ -156,4 +213,23 @@ fn routes_lead_where_the_kernels_lead() {
     if !is_set_up {
         trial::missing("no network namespace to be had (CAP_SYS_ADMIN, CAP_NET_ADMIN, iproute2)");
     }
+}
+
+#[test]
+fn routes_lead_where_the_kernels_lead() {
+    in_a_namespace(compare);
+}
+
+#[test]
+fn an_interface_without_forwarding_has_no_routes() {
+    in_a_namespace(compare_forwarding);
+}
+
+#[test]
+fn nothing_is_forwarded_by_default() {
+    let options = Options { forwarding: Options::default().forwarding, ..options(&BTreeMap::new()) };
+    let (code, maps) = (asked(question("10.2.0.1", 0, 1), 64, 0).end(), [cell(RESULTS)]);
+    let mut vm = load_with(Hook::Xdp, &code, &maps, &options).expect("loads");
+    vm.run(&[0; 64], 0).expect("runs");
+    assert_eq!(vm.map("Array").and_then(|map| map.entry(0)).map(|bytes| bytes[0]), Some(5), "BPF_FIB_LKUP_RET_FWD_DISABLED");
 }

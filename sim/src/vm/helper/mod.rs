@@ -26,7 +26,7 @@ mod text;
 mod tunnel;
 mod xdp;
 
-pub use route::{NextHop, Route};
+pub use route::{Forwarding, NextHop, Route};
 pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
 use super::context::Hook;

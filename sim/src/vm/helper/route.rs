@@ -2,7 +2,7 @@
 
 use super::super::{Fault, Hook};
 use super::{EINVAL, ENODEV, Session, errno, stop, with, word};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A route: which packets go where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,15 @@ pub struct Route {
     pub prefix_bits: u8,
     /// What happens to packets for it.
     pub next_hop: NextHop,
+}
+
+/// Of which family an interface forwards packets: `net.ipv4.conf.IF.forwarding` and `net.ipv6.conf.IF.forwarding`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// IPv4 packets.
+    pub ipv4: bool,
+    /// IPv6 packets.
+    pub ipv6: bool,
 }
 
 /// Where a route leads.
@@ -39,7 +48,7 @@ pub enum NextHop {
     Unreachable,
     /// Forbidden.
     Prohibit,
-    /// For the host itself.
+    /// For the host itself: a route of the table `local`, which for IPv6 `BPF_FIB_LOOKUP_DIRECT` leaves out.
     Local,
 }
 
@@ -66,6 +75,7 @@ const BLACKHOLE: u64 = 1;
 const UNREACHABLE: u64 = 2;
 const PROHIBIT: u64 = 3;
 const NOT_FORWARDED: u64 = 4;
+const FORWARDING_DISABLED: u64 = 5;
 const NO_NEIGHBOUR: u64 = 7;
 const FRAG_NEEDED: u64 = 8;
 const NO_SOURCE: u64 = 9;
@@ -73,12 +83,16 @@ const NO_SOURCE: u64 = 9;
 /// What an interface carries beside its packets: an Ethernet header and a tag.
 const FRAME: usize = 14 + 4;
 
+const DIRECT: u64 = 1;
+const OUTPUT: u64 = 2;
 const SKIP_NEIGHBOUR: u64 = 4;
-const SOURCE: u64 = 16;
-/// All flags of v6.18.
-const FLAGS: u64 = 0x3f;
 const TABLE: u64 = 8;
+const SOURCE: u64 = 16;
+/// All flags of v6.18; the mark (32) only chooses between rules, of which there are none here.
+const FLAGS: u64 = 0x3f;
 
+/// In the order of the kernel's checks: <https://github.com/torvalds/linux/blob/v6.18/net/core/filter.c>, `bpf_xdp_fib_lookup`,
+/// `bpf_skb_fib_lookup`, `bpf_ipv4_fib_lookup`, `bpf_ipv6_fib_lookup`.
 pub(super) fn lookup(context: u64, parameters: u64, length: u64, flags: u64, site: u64) -> u64 {
     with(|session| {
         session.expect_context(context, site);
@@ -87,33 +101,58 @@ pub(super) fn lookup(context: u64, parameters: u64, length: u64, flags: u64, sit
         if length < field::LENGTH || flags & !FLAGS != 0 {
             return errno(EINVAL);
         }
-        if flags & TABLE != 0 {
-            stop(site, Fault::Absent { what: "a route from a table by number" });
-        }
-        // The kernel looks at the family before the interface.
-        if !matches!(bytes[field::FAMILY], AF_INET | AF_INET6) {
+        let (Some(source), Some(destination)) = (address(&bytes, field::SOURCE), address(&bytes, field::DESTINATION)) else {
             return errno(EAFNOSUPPORT);
+        };
+        if is_strict(source) || is_strict(destination) {
+            return NOT_FORWARDED;
         }
         let interface = u32::from_ne_bytes(bytes[field::INTERFACE..][..4].try_into().expect("four bytes"));
         if !session.mtus.contains_key(&interface) {
             return errno(ENODEV);
         }
-        let answer = session.route(&mut bytes, flags);
+        let forwarding = session.forwarding.get(&interface).copied().unwrap_or_default();
+        if !(if destination.is_ipv4() { forwarding.ipv4 } else { forwarding.ipv6 }) {
+            return FORWARDING_DISABLED;
+        }
+        if flags & DIRECT != 0 && flags & TABLE != 0 {
+            stop(site, Fault::Absent { what: "a route from a table by number" });
+        }
+        let answer = session.route(&mut bytes, destination, interface, flags);
         session.write(2, parameters, &bytes, site);
         answer
     })
 }
 
+/// The address at an offset, of the parameters' family.
+fn address(bytes: &[u8], offset: usize) -> Option<IpAddr> {
+    match bytes[field::FAMILY] {
+        AF_INET => Some(<[u8; 4]>::try_from(&bytes[offset..][..4]).expect("four bytes").into()),
+        AF_INET6 => Some(<[u8; 16]>::try_from(&bytes[offset..][..16]).expect("sixteen bytes").into()),
+        _ => None,
+    }
+}
+
+/// `rt6_need_strict`: IPv6 addresses that no router forwards.
+fn is_strict(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_multicast() || address.is_unicast_link_local() || address == Ipv6Addr::LOCALHOST)
+}
+
 impl Session {
     /// Looks up and fills in the answer.
-    fn route(&self, bytes: &mut [u8], flags: u64) -> u64 {
-        let destination: IpAddr = match bytes[field::FAMILY] {
-            AF_INET => <[u8; 4]>::try_from(&bytes[field::DESTINATION..][..4]).expect("four bytes").into(),
-            AF_INET6 => <[u8; 16]>::try_from(&bytes[field::DESTINATION..][..16]).expect("sixteen bytes").into(),
-            _ => return errno(EAFNOSUPPORT),
+    fn route(&self, bytes: &mut [u8], destination: IpAddr, asked: u32, flags: u64) -> u64 {
+        // An IPv4 route out of another interface than the one asked for is passed over; an IPv6 route is only liked less.
+        let is_bound = flags & OUTPUT != 0 && destination.is_ipv4();
+        let is_fitting = |route: &&Route| {
+            holds(route.destination, route.prefix_bits, destination)
+                && match &route.next_hop {
+                    NextHop::Forward { interface, .. } => !is_bound || *interface == asked,
+                    // Of IPv4 the tables `main` and `local` are one as long as there are no rules.
+                    NextHop::Local => flags & DIRECT == 0 || destination.is_ipv4(),
+                    _ => true,
+                }
         };
-        let fitting = self.routes.iter().filter(|route| holds(route.destination, route.prefix_bits, destination));
-        let Some(route) = fitting.max_by_key(|route| route.prefix_bits) else { return NOT_FORWARDED };
+        let Some(route) = self.routes.iter().filter(is_fitting).max_by_key(|route| route.prefix_bits) else { return NOT_FORWARDED };
         let (interface, gateway, ethernet, mtu, metric, source) = match &route.next_hop {
             NextHop::Forward { interface, gateway, ethernet, mtu, metric, source } => {
                 (*interface, *gateway, *ethernet, *mtu, *metric, *source)

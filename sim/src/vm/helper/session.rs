@@ -12,7 +12,7 @@ use super::super::stack::Stack;
 use super::buffer::Buffer;
 use super::callback::Turns;
 use super::ring::Reservation;
-use super::route::Route;
+use super::route::{Forwarding, Route};
 use super::tunnel::Tunnel;
 use super::{HANDLE, Kinds, Meter, only, stop};
 use std::collections::BTreeMap;
@@ -51,6 +51,8 @@ pub(in crate::vm) struct Session {
     pub(in crate::vm) tunnel: Option<Tunnel>,
     /// The longest packet of each interface, without its Ethernet header.
     pub(in crate::vm) mtus: BTreeMap<u32, u32>,
+    /// Which interfaces forward packets.
+    pub(in crate::vm) forwarding: BTreeMap<u32, Forwarding>,
     pub(in crate::vm) routes: Vec<Route>,
     /// Which instruction prints.
     pub(in crate::vm) site: u64,
