@@ -4,22 +4,25 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
 use treeline_sim::engine::Hook;
 
-use super::instance::{self, Found, namespace};
+use super::instance::{self, Found, Interface, names, namespace};
 use super::kernel::Kernel;
 use super::listing::{self, Row};
 use super::map::Pins;
 use super::model::{Named, written};
 use super::orphan::{self, Orphan};
 use super::survey::{self, Wish};
-use super::{control, folder};
+use super::{attachment, control, folder};
 use crate::arguments::{self, BenchFormat};
 use crate::output::{print, say};
+
+/// An instance that was told to end is waited for this long.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// Which instance.
 #[derive(Debug, Args)]
@@ -121,10 +124,16 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
     let status = if found.alive {
         control::ask(&found.card.control, &json!({ "do": "status" }))?["status"].take()
     } else {
-        let pins = Pins::open(pins(&found)?)?;
+        let pins = Pins::open(pins_of(&found)?)?;
+        let attached = folder::attached(pins_of(&found)?);
+        let interfaces = found.card.interfaces.iter().map(|Interface { index, name }| {
+            let there = attached.contains(index);
+            let name = attachment::name(*index).filter(|_| there).unwrap_or_else(|| name.clone());
+            json!({ "name": name, "index": index, "attached": there.then_some("pinned") })
+        });
         let mut status = json!({
             "pid": null,
-            "interfaces": found.card.interfaces.iter().map(|name| json!({ "name": name, "attached": "pinned" })).collect::<Vec<_>>(),
+            "interfaces": interfaces.collect::<Vec<_>>(),
             "hook": found.card.hook,
             "mode": found.card.setup.mode(),
             "tree": found.card.setup.tree(),
@@ -148,25 +157,25 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
 fn described(status: &Value) -> String {
     let mut text = String::new();
     for (name, value) in status.as_object().into_iter().flatten() {
-        let _ = writeln!(text, "  {name:<15}{}", brief(value));
+        let _ = writeln!(text, "  {name:<15}{}", brief(name, value));
     }
     text
 }
 
-fn brief(value: &Value) -> String {
+/// Numbers that count nothing.
+const NAMES: [&str; 2] = ["pid", "index"];
+
+fn brief(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
+        Value::Number(number) if NAMES.contains(&name) => number.to_string(),
         Value::String(text) => crate::figure::plain(text),
         Value::Number(number) => number.as_u64().map_or_else(|| format!("{:.1}", number.as_f64().unwrap_or(0.0)), crate::report::number),
-        Value::Array(values) => values.iter().map(brief).collect::<Vec<_>>().join("; "),
+        Value::Array(values) => values.iter().map(|value| brief(name, value)).collect::<Vec<_>>().join("; "),
         Value::Object(fields) => {
-            let shown = |value: &Value| !matches!(value, Value::Null);
-            fields
-                .iter()
-                .filter(|(_, value)| shown(value))
-                .map(|(name, value)| format!("{name} {}", brief(value)))
-                .collect::<Vec<_>>()
-                .join(", ")
+            // Of an interface, that nothing is attached is worth telling.
+            let shown = fields.iter().filter(|(name, value)| !value.is_null() || *name == "attached");
+            shown.map(|(name, value)| format!("{name} {}", brief(name, value))).collect::<Vec<_>>().join(", ")
         }
         Value::Bool(yes) => yes.to_string(),
     }
@@ -179,7 +188,7 @@ pub fn flows(options: &Flows) -> Result<ExitCode, String> {
         let mut answer = control::ask(&found.card.control, &json!({ "do": "flows", "top": options.top }))?;
         serde_json::from_value(answer["flows"].take()).map_err(|error| format!("{}: {error}", found.card.control.display()))?
     } else {
-        let pins = Pins::open(pins(&found)?)?;
+        let pins = Pins::open(pins_of(&found)?)?;
         survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Wish { top: options.top, ..Wish::default() })?.top
     };
     match options.format {
@@ -199,12 +208,13 @@ pub fn swap(options: &Swap) -> Result<ExitCode, String> {
         let request = json!({ "do": "swap", "model": model.model.to_json(), "source": model.source });
         let answer = control::ask(&found.card.control, &request)?;
         let ms = answer["ms"].as_f64().unwrap_or(0.0);
-        print(&format!("model {} is in place on {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")))?;
+        print(&format!("model {} is in place on {} after {ms:.1} ms\n", written(model.id), names(&found.card.interfaces)))?;
     } else {
-        Kernel::swap_pinned(&found.card, pins(&found)?, &model)?;
+        check_attached(&found)?;
+        Kernel::swap_pinned(&found.card, pins_of(&found)?, &model)?;
         instance::rewrite(&options.which.state, namespace()?, &found.card, &model)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        print(&format!("model {} is in place on the pinned {} after {ms:.1} ms\n", written(model.id), found.card.interfaces.join(", ")))?;
+        print(&format!("model {} is in place on the pinned {} after {ms:.1} ms\n", written(model.id), names(&found.card.interfaces)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -220,13 +230,15 @@ pub fn detach(options: &Detach) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let found = options.which.find()?;
-    let named = found.card.interfaces.join(", ");
+    let (named, namespace) = (names(&found.card.interfaces), namespace()?);
     if found.alive {
         control::ask(&found.card.control, &json!({ "do": "detach" }))?;
-        print(&format!("process {} detaches from {named} and ends\n", found.card.pid))?;
+        let pid = found.card.pid;
+        let ended = instance::wait(&options.which.state, namespace, &found.card, END_MAX)?;
+        let rest = if ended { "has ended" } else { "still ends" };
+        print(&format!("detached from {named}; process {pid} {rest}\n"))?;
     } else {
-        folder::remove(pins(&found)?)?;
-        let namespace = namespace()?;
+        folder::remove(pins_of(&found)?)?;
         let hook = Hook::ALL.into_iter().find(|hook| hook.name() == found.card.hook);
         for interface in &found.card.interfaces {
             let _ = hook.map(|hook| fs::remove_file(instance::path(&options.which.state, namespace, interface, hook, "lock")));
@@ -236,6 +248,39 @@ pub fn detach(options: &Detach) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn pins(found: &Found) -> Result<&std::path::Path, String> {
+/// The programs of a dead instance are given another model where they are, and attached nowhere else.
+fn check_attached(found: &Found) -> Result<(), String> {
+    let attached = folder::attached(pins_of(found)?);
+    for Interface { index, name } in &found.card.interfaces {
+        match attachment::name(*index) {
+            Some(now) if attached.contains(index) && now == *name => {}
+            Some(now) if attached.contains(index) => {
+                return Err(format!("interface {name} is called {now} now; treeline detach --iface {now}, and run it again"));
+            }
+            _ => return Err(format!("nothing is attached to {name} any more: the interface is gone; treeline detach, and run it again")),
+        }
+    }
+    Ok(())
+}
+
+fn pins_of(found: &Found) -> Result<&std::path::Path, String> {
     found.card.pin.as_deref().ok_or_else(|| "the instance is gone and was not pinned".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_count_has_no_separators() {
+        let status = json!({
+            "pid": 18546,
+            "interfaces": [{ "name": "v1", "index": 12345, "attached": "tcx" }, { "name": "v2", "index": 7, "attached": null }],
+            "packets": 1234567,
+            "program": null,
+        });
+        let expected = "  pid            18546\n  interfaces     name v1, index 12345, attached tcx; name v2, index 7, attached -\n  \
+                        packets        1,234,567\n  program        -\n";
+        assert_eq!(described(&status), expected);
+    }
 }

@@ -263,9 +263,11 @@ pub fn index(interface: &str) -> Result<u32, String> {
     }
 }
 
-/// Whether an interface with this index is there, whatever its name is now.
-pub fn exists(index: u32) -> bool {
+/// The name that the interface with this index has now, if it is there.
+pub fn name(index: u32) -> Option<String> {
     let mut name = [0; libc::IF_NAMESIZE];
     // SAFETY: the buffer has the size that the function wants.
-    !unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null()
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    let bytes: Vec<_> = name.iter().map(|byte| byte.cast_unsigned()).take_while(|byte| *byte != 0).collect();
+    (!found.is_null()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }

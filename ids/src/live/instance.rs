@@ -1,16 +1,19 @@
 //! Who runs on which hook of which interface: a lock file each, held while the process lives, with what others need to reach it.
 //!
-//! `<folder>/<network namespace>-<interface>-<hook>.lock` holds a JSON document. The lock on the file ends with its process, however that
+//! `<folder>/<network namespace>-<interface's index>-<hook>.lock` holds a JSON document. The lock on the file ends with its process, however that
 //! ends; the document stays, and tells of a pinned instance whose process is gone.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use treeline_sim::engine::Hook;
 
+use super::attachment;
 use super::model::{Named, written};
 use super::setup::Setup;
 
@@ -23,13 +26,35 @@ pub fn namespace() -> Result<u64, String> {
     Ok(fs::metadata(path).map_err(|error| format!("{path}: {error}"))?.ino())
 }
 
+/// An interface. Its index stays while it is there; its name may change, and may be another one's afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// The kernel's index.
+    pub index: u32,
+    /// Its name, as far as is known.
+    pub name: String,
+}
+
+impl Interface {
+    /// The one with a name, or another one of its names.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let index = attachment::index(name)?;
+        Ok(Self { index, name: attachment::name(index).unwrap_or_else(|| name.to_owned()) })
+    }
+}
+
+/// The names of interfaces, for people.
+pub fn names(interfaces: &[Interface]) -> String {
+    interfaces.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// What an instance says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
     /// The process.
     pub pid: u32,
     /// Its interfaces.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<Interface>,
     /// Its hook's name.
     pub hook: String,
     /// The socket that it listens on.
@@ -60,7 +85,7 @@ impl Card {
     pub fn sample(interfaces: &[&str]) -> Self {
         Self {
             pid: 7,
-            interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
+            interfaces: (1..).zip(interfaces).map(|(index, &name)| Interface { index, name: name.to_owned() }).collect(),
             hook: "tc".to_owned(),
             control: "/run/x.sock".into(),
             pin: None,
@@ -81,8 +106,8 @@ pub struct Found {
 }
 
 /// The path of an interface's file, ending in `ending`.
-pub fn path(folder: &Path, namespace: u64, interface: &str, hook: Hook, ending: &str) -> PathBuf {
-    folder.join(format!("{namespace}-{interface}-{}.{ending}", hook.name()))
+pub fn path(folder: &Path, namespace: u64, interface: &Interface, hook: Hook, ending: &str) -> PathBuf {
+    folder.join(format!("{namespace}-{}-{}.{ending}", interface.index, hook.name()))
 }
 
 /// The locks of a running instance.
@@ -93,7 +118,7 @@ pub struct Locks {
 
 impl Locks {
     /// Takes the lock of each interface, or refuses, naming who has it.
-    pub fn take(folder: &Path, namespace: u64, interfaces: &[String], hook: Hook) -> Result<Self, String> {
+    pub fn take(folder: &Path, namespace: u64, interfaces: &[Interface], hook: Hook) -> Result<Self, String> {
         make(folder)?;
         let mut locks = Self { files: vec![] };
         for interface in interfaces {
@@ -102,6 +127,7 @@ impl Locks {
             let file = file.map_err(|mut taken| {
                 let pid = card(&mut taken).map_or("another process".to_owned(), |card| format!("process {}", card.pid));
                 let hook = hook.name();
+                let interface = &interface.name;
                 format!("treeline already runs on {interface} at hook {hook}: {pid}; stop it first, or swap its model")
             })?;
             locks.files.push((path, file));
@@ -186,6 +212,30 @@ fn card(file: &mut File) -> Option<Card> {
     serde_json::from_str(&text).ok()
 }
 
+/// Forgets what is registered of instances whose process is gone and whose pins are in `pin`: another one has them now, on interfaces of its own.
+pub fn supersede(folder: &Path, namespace: u64, pin: &Path) {
+    for path in paths(folder, namespace) {
+        if look(&path).is_some_and(|found| !found.alive && found.card.pin.as_deref() == Some(pin)) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Waits until an instance has ended; false if that takes longer than `wait`.
+pub fn wait(folder: &Path, namespace: u64, card: &Card, wait: Duration) -> Result<bool, String> {
+    let hook = card.hook()?;
+    let deadline = Instant::now() + wait;
+    let lives =
+        |interface| look(&path(folder, namespace, interface, hook, "lock")).is_some_and(|found| found.alive && found.card.pid == card.pid);
+    while card.interfaces.iter().any(lives) {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(true)
+}
+
 /// Tells of the model that a dead instance's pinned programs have now. What is rewritten is locked meanwhile, so that nobody starts over it.
 pub fn rewrite(folder: &Path, namespace: u64, card: &Card, model: &Named) -> Result<(), String> {
     let mut card = card.clone();
@@ -195,15 +245,8 @@ pub fn rewrite(folder: &Path, namespace: u64, card: &Card, model: &Named) -> Res
 
 /// The instances of this network namespace, each once, those whose process is gone only if they are pinned.
 pub fn list(folder: &Path, namespace: u64) -> Vec<Found> {
-    let prefix = format!("{namespace}-");
-    let mut paths: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(&prefix) && name.ends_with(".lock")
-    });
-    paths.sort();
     let mut found: Vec<Found> = vec![];
-    for path in paths {
+    for path in paths(folder, namespace) {
         let Some(instance) = look(&path) else { continue };
         let known = found.iter().any(|known| known.card == instance.card);
         if !known && (instance.alive || instance.card.pin.as_ref().is_some_and(|pin| pin.exists())) {
@@ -211,6 +254,18 @@ pub fn list(folder: &Path, namespace: u64) -> Vec<Found> {
         }
     }
     found
+}
+
+/// The lock files of this network namespace.
+fn paths(folder: &Path, namespace: u64) -> Vec<PathBuf> {
+    let prefix = format!("{namespace}-");
+    let mut paths: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&prefix) && name.ends_with(".lock")
+    });
+    paths.sort();
+    paths
 }
 
 fn look(path: &Path) -> Option<Found> {
@@ -224,10 +279,16 @@ fn look(path: &Path) -> Option<Found> {
 /// The instances on `interface` and at `hook`, where these are given.
 pub fn matching(folder: &Path, namespace: u64, interface: Option<&str>, hook: Option<Hook>) -> Vec<Found> {
     let mut found = list(folder, namespace);
-    found.retain(|instance| {
-        interface.is_none_or(|interface| instance.card.interfaces.iter().any(|name| name == interface))
-            && hook.is_none_or(|hook| instance.card.hook == hook.name())
-    });
+    found.retain(|instance| hook.is_none_or(|hook| instance.card.hook == hook.name()));
+    if let Some(name) = interface {
+        let has = |instance: &Found, is_it: &dyn Fn(&Interface) -> bool| instance.card.interfaces.iter().any(is_it);
+        let index = attachment::index(name).ok();
+        let by_index = |interface: &Interface| Some(interface.index) == index;
+        // A name alone is that of an interface that is gone, unless an instance has the one that is there.
+        let by_name = |interface: &Interface| interface.name == name;
+        let is_there = found.iter().any(|instance| has(instance, &by_index));
+        found.retain(|instance| if is_there { has(instance, &by_index) } else { has(instance, &by_name) });
+    }
     found
 }
 
@@ -244,7 +305,7 @@ pub fn find(folder: &Path, namespace: u64, interface: Option<&str>, hook: Option
         _ => {
             let listed: Vec<_> = found
                 .iter()
-                .map(|Found { card, .. }| format!("--iface {} --hook {}", card.interfaces.join(" --iface "), card.hook))
+                .map(|Found { card, .. }| format!("--iface {} --hook {}", names(&card.interfaces).replace(", ", " --iface "), card.hook))
                 .collect();
             Err(format!("several instances run here; say which: {}", listed.join(", or ")))
         }
@@ -258,7 +319,7 @@ mod tests {
     #[test]
     fn a_second_instance_is_refused_and_told_whose_the_hook_is() {
         let folder = tempfile::tempdir().expect("a folder");
-        let names = ["a".to_owned(), "b".to_owned()];
+        let names = Card::sample(&["a", "b"]).interfaces;
         let mut locks = Locks::take(folder.path(), 1, &names, Hook::Tc).expect("free");
         locks.write(&Card::sample(&["a", "b"])).expect("written");
         let refusal = Locks::take(folder.path(), 1, &names[1..], Hook::Tc).expect_err("taken");
@@ -275,14 +336,15 @@ mod tests {
     fn of_two_instances_one_must_be_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut held = vec![];
-        for name in ["a", "b"] {
-            let mut locks = Locks::take(folder.path(), 1, &[name.to_owned()], Hook::Tc).expect("free");
-            locks.write(&Card::sample(&[name])).expect("written");
+        for (index, name) in [(1, "a"), (2, "b")] {
+            let card = Card { interfaces: vec![Interface { index, name: name.to_owned() }], ..Card::sample(&[]) };
+            let mut locks = Locks::take(folder.path(), 1, &card.interfaces, Hook::Tc).expect("free");
+            locks.write(&card).expect("written");
             held.push(locks);
         }
         let refusal = find(folder.path(), 1, None, None).expect_err("two");
         assert!(refusal.contains("--iface a --hook tc, or --iface b --hook tc"), "{refusal}");
-        assert_eq!(find(folder.path(), 1, Some("b"), Some(Hook::Tc)).expect("one").card, Card::sample(&["b"]));
+        assert_eq!(find(folder.path(), 1, Some("b"), Some(Hook::Tc)).expect("one").card.interfaces[0].name, "b");
         assert!(find(folder.path(), 1, Some("b"), Some(Hook::Xdp)).is_err());
     }
 
@@ -292,7 +354,7 @@ mod tests {
         let pin = folder.path().join("pins");
         fs::create_dir(&pin).expect("a folder");
         let card = Card { pin: Some(pin.clone()), ..Card::sample(&["a"]) };
-        let mut locks = Locks::take(folder.path(), 1, &["a".to_owned()], Hook::Tc).expect("free");
+        let mut locks = Locks::take(folder.path(), 1, &card.interfaces, Hook::Tc).expect("free");
         locks.write(&card).expect("written");
         drop(locks);
         assert_eq!(list(folder.path(), 1), [Found { card, alive: false }]);

@@ -100,9 +100,9 @@ impl Kernel {
 
     /// Gives the pinned programs of an instance whose process is gone another model.
     pub fn swap_pinned(card: &Card, pins: &Path, model: &Named) -> Result<(), String> {
-        let mut kernel = Self::load(&card.setup, None, card.hook()?, model, Folder::pinned(pins)?)?;
+        let mut kernel = Self::load(&card.setup, None, card.hook()?, model, Folder::Pinned(pins.to_owned()))?;
         for interface in &card.interfaces {
-            kernel.attach(interface, card.setup.wish(false))?;
+            kernel.attach(&interface.name, card.setup.wish(false))?;
         }
         Ok(())
     }
@@ -121,13 +121,13 @@ impl Kernel {
         let index = attachment::index(interface)?;
         let Self { folder, ebpf, settings, .. } = self;
         let adopt = |name: &str| -> Option<FdLink> {
-            let path = folder.is_pinned().then(|| folder.path(&format!("link-{name}")).ok())??;
+            let path = folder.is_pinned().then(|| folder.path(&format!("{}{name}", folder::LINK)).ok())??;
             PinnedLink::from_pin(path).ok().map(FdLink::from)
         };
         let Attached { holds, how, notice } = attachment::attach(&mut loaded(ebpf, settings.hook)?, interface, wish, adopt)?;
         let mut kept = vec![];
         for (name, hold, adopted) in holds {
-            let hold = if folder.is_pinned() && !adopted { hold.pin(&folder.path(&format!("link-{name}"))?)? } else { hold };
+            let hold = if folder.is_pinned() && !adopted { hold.pin(&folder.path(&format!("{}{name}", folder::LINK))?)? } else { hold };
             kept.push((name, hold));
         }
         self.placed.push(Placed { place: Place { index, name: interface.to_owned(), how }, holds: kept });
@@ -249,23 +249,24 @@ impl Tap for Kernel {
         if failures.is_empty() { Ok(()) } else { Err(format!("the new model is in place, but not on {}", failures.join(", "))) }
     }
 
-    fn gone(&mut self) -> Vec<String> {
-        let (there, gone) = std::mem::take(&mut self.placed).into_iter().partition(|placed| attachment::exists(placed.place.index));
+    fn gone(&mut self) -> Vec<u32> {
+        let is_there = |placed: &Placed| attachment::name(placed.place.index).is_some();
+        let (there, gone) = std::mem::take(&mut self.placed).into_iter().partition(is_there);
         self.placed = there;
         let remove = |placed: Placed| {
             for (name, _) in &placed.holds {
-                if let (true, Ok(path)) = (self.folder.is_pinned(), self.folder.path(&format!("link-{name}"))) {
+                if let (true, Ok(path)) = (self.folder.is_pinned(), self.folder.path(&format!("{}{name}", folder::LINK))) {
                     let _ = fs::remove_file(path);
                 }
             }
-            placed.place.name
+            placed.place.index
         };
         let gone: Vec<Placed> = gone;
         gone.into_iter().map(remove).collect()
     }
 
     fn places(&self) -> Vec<Place> {
-        self.placed.iter().map(|placed| placed.place.clone()).collect()
+        self.placed.iter().map(|placed| placed.place.now()).collect()
     }
 
     fn detach(&mut self, unpin: bool) -> Result<(), String> {

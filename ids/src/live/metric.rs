@@ -54,7 +54,7 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
     ];
     page.gauge("model_info", "The model in use.", [(model.each_ref().map(|(name, value)| (*name, value.as_str())), 1)]);
     page.counter("model_swaps", "Models that took over from another one.", [([], state.swaps)]);
-    let up: Vec<_> = state.interfaces.iter().map(|name| ([("interface", name.as_str())], u8::from(state.is_up(name)))).collect();
+    let up: Vec<_> = state.interfaces.iter().map(|one| ([("interface", one.name.as_str())], u8::from(state.is_up(one)))).collect();
     page.gauge("interface_attached", "1 while the interface is there.", up);
     page.text
 }

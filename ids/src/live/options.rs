@@ -8,7 +8,7 @@ use treeline_sim::engine::Hook;
 use super::attachment::Direction;
 use super::setup::Setup;
 use super::sink::Target;
-use super::{exporter, instance};
+use super::{exporter, folder, instance};
 use crate::arguments::{self, FlowTable, Mode, Tree, nanoseconds};
 
 /// Where pins go unless another folder is named.
@@ -37,9 +37,9 @@ pub struct Run {
     #[arg(long, value_enum, default_value = "kernel")]
     pub engine: Engine,
 
-    /// The model, a JSON file.
+    /// The model, a JSON file. Default: the built-in one.
     #[arg(short, long, value_name = "FILE")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
 
     /// How the programs hold the tree; in user space it is always walked.
     #[arg(long, value_enum, default_value = "compiled")]
@@ -113,11 +113,11 @@ pub struct Run {
 
 const EXAMPLES: &str = "\
 Examples:
-  treeline run --iface eth0 --model model.json                              alerts to standard output
+  treeline run --iface eth0                                                 the built-in model, alerts to standard output
   treeline run --iface eth0 --model model.json --summary --metrics          watch it, and scrape it
   treeline run --iface eth0 --iface eth1 --hook xdp --mode enforce --allow allow.txt --model model.json --alerts /var/log/treeline.json
-  treeline run --iface eth0 --model model.json --pin --alerts unix:/run/eve.sock
-  treeline run --iface eth0 --model model.json | jq -c '[.src_ip, .dest_ip, .treeline.class]'
+  treeline run --iface eth0 --pin --alerts unix:/run/eve.sock
+  treeline run --iface eth0 | jq -c '[.src_ip, .dest_ip, .treeline.class]'
   treeline status; treeline flows; treeline swap better.json; treeline detach
 
 Rights: root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (tc, xdp) or CAP_NET_RAW (socket); in user space CAP_NET_RAW alone.
@@ -207,12 +207,6 @@ impl Run {
         if self.pin.is_some() && self.clsact {
             return Err("--pin --clsact: clsact has no links to pin; leave one of them out".to_owned());
         }
-        let mut named = self.interfaces.clone();
-        named.sort();
-        named.dedup();
-        if named.len() != self.interfaces.len() {
-            return Err("--iface: an interface is named twice".to_owned());
-        }
         let interval_ns = nanoseconds("--alert-interval", self.alert_interval)?;
         let table = self.table.config()?;
         Ok(Setup {
@@ -232,7 +226,7 @@ impl Run {
     pub fn pin_folder(&self, hook: Hook) -> Result<Option<PathBuf>, String> {
         let Some(folder) = &self.pin else { return Ok(None) };
         let folder = std::path::absolute(folder).map_err(|error| format!("--pin {}: {error}", folder.display()))?;
-        Ok(Some(folder.join(format!("{}-{}", self.interfaces.join("+"), hook.name()))))
+        Ok(Some(folder.join(folder::escaped(&format!("{}-{}", self.interfaces.join("+"), hook.name())))))
     }
 
     /// Where alerts go.

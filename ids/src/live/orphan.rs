@@ -35,13 +35,13 @@ impl Display for Orphan {
 
 /// The orphans in this network namespace, given the instances that are registered: what a living one attached is none.
 pub fn list(instances: &[Found]) -> io::Result<Vec<Orphan>> {
-    let owned = |interface: &str| {
+    let owned = |index: u32| {
         let mut tc = instances.iter().filter(|found| found.alive && found.card.hook == Hook::Tc.name());
-        tc.any(|found| found.card.interfaces.iter().any(|name| name == interface))
+        tc.any(|found| found.card.interfaces.iter().any(|interface| interface.index == index))
     };
     let mut orphans = vec![];
     for (index, interface) in netlink::interfaces()? {
-        if !owned(&interface) {
+        if !owned(index) {
             let filters = netlink::filters(index)?.into_iter().filter(|filter| filter.name == Hook::Tc.program());
             orphans.extend(filters.map(|filter| Orphan { interface: interface.clone(), filter }));
         }

@@ -13,7 +13,7 @@ use treeline_sim::engine::Hook;
 use super::control::{Control, refusal};
 use super::desk::Counter;
 use super::folder::Folder;
-use super::instance::{self, Card, Locks, namespace};
+use super::instance::{self, Card, Interface, Locks, names, namespace};
 use super::kernel::Kernel;
 use super::model::{Named, written};
 use super::options::{Engine, Run};
@@ -40,16 +40,17 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 pub fn run(options: &Run) -> Result<ExitCode, String> {
     let hook = options.hook()?;
     let setup = options.setup(hook)?;
-    let model = Named::read(&options.model)?;
+    let model = options.model.as_deref().map_or_else(Named::built_in, Named::read)?;
     let deadline = options.duration.map(|seconds| nanoseconds("--duration", seconds)).transpose()?;
     capability::check(options.engine, hook)?;
     // Before handlers are registered, which hide what was ignored.
     let terminal = Terminal::of_process();
     let mut signals = signals()?;
     let namespace = namespace()?;
+    let interfaces = interfaces(options)?;
     // Before the locks are taken: an instance is known to live by its lock.
     let orphans = orphans(options, hook, namespace)?;
-    let mut locks = Locks::take(&options.state, namespace, &options.interfaces, hook)?;
+    let mut locks = Locks::take(&options.state, namespace, &interfaces, hook)?;
     let pin = options.pin_folder(hook)?;
     refuse_former(&mut locks, pin.as_deref())?;
     let folder = pin.as_deref().map_or_else(|| Ok(Folder::private()), Folder::pinned)?;
@@ -64,11 +65,11 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
         orphan.remove().map_err(|error| format!("{orphan}: {error}"))?;
         say(&format!("{orphan} is replaced"));
     }
-    let first = options.interfaces.first().map_or("", String::as_str);
-    let control = instance::path(&options.state, namespace, first, hook, "sock");
+    pin.iter().for_each(|pin| instance::supersede(&options.state, namespace, pin));
+    let control = instance::path(&options.state, namespace, &interfaces[0], hook, "sock");
     let mut card = Card {
         pid: std::process::id(),
-        interfaces: options.interfaces.clone(),
+        interfaces: interfaces.clone(),
         hook: hook.name().to_owned(),
         control: control.clone(),
         pin,
@@ -81,7 +82,7 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     let (desk, counter) = desk::open(surveyor.clone())?;
     let metrics = options.metrics.as_ref().map(|place| exporter::listen(place, &counter)).transpose()?.unwrap_or_default();
     let control = Control::listen(control, counter.clone())?;
-    let state = State::new(options.interfaces.clone(), tap.places(), (hook, options.engine), &setup, model);
+    let state = State::new(interfaces, tap.places(), (hook, options.engine), &setup, model);
     announce(&state, options, &metrics);
     let screen = options.summary.then(|| screen(options, counter)).transpose()?;
     let mut server = Server {
@@ -106,11 +107,24 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     finish(server, &end, &survey, options, &card)
 }
 
+/// The interfaces, each once, whatever it is called.
+fn interfaces(options: &Run) -> Result<Vec<Interface>, String> {
+    let mut interfaces: Vec<Interface> = vec![];
+    for name in &options.interfaces {
+        let interface = Interface::named(name)?;
+        if interfaces.iter().any(|known| known.index == interface.index) {
+            return Err(format!("--iface: {name} is named twice"));
+        }
+        interfaces.push(interface);
+    }
+    Ok(interfaces)
+}
+
 /// A pinned instance is not attached beside: it would judge each packet twice.
 fn refuse_former(locks: &mut Locks, pin: Option<&Path>) -> Result<(), String> {
     match locks.former() {
         Some(former) if former.pin.as_deref() != pin => {
-            let (named, hook) = (former.interfaces.join(", "), &former.hook);
+            let (named, hook) = (names(&former.interfaces), &former.hook);
             let folder = former.pin.unwrap_or_default();
             Err(format!(
                 "{named} at hook {hook} is judged by programs pinned in {}, whose process is gone: go on with them (--pin, and the same \

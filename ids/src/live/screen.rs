@@ -13,6 +13,7 @@ use treeline_ebpf::{Counter, Skip};
 
 use super::desk::{self, Ask};
 use super::eve::flow_id;
+use super::instance::names;
 use super::listing::Row;
 use super::state::State;
 use super::survey::Wish;
@@ -275,13 +276,7 @@ pub fn farewell(state: &State, numbers: &Numbers) -> String {
     let seconds = state.started.elapsed().as_secs_f64();
     row(
         "ran",
-        &format!(
-            "{seconds:.1} s on {} at hook {}, engine {}, {}",
-            state.interfaces.join(", "),
-            state.hook.name(),
-            state.engine,
-            state.mode
-        ),
+        &format!("{seconds:.1} s on {} at hook {}, engine {}, {}", names(&state.interfaces), state.hook.name(), state.engine, state.mode),
     );
     row("packets", &format!("{} ({}B){}", number(numbers.packets()), short_count(numbers.live.bytes), uninspected(numbers)));
     row("verdicts", &verdicts(state, numbers));

@@ -106,7 +106,7 @@ impl Server {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.terminal.look();
-                if self.miss() {
+                if self.miss()? {
                     return Ok(End::Deserted);
                 }
             }
@@ -146,16 +146,27 @@ impl Server {
         self.tap.numbers(survey)
     }
 
-    /// Looks for interfaces that went away; true if none is left.
-    fn miss(&mut self) -> bool {
-        let gone = self.tap.gone();
-        for name in &gone {
+    /// Looks for interfaces that went away, or have another name; true if none is left.
+    fn miss(&mut self) -> Result<bool, String> {
+        for index in self.tap.gone() {
+            let name = self.state.interfaces.iter().find(|interface| interface.index == index).map_or("", |interface| &interface.name);
             say(&format!("interface {name} is gone; nothing is watched there any more"));
         }
-        if !gone.is_empty() {
-            self.state.places = self.tap.places();
+        self.state.places = self.tap.places();
+        let mut is_renamed = false;
+        for interface in &mut self.state.interfaces {
+            let place = self.state.places.iter().find(|place| place.index == interface.index);
+            if let Some(place) = place.filter(|place| place.name != interface.name) {
+                say(&format!("interface {} is called {} now", interface.name, place.name));
+                interface.name.clone_from(&place.name);
+                is_renamed = true;
+            }
         }
-        self.state.places.is_empty()
+        if is_renamed {
+            self.card.interfaces.clone_from(&self.state.interfaces);
+            self.locks.write(&self.card)?;
+        }
+        Ok(self.state.places.is_empty())
     }
 
     /// Answers; to the request to end, the answer is still to be given.

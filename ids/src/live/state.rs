@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use treeline_sim::engine::Hook;
 
+use super::instance::Interface;
 use super::model::{Named, written};
 use super::options::Engine;
 use super::setup::Setup;
@@ -13,8 +14,8 @@ use super::tap::{Numbers, Place};
 /// The instance, as status, metrics and the screen show it.
 #[derive(Debug)]
 pub struct State {
-    /// The interfaces asked for.
-    pub interfaces: Vec<String>,
+    /// The interfaces asked for, by the names that they have now, or had last.
+    pub interfaces: Vec<Interface>,
     /// Those still there.
     pub places: Vec<Place>,
     /// The hook.
@@ -41,7 +42,7 @@ pub struct State {
 
 impl State {
     /// An instance that begins now.
-    pub fn new(interfaces: Vec<String>, places: Vec<Place>, (hook, engine): (Hook, Engine), setup: &Setup, model: Named) -> Self {
+    pub fn new(interfaces: Vec<Interface>, places: Vec<Place>, (hook, engine): (Hook, Engine), setup: &Setup, model: Named) -> Self {
         Self {
             interfaces,
             places,
@@ -64,8 +65,8 @@ impl State {
     }
 
     /// Whether an interface is still there.
-    pub fn is_up(&self, interface: &str) -> bool {
-        self.places.iter().any(|place| place.name == interface)
+    pub fn is_up(&self, interface: &Interface) -> bool {
+        self.places.iter().any(|place| place.index == interface.index)
     }
 
     /// The name of a class of the model with this id.
@@ -79,9 +80,9 @@ impl State {
         let interfaces: Vec<_> = self
             .interfaces
             .iter()
-            .map(|name| {
-                let place = self.places.iter().find(|place| place.name == *name);
-                json!({ "name": name, "index": place.map(|place| place.index), "attached": place.map(|place| &place.how) })
+            .map(|Interface { index, name }| {
+                let place = self.places.iter().find(|place| place.index == *index);
+                json!({ "name": name, "index": index, "attached": place.map(|place| &place.how) })
             })
             .collect();
         let mut status = json!({

@@ -8,6 +8,7 @@ use treeline_ebpf::alert::Alert;
 use treeline_ebpf::live::{CLASSES, Live};
 use treeline_ebpf::{Counter, Counters, Skip};
 
+use super::attachment;
 use super::model::Named;
 use super::survey::{Survey, Table};
 use super::table::Census;
@@ -29,10 +30,10 @@ pub trait Tap {
     /// Puts another model in place: each packet is judged by the old or the new one, whole; flows and numbers stay. On an error the old one goes on.
     fn swap(&mut self, model: &Named) -> Result<(), String>;
 
-    /// Interfaces that went away since it was last asked; it goes on without them.
-    fn gone(&mut self) -> Vec<String>;
+    /// The indices of interfaces that went away since it was last asked; it goes on without them.
+    fn gone(&mut self) -> Vec<u32>;
 
-    /// The interfaces that it is on: index, name, and how it is attached.
+    /// The interfaces that it is on: index, the name that it has now, and how it is attached.
     fn places(&self) -> Vec<Place>;
 
     /// Leaves the interfaces; alerts and numbers can still be read. What is pinned stays in place, unless `unpin` removes it.
@@ -44,10 +45,17 @@ pub trait Tap {
 pub struct Place {
     /// The kernel's index.
     pub index: u32,
-    /// Its name when the run began.
+    /// Its name.
     pub name: String,
     /// How packets are seen there, for people: `tcx ingress+egress`, `native xdp`.
     pub how: String,
+}
+
+impl Place {
+    /// With the name that the interface has now.
+    pub fn now(&self) -> Self {
+        Self { name: attachment::name(self.index).unwrap_or_else(|| self.name.clone()), ..self.clone() }
+    }
 }
 
 /// Nanoseconds in the programs and how often they ran, as the kernel counts with BPF statistics on.

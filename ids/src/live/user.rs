@@ -133,21 +133,22 @@ impl Tap for User {
         self.line.ask(move |worker| worker.swap(settings))?
     }
 
-    fn gone(&mut self) -> Vec<String> {
+    fn gone(&mut self) -> Vec<u32> {
         let ended = self.thread.is_finished();
-        let is_there = |place: &Place| !ended && attachment::exists(place.index);
+        let is_there = |place: &Place| !ended && attachment::name(place.index).is_some();
         let (there, gone): (_, Vec<Place>) = std::mem::take(&mut self.places).into_iter().partition(is_there);
         self.places = there;
+        let gone: Vec<_> = gone.iter().map(|place| place.index).collect();
         if !gone.is_empty() {
-            let interfaces: Vec<_> = gone.iter().map(|place| place.index).collect();
+            let interfaces = gone.clone();
             // Without the thread they are closed already.
             let _ = self.line.ask(move |worker| worker.close(&interfaces));
         }
-        gone.into_iter().map(|place| place.name).collect()
+        gone
     }
 
     fn places(&self) -> Vec<Place> {
-        self.places.clone()
+        self.places.iter().map(Place::now).collect()
     }
 
     fn detach(&mut self, _unpin: bool) -> Result<(), String> {

@@ -156,6 +156,14 @@ pub fn generic(lab: &Lab) -> Result {
     equal("malicious", instance.stop()?.summary["malicious"].as_u64(), Some(1))
 }
 
+/// Without `--model`.
+pub fn built_in(lab: &Lab) -> Result {
+    let instance = Instance::start(lab.command(&["run", "--iface", IN, "--format", "json"]))?;
+    let model = lab.status()?["model"].clone();
+    equal("the model's source", &model["source"], &"built-in".into())?;
+    equal("exit code", instance.stop()?.code, Some(0))
+}
+
 pub fn duration(lab: &Lab) -> Result {
     let ended = lab.run(&["--duration", "0.5"])?.wait()?;
     equal("exit code", ended.code, Some(0))?;

@@ -22,6 +22,8 @@ mod lab;
 
 mod pin;
 
+mod rename;
+
 mod report;
 
 mod swap;
@@ -101,6 +103,11 @@ fn trials() -> Vec<Trial> {
     each(&USER, "both_directions_of_all_interfaces_are_seen_once", user::directions);
     each(&USER, "what_finds_no_room_is_counted_as_uninspected", user::overrun);
     each(&USER, "a_swap_under_load_judges_every_packet", swap::user);
+    each(&HOOKS, "a_renamed_interface_is_found_by_its_new_name", rename::hook);
+    each(&USER, "a_renamed_interface_is_found_by_its_new_name", rename::user);
+    each(&LINKED, "pins_take_any_name_of_an_interface", rename::pinned);
+    each(&LINKED, "pins_of_an_interface_that_was_made_again_are_not_called_attached", rename::made_again);
+    each(&LINKED, "nothing_is_attached_when_detach_returns", pin::returns);
     let mut one = |name: &str, run: fn(&Lab) -> Result| trials.push(Trial::test(name, move || run(&Lab::new()?)));
     one("user_space_engines_alert_as_the_kernel_does", user::same);
     one("user_space_engines_refuse_what_they_cannot_do", user::refused);
@@ -115,6 +122,7 @@ fn trials() -> Vec<Trial> {
     one("a_run_under_nohup_outlives_its_terminal", end::nohup);
     one("a_killed_instances_clsact_filters_are_reported_replaced_and_removed", end::orphans);
     one("xdp_is_generic_with_a_notice_where_native_is_refused", end::generic);
+    one("a_run_without_a_model_takes_the_built_in_one", end::built_in);
     one("a_run_ends_by_itself_after_its_duration", end::duration);
     one("missing_capabilities_are_named", end::capabilities);
     one("the_named_capabilities_are_enough", end::enough);

@@ -105,10 +105,37 @@ pub fn detach(lab: &Lab) -> Result {
     equal("files left", fs::read_dir(lab.path("state"))?.count(), 0)
 }
 
+/// What was there stays, and nothing comes to it.
 pub fn elsewhere(lab: &Lab) -> Result {
-    let pin = format!("--pin={}", lab.path("pins").display());
-    let output = lab.treeline(&["run", "--iface", IN, "--model", text(&lab.model()?), &pin])?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    holds("it says what to mount", output.status.code() == Some(2) && said.contains("mount -t bpf"), &said)?;
-    equal("a folder is left", lab.path("pins").exists(), false)
+    let there = lab.path("there/treeline/v1-tc");
+    fs::create_dir_all(&there)?;
+    for (folder, mount) in [("there/treeline", "(mount -t bpf bpf"), ("pins", "(mkdir -p")] {
+        let folder = lab.path(folder);
+        let pin = format!("--pin={}", folder.display());
+        let output = lab.treeline(&["run", "--iface", IN, "--model", text(&lab.model()?), &pin])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = said.contains(mount) && said.contains(&format!("mount -t bpf bpf {})", folder.display()));
+        holds("it says what to mount", output.status.code() == Some(2) && expected, &said)?;
+    }
+    equal("what is there", (there.exists(), lab.path("pins").exists()), (true, false))
+}
+
+/// As often as is asked, nothing is attached and nobody is there when `detach` returns.
+pub fn returns(lab: &Lab, hook: &str) -> Result {
+    let bpffs = Bpffs::new(lab)?;
+    for (pin, alive) in [(None, true), (Some(bpffs.pin()), true), (Some(bpffs.pin()), false)] {
+        for _ in 0..3 {
+            let instance = lab.run(&[&["--hook", hook][..], &pin.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
+            let living = if alive { Some(instance) } else { instance.kill().map(|()| None)? };
+            let output = lab.treeline(&["detach"])?;
+            drop(living);
+            equal("attached", lab.attached()?, vec![])?;
+            holds("detach succeeds", output.status.success(), &output)?;
+            let next = lab.treeline(&["status"])?;
+            holds("nobody is there", String::from_utf8_lossy(&next.stderr).contains("no instance"), &next)?;
+            let said = String::from_utf8_lossy(&output.stdout);
+            holds("it says so", said.starts_with("detached from v1") && (!alive || said.contains("has ended")), &said)?;
+        }
+    }
+    Ok(())
 }

@@ -1,8 +1,11 @@
 //! `bpf(2)`, command by command. All `unsafe` of loading is here.
 
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// An attribute of zeroes, as every command starts with.
 #[must_use]
@@ -73,6 +76,23 @@ pub fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
     // SAFETY: no addresses.
     unsafe { bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr) }.map(|_| ())
+}
+
+/// What is pinned at a path.
+pub fn pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = attribute();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    // SAFETY: the path lives and ends with a zero.
+    unsafe { bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr) }
+}
+
+/// Takes a link's program out of its place, whoever else holds the link (Linux 5.9).
+pub fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = attribute();
+    attr.link_detach.link_fd = link.as_raw_fd().cast_unsigned();
+    // SAFETY: no addresses.
+    unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(|_| ())
 }
 
 /// What the kernel says of a loaded program.

@@ -64,7 +64,7 @@ impl Tap for Fake {
         Err("none".to_owned())
     }
 
-    fn gone(&mut self) -> Vec<String> {
+    fn gone(&mut self) -> Vec<u32> {
         vec![]
     }
 
@@ -93,7 +93,7 @@ fn alerts_do_not_wait_for_a_walk_through_the_flow_table() {
     let sink = Sink::open(&Target::File(file.clone())).expect("a file");
     let card = Card::sample(&["v1"]);
     let running = thread::spawn(move || {
-        let state = State::new(vec!["v1".to_owned()], tap.places(), (Hook::Tc, Engine::Kernel), &setup, model);
+        let state = State::new(card.interfaces.clone(), tap.places(), (Hook::Tc, Engine::Kernel), &setup, model);
         let locks = Locks::none();
         let (flagged, pace) = (Flagged::default(), Pace::default());
         let mut server = Server {
