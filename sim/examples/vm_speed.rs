@@ -15,9 +15,9 @@ fn main() -> Result<(), VmError> {
     measure("xdp_flows, one flow", &mut Vm::load(&object, "xdp_flows")?, &frame)?;
 
     let shapes = [
-        Shape { name: "FLOWS".to_owned(), kind: MapKind::LruHash, key_size: 16, value_size: 256, max_entries: 65_536 },
-        Shape { name: "CONFIG".to_owned(), kind: MapKind::Array, key_size: 4, value_size: 64, max_entries: 1 },
-        Shape { name: "STATS".to_owned(), kind: MapKind::PerCpuArray, key_size: 4, value_size: 64, max_entries: 1 },
+        Shape { name: "FLOWS".to_owned(), kind: MapKind::LruHash, key_size: 16, value_size: 256, max_entries: 65_536, flags: 0 },
+        Shape { name: "CONFIG".to_owned(), kind: MapKind::Array, key_size: 4, value_size: 64, max_entries: 1, flags: 0 },
+        Shape { name: "STATS".to_owned(), kind: MapKind::PerCpuArray, key_size: 4, value_size: 64, max_entries: 1, flags: 0 },
     ];
     let object = Object::from_bytecode("synthetic", Hook::Xdp, &synthetic(), &shapes, &Options::default())?;
     let mut vm = Vm::load(&object, "synthetic")?;

@@ -4,7 +4,7 @@ use super::ObjectError;
 use super::elf::{Elf, Symbol};
 use super::legacy;
 use super::types::{ARRAY, PTR, STRUCT, Types};
-use crate::vm::{Options, Shape};
+use crate::vm::{MapKind, NO_PREALLOC, Options, Shape};
 
 const ARRAY_MAP: u32 = 2;
 pub(super) const MAPS_IN: [u32; 2] = [12, 13];
@@ -58,7 +58,7 @@ impl Map {
             value_size: small(shape.value_size),
             max_entries: shape.max_entries,
             // Tries are sparse, and the kernel wants to be told.
-            flags: u32::from(shape.kind.number() == 11),
+            flags: shape.flags | if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 },
             ..Self::default()
         }
     }

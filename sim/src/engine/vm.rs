@@ -41,6 +41,8 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
         map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
         packet_length_max: FRAME_BYTES_MAX,
         windows_more: 0,
+        // Exact, as the native engine's table.
+        eviction: vm::Eviction::LeastRecentlyUsed,
         records: false,
         ..vm::Options::default()
     };

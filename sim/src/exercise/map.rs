@@ -4,7 +4,7 @@
 //! the same. Nothing here compares.
 
 use super::Finding;
-use crate::vm::{Hook, MapKind, Object, Options, Shape, Vm, VmError};
+use crate::vm::{Hook, MapKind, NO_COMMON_LRU, NO_PREALLOC, Object, Options, Shape, Vm, VmError};
 use arbitrary::{Arbitrary, Unstructured};
 use rbpf::ebpf::Insn;
 
@@ -41,6 +41,20 @@ pub enum Operation {
         /// Each byte of the value.
         value: u8,
     },
+    /// Looks up; what is there is held on to: a holder points to it until it holds something else.
+    Hold {
+        /// Which holder.
+        holder: u8,
+        /// The key's number.
+        key: u8,
+    },
+    /// Reads the first and the last byte of what a holder points to, whatever became of it, and writes the first.
+    Through {
+        /// Which holder.
+        holder: u8,
+        /// What is written.
+        write: u8,
+    },
     /// Pushes onto a queue, a stack or a Bloom filter.
     Push {
         /// Each byte of the value.
@@ -61,19 +75,27 @@ pub const KEYS: u8 = 8;
 pub const OPERATIONS_MAX: usize = 48;
 /// Bytes of results of an operation.
 pub const RESULT: usize = 8;
+/// Pointers that a program holds at a time.
+pub const HOLDERS: u8 = 3;
+/// Bytes of a value at most; what a holder points to before it holds anything.
+const VALUE_MAX: u8 = 24;
 
-/// The kinds that are exercised: LRU only below capacity, since the kernel's evicts early.
-pub const KINDS: [MapKind; 10] = [
-    MapKind::Hash,
-    MapKind::Array,
-    MapKind::PerCpuHash,
-    MapKind::PerCpuArray,
-    MapKind::LruHash,
-    MapKind::LruPerCpuHash,
-    MapKind::LpmTrie,
-    MapKind::Queue,
-    MapKind::Stack,
-    MapKind::Bloom,
+/// The kinds that are exercised, and the flags they are created with.
+pub const KINDS: [(MapKind, u32); 14] = [
+    (MapKind::Hash, 0),
+    (MapKind::Hash, NO_PREALLOC),
+    (MapKind::Array, 0),
+    (MapKind::PerCpuHash, 0),
+    (MapKind::PerCpuHash, NO_PREALLOC),
+    (MapKind::PerCpuArray, 0),
+    (MapKind::LruHash, 0),
+    (MapKind::LruHash, NO_COMMON_LRU),
+    (MapKind::LruPerCpuHash, 0),
+    (MapKind::LruPerCpuHash, NO_COMMON_LRU),
+    (MapKind::LpmTrie, NO_PREALLOC),
+    (MapKind::Queue, 0),
+    (MapKind::Stack, 0),
+    (MapKind::Bloom, 0),
 ];
 
 /// A map and what is done to it.
@@ -87,17 +109,20 @@ pub struct Exercise {
 
 impl<'a> Arbitrary<'a> for Exercise {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let kind = *bytes.choose(&KINDS)?;
-        let value_size = usize::from(bytes.int_in_range(1..=24_u8)?);
+        let (kind, flags) = *bytes.choose(&KINDS)?;
+        let value_size = usize::from(bytes.int_in_range(1..=VALUE_MAX)?);
         let (key_size, max_entries) = match kind {
             MapKind::Queue | MapKind::Stack => (0, bytes.int_in_range(1..=4)?),
             // So big that the kernel's does not err.
             MapKind::Bloom => (0, 100_000),
             MapKind::Array | MapKind::PerCpuArray => (4, bytes.int_in_range(1..=12)?),
-            MapKind::LruHash | MapKind::LruPerCpuHash => (8, 1000),
+            // One that is never full now and then.
+            MapKind::LruHash | MapKind::LruPerCpuHash => (8, if bytes.ratio(1, 8)? { 1000 } else { bytes.int_in_range(1..=9)? }),
+            // Of more the kernel puts freed values aside until a time of its own.
+            MapKind::PerCpuHash if flags == NO_PREALLOC => (8, bytes.int_in_range(1..=2)?),
             _ => (8, bytes.int_in_range(1..=6)?),
         };
-        let shape = Shape { name: "target".to_owned(), kind, key_size, value_size, max_entries };
+        let shape = Shape { name: "target".to_owned(), kind, key_size, value_size, max_entries, flags };
         let count = bytes.int_in_range(1..=OPERATIONS_MAX)?;
         let operations = (0..count).map(|_| operation(kind, bytes)).collect::<arbitrary::Result<_>>()?;
         Ok(Self { shape, operations })
@@ -115,10 +140,13 @@ fn operation(kind: MapKind, bytes: &mut Unstructured) -> arbitrary::Result<Opera
         });
     }
     let key = bytes.int_in_range(0..=KEYS - 1)?;
-    Ok(match bytes.int_in_range(0..=7_u8)? {
-        0..=2 => Operation::Lookup { key, write: value },
-        3..=5 => Operation::Update { key, value, flags },
-        6 => Operation::Delete { key },
+    let holder = bytes.int_in_range(0..=HOLDERS - 1)?;
+    Ok(match bytes.int_in_range(0..=11_u8)? {
+        0..=1 => Operation::Lookup { key, write: value },
+        2..=4 => Operation::Update { key, value, flags },
+        5..=6 => Operation::Delete { key },
+        7..=8 => Operation::Hold { holder, key },
+        9..=10 => Operation::Through { holder, write: value },
         _ => Operation::Stale { key, is_update: bytes.arbitrary()?, value },
     })
 }
@@ -141,8 +169,8 @@ pub fn map(bytes: &[u8]) -> Result<(), Finding> {
 /// The exercise's two maps: where results go, and the one that is exercised.
 #[must_use]
 pub fn shapes(exercise: &Exercise) -> [Shape; 2] {
-    let results =
-        Shape { name: "results".to_owned(), kind: MapKind::Array, key_size: 4, value_size: RESULT * OPERATIONS_MAX, max_entries: 1 };
+    let value_size = RESULT * OPERATIONS_MAX + usize::from(VALUE_MAX);
+    let results = Shape { name: "results".to_owned(), kind: MapKind::Array, key_size: 4, value_size, max_entries: 1, flags: 0 };
     [results, exercise.shape.clone()]
 }
 
@@ -170,11 +198,16 @@ pub fn key(shape: &Shape, number: u8) -> Vec<u8> {
     }
 }
 
-/// Bytecode that does the operations upon map 1 and writes a result of eight bytes for each into map 0, an array of one entry.
+/// Bytecode that does the operations upon map 1 and writes a result of eight bytes for each into map 0, an array of one entry, behind whose
+/// results lies what holders point to at first.
 #[must_use]
 pub fn program(exercise: &Exercise) -> Vec<u8> {
     let mut code = Assembler::default();
     code.value(6, 0);
+    for holder in 0..HOLDERS {
+        code.raw(0xbf, HOLDER + holder, 6, 0, 0);
+        code.raw(0x07, HOLDER + holder, 0, 0, i32::try_from(RESULT * OPERATIONS_MAX).expect("few"));
+    }
     // The frame: the key at -8 (8 bytes), the value at -40 (24 bytes).
     for offset in (8..=48).step_by(8) {
         code.raw(0x7a, 10, 0, -offset, 0);
@@ -197,6 +230,8 @@ const DELETE: i32 = 3;
 const PUSH: i32 = 87;
 const POP: i32 = 88;
 const PEEK: i32 = 89;
+/// The register of the first holder.
+const HOLDER: u8 = 7;
 const KEY: i16 = -8;
 const VALUE: i16 = -40;
 
@@ -275,17 +310,32 @@ impl Assembler {
                 self.set(KEY, &key(shape, number));
                 self.by_key(LOOKUP);
                 self.unless_null(|code| {
-                    code.raw(0xbf, 7, 0, 0, 0);
+                    code.raw(0xbf, HOLDER, 0, 0, 0);
                     if is_update {
                         code.update(shape, value, 0);
                     } else {
                         code.by_key(DELETE);
                     }
-                    code.raw(0x71, 1, 7, last, 0);
-                    code.raw(0x72, 7, 0, 0, 9);
+                    code.raw(0x71, 1, HOLDER, last, 0);
+                    code.raw(0x72, HOLDER, 0, 0, 9);
                     code.raw(0x67, 1, 0, 0, 8);
                     code.raw(0x4f, 0, 1, 0, 0);
                 });
+            }
+            Operation::Hold { holder, key: number } => {
+                self.set(KEY, &key(shape, number));
+                self.by_key(LOOKUP);
+                self.unless_null(|code| {
+                    code.raw(0xbf, HOLDER + holder, 0, 0, 0);
+                    code.raw(0xb7, 0, 0, 0, 1);
+                });
+            }
+            Operation::Through { holder, write } => {
+                self.raw(0x71, 0, HOLDER + holder, 0, 0);
+                self.raw(0x71, 1, HOLDER + holder, last, 0);
+                self.raw(0x67, 1, 0, 0, 8);
+                self.raw(0x4f, 0, 1, 0, 0);
+                self.raw(0x72, HOLDER + holder, 0, 0, write.into());
             }
             Operation::Push { value, flags } => {
                 self.set(VALUE, &vec![value; shape.value_size]);

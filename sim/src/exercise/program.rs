@@ -149,7 +149,8 @@ const PLACES: [(&str, u32); 3] = [("cell", 1), ("array", 4), ("hash", KEYS_COUNT
 
 /// The maps' shapes.
 fn maps() -> [Shape; 3] {
-    let shape = |name: &str, kind, value_size, max_entries| Shape { name: name.to_owned(), kind, key_size: 4, value_size, max_entries };
+    let shape =
+        |name: &str, kind, value_size, max_entries| Shape { name: name.to_owned(), kind, key_size: 4, value_size, max_entries, flags: 0 };
     [
         shape("cell", MapKind::Array, CELL_LENGTH, 1),
         shape("array", MapKind::Array, VALUE_LENGTH, 4),

@@ -159,7 +159,7 @@ mod tests {
         let mut code = program("mov r6, 0\ncall 7\nmov r6, r0\ncall 7\nlsh r6, 32\nor r6, r0\ncall 5\nxor r0, r6\nexit");
         substitute(&mut code, 0);
         let bytes: Vec<u8> = code.iter().flat_map(Insn::to_array).collect();
-        let cell = Shape { name: "cell".to_owned(), kind: MapKind::Array, key_size: 4, value_size: CELL_BYTES, max_entries: 1 };
+        let cell = Shape { name: "cell".to_owned(), kind: MapKind::Array, key_size: 4, value_size: CELL_BYTES, max_entries: 1, flags: 0 };
         let object = Object::from_bytecode("test", Hook::Xdp, &bytes, &[cell], &Options::default()).expect("sound");
         let mut vm = Vm::load(&object, "test").expect("loads");
         let entry = vm.map_mut("cell").and_then(|map| map.entry_mut(0)).expect("an array");

@@ -50,7 +50,8 @@ impl Machine {
         let shapes = crate::vm::shapes(object);
         let names: Vec<String> = object.reachable(program).into_iter().map(str::to_owned).collect();
         let mut object = object.clone();
-        let clock = Shape { name: CLOCK.to_owned(), kind: MapKind::Array, key_size: 4, value_size: clock::CELL_BYTES, max_entries: 1 };
+        let clock =
+            Shape { name: CLOCK.to_owned(), kind: MapKind::Array, key_size: 4, value_size: clock::CELL_BYTES, max_entries: 1, flags: 0 };
         let position = i32::try_from(object.push_map(Map::of(&clock))).expect("maps are few");
         for name in &names {
             let found = object.programs_mut().iter_mut().find(|known| known.name == *name);

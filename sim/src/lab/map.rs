@@ -78,7 +78,7 @@ impl Map {
     /// The map of a shape.
     #[must_use]
     pub fn of(shape: &Shape) -> Self {
-        let Shape { name, kind, key_size, value_size, max_entries } = shape.clone();
+        let Shape { name, kind, key_size, value_size, max_entries, .. } = shape.clone();
         Self { name, kind: kind.number(), key_size, value_size, max_entries }
     }
 

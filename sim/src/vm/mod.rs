@@ -22,7 +22,7 @@
 //!
 //! A fault found inside a helper unwinds through rbpf, so the VM needs `panic = "unwind"` (the default).
 //!
-//! Where it is not the kernel: LRU is exact, the one CPU is number 0, constants can be written, an entry of a big map that is
+//! Where it is not the kernel: the one CPU is number 0, constants can be written, an entry of a big map that is
 //! looked up lives in one of [`Options::windows`] windows. What there is of helpers and maps, and where they are not the kernel's, says
 //! `docs/vm.md`. Not here: a verifier. A program that faults here is one that the kernel would not have loaded.
 
@@ -66,7 +66,7 @@ pub use context::{Hook, Input};
 pub use error::{Fault, VmError};
 pub use follow::{Step, Walk, Watch};
 pub use helper::{Answer, Argument, Forwarding, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
-pub use map::{ANY, EXIST, Map, MapKind, NOEXIST, Shape};
+pub use map::{ANY, EXIST, Eviction, Map, MapKind, NO_COMMON_LRU, NO_PREALLOC, NOEXIST, Shape};
 pub use object::shapes;
 pub use record::{Record, Redirect};
 pub use run::Vm;
@@ -128,6 +128,8 @@ pub struct Options {
     pub windows: usize,
     /// So many entries more for runs that look up many; their ends rbpf does not see. Slows memory access a little, also if none is used.
     pub windows_more: usize,
+    /// Which entry an LRU map evicts.
+    pub eviction: Eviction,
     /// Whether ring buffers have room. Where nobody wants what programs send, a full one costs less: a range that rbpf does not scan.
     pub records: bool,
     /// The longest packet in bytes.
@@ -162,6 +164,7 @@ impl Default for Options {
             instructions_max: 1_000_000,
             windows: 4,
             windows_more: 1024,
+            eviction: Eviction::default(),
             records: true,
             packet_length_max: 1 << 16,
             seed: random::SEED,

@@ -29,7 +29,7 @@ impl<'a> Maps<'a> {
         }
         let mut maps = Self { shapes: Vec::new(), positions: Vec::new() };
         for (position, map) in object.maps().iter().enumerate() {
-            match Shape::new(&map.name, map.kind, map.key_size, map.value_size, map.max_entries) {
+            match Shape::new(map) {
                 Ok(shape) => {
                     maps.positions.push(Some(maps.shapes.len()));
                     maps.shapes.push((shape, &map.data));

@@ -47,7 +47,8 @@ pub fn explained() -> Result<(), Failed> {
 }
 
 fn refusal(case: &Case) -> Result<Option<Refusal>, Failed> {
-    let shape = |name: &str, kind, value_size, max_entries| Shape { name: name.to_owned(), kind, key_size: 4, value_size, max_entries };
+    let shape =
+        |name: &str, kind, value_size, max_entries| Shape { name: name.to_owned(), kind, key_size: 4, value_size, max_entries, flags: 0 };
     // As the generator has them, in the order in which instructions name them.
     let maps = [shape("cell", MapKind::Array, 144, 1), shape("array", MapKind::Array, 16, 8), shape("hash", MapKind::Hash, 16, 8)];
     let object = Object::from_bytecode("test", case.hook, &case.bytecode(), &maps, &Options::default())?;

@@ -43,7 +43,7 @@ impl Code {
 
 /// A map's shape.
 pub fn shape(kind: MapKind, key_size: usize, value_size: usize, max_entries: u32) -> Shape {
-    Shape { name: format!("{kind:?}"), kind, key_size, value_size, max_entries }
+    Shape { name: format!("{kind:?}"), kind, key_size, value_size, max_entries, flags: 0 }
 }
 
 /// An array of one entry, by default what tests write results to.

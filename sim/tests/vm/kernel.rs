@@ -3,7 +3,9 @@
 //! Without the right to load programs a test goes on with what it can check without the kernel, and is reported as ignored.
 
 use crate::{trial, types};
-use treeline_sim::vm::{Hook, MapKind, Shape};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use treeline_sim::vm::{Hook, MapKind, NO_PREALLOC, Shape};
 
 /// Programs and maps of one test, closed when dropped.
 pub struct Kernel {
@@ -43,16 +45,14 @@ impl Attributes {
     }
 }
 
-/// `BPF_F_NO_PREALLOC`, without which there are no tries.
-const NO_PREALLOC: u32 = 1;
-
 /// `BPF_F_RDONLY_PROG`.
 const READ_ONLY: u32 = 128;
 
 fn create(shape: &Shape, inner: Option<libc::c_int>, constant: Option<&[u8]>) -> Result<libc::c_int, std::io::Error> {
     let size = |size: usize| u32::try_from(size).expect("test maps are small");
     let inner = inner.filter(|_| shape.kind.holds_maps()).map_or(0, i32::cast_unsigned);
-    let flags = if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 } | if constant.is_some() { READ_ONLY } else { 0 };
+    let of_kind = if shape.kind == MapKind::LpmTrie { NO_PREALLOC } else { 0 };
+    let flags = shape.flags | of_kind | if constant.is_some() { READ_ONLY } else { 0 };
     let map = Attributes::new()
         .word(0, shape.kind.number())
         .word(4, size(shape.key_size))
@@ -140,6 +140,8 @@ impl Kernel {
         shapes: &[Shape],
         constants: &[(usize, &[u8])],
     ) -> Option<Result<Self, String>> {
+        // Which free elements a map has is the CPU's matter.
+        pin_to_one_cpu();
         let mut maps = Vec::new();
         for (position, shape) in shapes.iter().enumerate() {
             let constant = constants.iter().find(|(map, _)| *map == position).map(|(_, bytes)| *bytes);
@@ -301,6 +303,21 @@ impl Kernel {
         Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key).address(16, value.as_mut_ptr()).call(1).ok()?;
         let merged = (0..size).map(|byte| value.iter().skip(byte).step_by(stride).fold(0, |all, one| all | one)).collect();
         Some(if is_per_cpu { merged } else { value[..size].to_vec() })
+    }
+
+    /// Removes a key; whether it was there.
+    pub fn delete(&self, map: usize, key: &[u8]) -> bool {
+        pin_to_one_cpu();
+        let deleted = Attributes::new().word(0, self.maps[map].cast_unsigned()).address(8, key.as_ptr()).call(3);
+        deleted.map_err(|error| assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "delete: {error}")).is_ok()
+    }
+
+    /// Sets a map's value; of a per-CPU map that of CPU 0, the others to zero.
+    pub fn update_all(&self, map: usize, key: &[u8], value: &[u8]) {
+        pin_to_one_cpu();
+        // As many CPUs as there may be.
+        let room = [value, &vec![0; 1024 * value.len().next_multiple_of(8)]].concat();
+        self.update(map, key, &room);
     }
 
     /// Sets a map's value.

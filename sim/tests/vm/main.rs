@@ -12,6 +12,7 @@ mod code;
 mod context;
 mod document;
 mod dynamic;
+mod element;
 mod helper;
 mod kernel;
 mod map;

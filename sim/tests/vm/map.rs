@@ -1,14 +1,14 @@
 //! Random map operations of a program, in the VM and in the kernel: every result, and every entry afterwards.
 //!
-//! Checked: lookups, changes through the pointer, updates with all flags, deletions, full plain hashes, a pointer kept over an
-//! update of its key. Not checked: which entry LRU evicts (the kernel evicts early; the VM's order has its own tests).
+//! Checked: lookups, changes through the pointer, updates with all flags, deletions, full maps and what LRU maps evict, pointers held over
+//! updates, deletions and evictions.
 
 use crate::code::{Code, cell, load_with, shape};
 use crate::kernel::Kernel;
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
 use treeline_sim::exercise::map::{self, Exercise};
-use treeline_sim::vm::{ANY, EXIST, Hook, MapKind, NOEXIST, Object, Options, Shape, Vm, VmError};
+use treeline_sim::vm::{ANY, EXIST, Eviction, Hook, MapKind, NOEXIST, Object, Options, Shape, Vm, VmError};
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
@@ -112,32 +112,88 @@ proptest! {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+/// Exercises compared; `CONFORMANCE_CASES` asks for more, `CONFORMANCE_SEED` for others.
+const EXERCISES: u64 = 400;
 
-    /// Out of bytes, as the fuzz target has them: more kinds, sizes and stale pointers.
-    #[test]
-    fn any_operations_equal_the_kernels(bytes in prop::collection::vec(any::<u8>(), 16..300)) {
-        let Ok(exercise) = Exercise::arbitrary(&mut Unstructured::new(&bytes)) else { return Ok(()) };
-        let (code, shapes) = (map::program(&exercise), map::shapes(&exercise));
-        let mut vm = map::load(&exercise).expect("loads");
-        let Some(kernel) = Kernel::load("any_operations_equal_the_kernels", Hook::Xdp, &code, &shapes) else { return Ok(()) };
-        for run in 0..3 {
-            vm.run(&[0; 64], 0).expect("it runs");
-            kernel.run(&[0; 64]);
-            let results = vm.map("results").and_then(|map| map.entry(0)).map(<[u8]>::to_vec);
-            prop_assert_eq!(results, kernel.lookup(0, &[0; 4]), "results of run {} of {:?}", run, &exercise);
-            for number in 0..map::KEYS {
-                let key = map::key(&exercise.shape, number);
-                if exercise.shape.kind == MapKind::Bloom {
-                    continue;
-                }
-                let ours = vm.map("target").and_then(|map| map.lookup(&key)).map(<[u8]>::to_vec);
-                prop_assert_eq!(ours, kernel.lookup(1, &key), "key {} after run {} of {:?}", number, run, &exercise);
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// Bytes from a fixed start: xorshift64*.
+fn bytes(state: &mut u64, count: usize) -> Vec<u8> {
+    let byte = || {
+        *state ^= *state >> 12;
+        *state ^= *state << 25;
+        *state ^= *state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()[0]
+    };
+    std::iter::repeat_with(byte).take(count).collect()
+}
+
+/// An exercise in the kernel; `None` if that may not be asked.
+fn in_kernel(exercise: &Exercise) -> Option<Kernel> {
+    Kernel::load("any_operations_equal_the_kernels", Hook::Xdp, &map::program(exercise), &map::shapes(exercise))
+}
+
+/// What differs between VM and kernel after three runs of an exercise.
+fn difference(exercise: &Exercise, kernel: &Kernel) -> Option<String> {
+    let mut vm = map::load(exercise).expect("loads");
+    for run in 0..3 {
+        vm.run(&[0; 64], 0).expect("it runs");
+        kernel.run(&[0; 64]);
+        let results = vm.map("results").and_then(|map| map.entry(0)).map(<[u8]>::to_vec);
+        let theirs = kernel.lookup(0, &[0; 4]);
+        if results != theirs {
+            let place =
+                results.iter().flatten().zip(theirs.iter().flatten()).position(|(one, two)| one != two).map(|byte| byte / map::RESULT);
+            return Some(format!("run {run}: the result of operation {place:?}: vm {results:?}, kernel {theirs:?}"));
+        }
+        for number in (0..map::KEYS).filter(|_| exercise.shape.kind != MapKind::Bloom) {
+            let key = map::key(&exercise.shape, number);
+            let ours = vm.map("target").and_then(|map| map.lookup(&key)).map(<[u8]>::to_vec);
+            let theirs = kernel.lookup(1, &key);
+            if ours != theirs {
+                return Some(format!("run {run}: key {number}: vm {ours:?}, kernel {theirs:?}"));
             }
         }
-        prop_assert!(map::map(&bytes).is_ok());
     }
+    None
+}
+
+/// The exercise without the operations that the difference does not need.
+fn reduced(mut exercise: Exercise) -> Exercise {
+    for position in (0..exercise.operations.len()).rev() {
+        let mut less = exercise.clone();
+        less.operations.remove(position);
+        if in_kernel(&less).is_some_and(|kernel| difference(&less, &kernel).is_some()) {
+            exercise = less;
+        }
+    }
+    exercise
+}
+
+/// Out of bytes, as the fuzz target has them: more kinds and sizes, full LRU maps, pointers held whatever becomes of their entry.
+#[test]
+fn any_operations_equal_the_kernels() {
+    let (seed, count) = (setting("CONFORMANCE_SEED", 1), setting("CONFORMANCE_CASES", EXERCISES));
+    // Never zero, and another one for each seed.
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut through = 0;
+    for number in 0..count {
+        let length = usize::try_from(16 + number % 400).expect("few");
+        let bytes = bytes(&mut state, length);
+        let Ok(exercise) = Exercise::arbitrary(&mut Unstructured::new(&bytes)) else { continue };
+        let Some(kernel) = in_kernel(&exercise) else { return };
+        if let Some(text) = difference(&exercise, &kernel) {
+            let small = reduced(exercise.clone());
+            let text = in_kernel(&small).and_then(|kernel| difference(&small, &kernel)).unwrap_or(text);
+            panic!("seed {seed}, case {number}: {text}: {small:?}");
+        }
+        through += u64::from(exercise.operations.iter().any(|operation| matches!(operation, map::Operation::Through { .. })));
+        assert!(map::map(&bytes).is_ok(), "case {number}");
+    }
+    println!("seed {seed}: {count} exercises compared, {through} of them through held pointers");
+    assert!(through * 2 > count, "too few hold pointers for this to say anything");
 }
 
 fn errno(result: Result<(), VmError>) -> i32 {
@@ -149,7 +205,11 @@ fn errno(result: Result<(), VmError>) -> i32 {
 }
 
 fn empty(kind: MapKind, max_entries: u32) -> Vm {
-    load_with(Hook::Xdp, &Code::default().asm("mov r0, 0\nexit"), &[shape(kind, 4, 8, max_entries)], &Options::default()).expect("loads")
+    load_with(Hook::Xdp, &Code::default().asm("mov r0, 0\nexit"), &[shape(kind, 4, 8, max_entries)], &exact()).expect("loads")
+}
+
+fn exact() -> Options {
+    Options { eviction: Eviction::LeastRecentlyUsed, ..Options::default() }
 }
 
 #[test]
@@ -175,11 +235,11 @@ fn the_host_gets_the_kernels_error_numbers() {
 }
 
 #[test]
-fn lru_evicts_the_least_recently_used() {
+fn an_exact_lru_map_evicts_the_least_recently_used() {
     // The program looks up key 1, which makes key 2 the oldest.
     let code = call(Code::default(), 1, 1).asm("mov r0, 0\nexit");
     let maps = [cell(8), shape(MapKind::LruHash, 4, 8, 3)];
-    let mut vm = load_with(Hook::Xdp, &code, &maps, &Options::default()).expect("loads");
+    let mut vm = load_with(Hook::Xdp, &code, &maps, &exact()).expect("loads");
     for number in 1..4 {
         vm.map_mut("LruHash").expect("the map").update(&key(number), &[0; 8], ANY).expect("there is room");
     }

@@ -22,8 +22,6 @@ const LOOKED_UP: Kinds = KEYED
     | only(MapKind::XskMap);
 const PER_CPU: Kinds = only(MapKind::PerCpuHash) | only(MapKind::PerCpuArray) | only(MapKind::LruPerCpuHash);
 const REDIRECTED: Kinds = only(MapKind::DevMap) | only(MapKind::DevMapHash) | only(MapKind::CpuMap) | only(MapKind::XskMap);
-/// `BPF_F_LOCK`: under the value's spin lock, which one thread need not take.
-const LOCK: u64 = 4;
 
 pub(super) fn lookup(map: u64, key: u64, _: u64, _: u64, site: u64) -> u64 {
     with(|session| {
@@ -52,7 +50,7 @@ pub(super) fn update(map: u64, key: u64, value: u64, flags: u64, site: u64) -> u
         let mut bytes = std::mem::take(&mut session.value);
         session.copy(&mut bytes, 3, value, session.maps[number].shape().value_size, site);
         session.maps[number].touch(&key);
-        let done = session.maps[number].put(&key, &bytes, flags & !LOCK);
+        let done = session.maps[number].put(&key, &bytes, flags);
         (session.key, session.value) = (key, bytes);
         result(done)
     })

@@ -1,15 +1,20 @@
-//! Hash maps, plain and LRU: entries in slots, an index from key to slot, and for LRU a list from the newest to the oldest use.
+//! Hash maps, plain and LRU: entries in elements, and an index from key to element.
 //!
-//! LRU here is exact. The kernel's is approximate and evicts before it is full, so compare the two well below capacity.
+//! An element is what a pointer to a value leads to. One whose entry was deleted, evicted or replaced is used again, as in the kernel; which
+//! one when, is `pool`'s and `lru`'s.
 
+use super::super::Options;
 use super::super::memory::{Arena, Piece};
+use super::lru::Lru;
+use super::pool::Pool;
+use super::recency::Recency;
 use super::window::Windows;
-use super::{E2BIG, EEXIST, EINVAL, ENOENT, EXIST, Miss, NOEXIST, Shape};
+use super::{E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM, EXIST, Eviction, LOCK, MapKind, Miss, NO_COMMON_LRU, NOEXIST, Shape};
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
-/// The end of a list.
+/// No row.
 const NONE: u32 = u32::MAX;
 
 /// A hash map's entries.
@@ -18,25 +23,84 @@ pub(super) struct Hash {
     index: HashTable<u32>,
     keys: Vec<u8>,
     values: Vec<u8>,
-    /// Neighbours of each slot in the order of use: (newer, older). A free slot has itself as its newer neighbour.
-    links: Vec<(u32, u32)>,
-    newest: u32,
-    oldest: u32,
-    free: Vec<u32>,
+    /// The element of each row: an entry keeps its row when an update gives it another element.
+    elements: Vec<u32>,
+    /// The row of each element, [`NONE`] for those not in use.
+    rows: Vec<u32>,
+    rows_free: Vec<u32>,
+    supply: Supply,
     pub(super) windows: Windows,
-    lru: bool,
     /// Per-CPU hashes overwrite a value in place, plain ones put a new element in its stead.
     in_place: bool,
     /// Keys that made room for others in this run, one after the other.
     pub(super) evicted: Vec<u8>,
 }
 
+/// Where elements come from.
+#[derive(Debug)]
+enum Supply {
+    Pool(Pool),
+    Lru(Lru),
+    /// LRU without the kernel's shortcuts.
+    Exact(Pool, Recency),
+}
+
+impl Supply {
+    fn new(shape: &Shape, eviction: Eviction) -> Self {
+        match (shape.kind, eviction) {
+            (MapKind::LruHash | MapKind::LruPerCpuHash, Eviction::Kernel { cpus_count }) => {
+                Self::Lru(Lru::new(shape.max_entries, cpus_count, shape.flags & NO_COMMON_LRU != 0))
+            }
+            (MapKind::LruHash | MapKind::LruPerCpuHash, Eviction::LeastRecentlyUsed) => Self::Exact(Pool::new(shape), Recency::new()),
+            _ => Self::Pool(Pool::new(shape)),
+        }
+    }
+
+    /// Elements that were ever used have numbers below this.
+    fn count(&self) -> u32 {
+        match self {
+            Self::Pool(pool) | Self::Exact(pool, _) => pool.count(),
+            Self::Lru(lru) => lru.count(),
+        }
+    }
+
+    /// An element was used.
+    fn touch(&mut self, element: u32) {
+        match self {
+            Self::Pool(_) => {}
+            Self::Lru(lru) => lru.touch(element),
+            Self::Exact(_, recency) => recency.touch(element),
+        }
+    }
+
+    /// Takes an element back.
+    fn give(&mut self, element: u32) {
+        match self {
+            Self::Pool(pool) => pool.give(element),
+            Self::Lru(lru) => lru.give(element),
+            Self::Exact(pool, recency) => {
+                recency.remove(element);
+                pool.give(element);
+            }
+        }
+    }
+}
+
 impl Hash {
     /// An empty map.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize, lru: bool, in_place: bool) -> Self {
-        let windows = Windows::new(arena, shape.value_size, windows_count, more);
-        let (keys, values, links, free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { index: HashTable::new(), keys, values, links, newest: NONE, oldest: NONE, free, windows, lru, in_place, evicted: Vec::new() }
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, options: &Options) -> Self {
+        Self {
+            index: HashTable::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+            elements: Vec::new(),
+            rows: Vec::new(),
+            rows_free: Vec::new(),
+            supply: Supply::new(shape, options.eviction),
+            windows: Windows::new(arena, shape.value_size, options.windows, options.windows_more),
+            in_place: shape.kind.is_per_cpu(),
+            evicted: Vec::new(),
+        }
     }
 
     /// Exchanges all entries, in their order of use, with those of a map of the same shape; windows stay where they are.
@@ -50,86 +114,148 @@ impl Hash {
         self.index.len()
     }
 
-    /// The slots in use, in slot order.
+    /// The elements in use, in the order of their rows.
     pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
-        (0u32..).zip(&self.links).filter(|(slot, links)| links.0 != *slot).map(|(slot, _)| slot)
+        self.elements.iter().copied().filter(|element| *element != NONE)
     }
 
-    /// A slot's key.
-    pub(super) fn key(&self, shape: &Shape, slot: u32) -> &[u8] {
-        &self.keys[slot as usize * shape.key_size..][..shape.key_size]
+    /// An element's key.
+    pub(super) fn key(&self, shape: &Shape, element: u32) -> &[u8] {
+        &self.keys[element as usize * shape.key_size..][..shape.key_size]
     }
 
-    /// A slot's value as the host sees it.
-    pub(super) fn value(&self, shape: &Shape, slot: u32) -> &[u8] {
-        &self.values[slot as usize * shape.value_size..][..shape.value_size]
+    /// An element's value as the host sees it.
+    pub(super) fn value(&self, shape: &Shape, element: u32) -> &[u8] {
+        &self.values[element as usize * shape.value_size..][..shape.value_size]
     }
 
-    /// A slot's value, to write.
-    pub(super) fn value_mut(&mut self, shape: &Shape, slot: u32) -> &mut [u8] {
-        &mut self.values[slot as usize * shape.value_size..][..shape.value_size]
+    /// An element's value, to write.
+    pub(super) fn value_mut(&mut self, shape: &Shape, element: u32) -> &mut [u8] {
+        &mut self.values[element as usize * shape.value_size..][..shape.value_size]
     }
 
-    /// The slot of `key`. Does not count as a use.
+    /// The element of `key`. Does not count as a use.
     pub(super) fn find(&self, shape: &Shape, key: &[u8]) -> Option<u32> {
-        self.index.find(hash(key), |slot| self.key(shape, *slot) == key).copied()
+        self.index.find(hash(key), |element| self.key(shape, *element) == key).copied()
     }
 
     /// The address of an entry for the program; counts as a use.
     pub(super) fn open(&mut self, shape: &Shape, key: &[u8]) -> Result<u64, Miss> {
-        let slot = self.find(shape, key).ok_or(Miss::Absent)?;
-        self.touch(slot);
-        self.show(shape, slot)
+        let element = self.find(shape, key).ok_or(Miss::Absent)?;
+        self.supply.touch(element);
+        self.show(shape, element)
     }
 
-    /// The first slot in use at or after one.
-    pub(super) fn next_slot(&self, from: u32) -> Option<u32> {
-        (from..).zip(self.links.get(from as usize..)?).find(|(slot, links)| links.0 != *slot).map(|(slot, _)| slot)
+    /// The first row in use at or after one, and its element.
+    pub(super) fn next_row(&self, from: u32) -> Option<(u32, u32)> {
+        (from..).zip(self.elements.get(from as usize..)?.iter().copied()).find(|(_, element)| *element != NONE)
     }
 
-    /// The address of a slot's value for the program.
-    pub(super) fn show(&mut self, shape: &Shape, slot: u32) -> Result<u64, Miss> {
-        let value = &self.values[slot as usize * shape.value_size..][..shape.value_size];
-        self.windows.open(slot, value).map_err(Miss::Windows)
+    /// The address of an element's value for the program.
+    pub(super) fn show(&mut self, shape: &Shape, element: u32) -> Result<u64, Miss> {
+        let value = &self.values[element as usize * shape.value_size..][..shape.value_size];
+        self.windows.open(element, value).map_err(Miss::Windows)
     }
 
     /// Puts a value under a key, with the kernel's order of complaints (`htab_map_update_elem`).
     pub(super) fn update(&mut self, shape: &Shape, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
+        // Under the value's spin lock, which only plain hashes have, it is overwritten in place.
+        let is_locked = shape.kind == MapKind::Hash && flags & LOCK != 0;
+        let flags = if is_locked { flags & !LOCK } else { flags };
         if flags > EXIST {
             return Err(EINVAL);
         }
+        if matches!(self.supply, Supply::Lru(_)) {
+            return self.update_lru(shape, key, value, flags);
+        }
         match self.find(shape, key) {
             Some(_) if flags == NOEXIST => Err(EEXIST),
-            Some(slot) => {
-                if self.in_place
-                    && let Some(shown) = self.windows.shown_mut(slot)
-                {
-                    shown.copy_from_slice(value);
-                } else {
-                    self.windows.detach(slot);
-                }
-                self.value_mut(shape, slot).copy_from_slice(value);
-                self.touch(slot);
+            Some(element) if self.in_place || is_locked => {
+                self.write(shape, element, value);
+                self.supply.touch(element);
+                Ok(())
+            }
+            Some(old) => {
+                let new = match &mut self.supply {
+                    Supply::Pool(pool) => pool.replace(old),
+                    Supply::Exact(pool, recency) => {
+                        recency.remove(old);
+                        let new = pool.replace(old);
+                        recency.touch(new);
+                        new
+                    }
+                    Supply::Lru(_) => unreachable!("an LRU map is updated above"),
+                };
+                self.grow(shape);
+                self.write(shape, new, value);
+                self.replace(shape, old, new);
                 Ok(())
             }
             None if flags == EXIST => Err(ENOENT),
-            None => self.insert(shape, key, value),
+            None => {
+                let new = self.take(shape)?;
+                self.write(shape, new, value);
+                self.enter(shape, key, new);
+                Ok(())
+            }
         }
     }
 
-    /// Removes a key; a window on it stays readable for this run.
+    /// The same for an LRU map, which takes an element, and may evict, before it looks for the key (`htab_lru_map_update_elem`,
+    /// `__htab_lru_percpu_map_update_elem`).
+    fn update_lru(&mut self, shape: &Shape, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
+        let new = if self.in_place && flags == EXIST { None } else { Some(self.take(shape)?) };
+        if let Some(new) = new.filter(|_| !self.in_place) {
+            self.write(shape, new, value);
+        }
+        let (done, unused) = match (self.find(shape, key), new) {
+            (Some(_), new) if flags == NOEXIST => (Err(EEXIST), new),
+            (None, new) if flags == EXIST => (Err(ENOENT), new),
+            (Some(old), Some(new)) if !self.in_place => {
+                self.replace(shape, old, new);
+                self.supply.touch(new);
+                (Ok(()), Some(old))
+            }
+            (Some(old), new) => {
+                self.write(shape, old, value);
+                self.supply.touch(old);
+                (Ok(()), new)
+            }
+            (None, Some(new)) => {
+                self.write(shape, new, value);
+                self.enter(shape, key, new);
+                (Ok(()), None)
+            }
+            (None, None) => unreachable!("only an update that must find its key takes no element"),
+        };
+        if let Some(unused) = unused {
+            self.supply.give(unused);
+        }
+        done
+    }
+
+    /// Removes a key; its element is the next one to be used again.
     pub(super) fn delete(&mut self, shape: &Shape, key: &[u8]) -> Result<(), i32> {
-        let slot = self.find(shape, key).ok_or(ENOENT)?;
-        self.remove(shape, slot);
+        let element = self.find(shape, key).ok_or(ENOENT)?;
+        self.leave(shape, element);
+        self.supply.give(element);
         Ok(())
     }
 
-    /// Windows but the first `kept` go back into their slots.
+    /// Windows but the first `kept` go back into their elements.
     pub(super) fn close(&mut self, shape: &Shape, kept: usize) {
         let values = &mut self.values;
-        self.windows.close(kept, |slot, value| {
-            values[slot as usize * shape.value_size..][..shape.value_size].copy_from_slice(value);
+        self.windows.close(kept, |element, value| {
+            values[element as usize * shape.value_size..][..shape.value_size].copy_from_slice(value);
         });
+    }
+
+    /// Ends a run.
+    pub(super) fn settle(&mut self, shape: &Shape) {
+        self.close(shape, 0);
+        if let Supply::Pool(pool) = &mut self.supply {
+            pool.settle();
+        }
     }
 
     /// Whether the program may touch `length` bytes at `address` in this map.
@@ -147,67 +273,91 @@ impl Hash {
         self.windows.ranges().collect()
     }
 
-    fn insert(&mut self, shape: &Shape, key: &[u8], value: &[u8]) -> Result<(), i32> {
-        if self.len() >= shape.max_entries as usize {
-            if !self.lru {
-                return Err(E2BIG);
-            }
-            let oldest = self.oldest;
-            self.evicted.extend_from_slice(&self.keys[oldest as usize * shape.key_size..][..shape.key_size]);
-            self.remove(shape, oldest);
+    /// An element for a new entry; an LRU map makes room for it.
+    fn take(&mut self, shape: &Shape) -> Result<u32, i32> {
+        let is_full = self.len() >= shape.max_entries as usize;
+        let mut evicted = Vec::new();
+        if let Supply::Exact(_, recency) = &self.supply
+            && is_full
+            && let Some(oldest) = recency.oldest()
+        {
+            self.evict(shape, oldest);
+            self.supply.give(oldest);
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.keys.resize(self.keys.len() + shape.key_size, 0);
-            self.values.resize(self.values.len() + shape.value_size, 0);
-            self.links.push((NONE, NONE));
-            u32::try_from(self.links.len() - 1).expect("max_entries is 32 bits wide")
-        });
-        self.keys[slot as usize * shape.key_size..][..shape.key_size].copy_from_slice(key);
-        self.value_mut(shape, slot).copy_from_slice(value);
-        let keys = &self.keys;
-        let rehash = |slot: &u32| hash(&keys[*slot as usize * shape.key_size..][..shape.key_size]);
-        self.index.insert_unique(hash(key), slot, rehash);
-        self.push_newest(slot);
-        Ok(())
+        let element = match &mut self.supply {
+            Supply::Pool(_) if is_full => return Err(E2BIG),
+            Supply::Pool(pool) => pool.take(),
+            Supply::Exact(pool, recency) => {
+                let element = pool.take();
+                recency.touch(element);
+                element
+            }
+            Supply::Lru(lru) => lru.take(&mut evicted).ok_or(ENOMEM)?,
+        };
+        for element in evicted {
+            self.evict(shape, element);
+        }
+        self.grow(shape);
+        Ok(element)
     }
 
-    fn remove(&mut self, shape: &Shape, slot: u32) {
-        let key = &self.keys[slot as usize * shape.key_size..][..shape.key_size];
-        if let Ok(entry) = self.index.find_entry(hash(key), |other| *other == slot) {
+    fn evict(&mut self, shape: &Shape, element: u32) {
+        self.evicted.extend_from_slice(&self.keys[element as usize * shape.key_size..][..shape.key_size]);
+        self.leave(shape, element);
+    }
+
+    /// Makes room for the elements that there are.
+    fn grow(&mut self, shape: &Shape) {
+        let count = self.supply.count() as usize;
+        if count > self.rows.len() {
+            self.keys.resize(count * shape.key_size, 0);
+            self.values.resize(count * shape.value_size, 0);
+            self.rows.resize(count, NONE);
+        }
+    }
+
+    /// Writes an element's value, also where the program sees it.
+    fn write(&mut self, shape: &Shape, element: u32, value: &[u8]) {
+        if let Some(shown) = self.windows.shown_mut(element) {
+            shown.copy_from_slice(value);
+        }
+        self.value_mut(shape, element).copy_from_slice(value);
+    }
+
+    /// Puts an element into the map.
+    fn enter(&mut self, shape: &Shape, key: &[u8], element: u32) {
+        self.keys[element as usize * shape.key_size..][..shape.key_size].copy_from_slice(key);
+        let keys = &self.keys;
+        let rehash = |element: &u32| hash(&keys[*element as usize * shape.key_size..][..shape.key_size]);
+        self.index.insert_unique(hash(key), element, rehash);
+        let row = self.rows_free.pop().unwrap_or_else(|| {
+            self.elements.push(NONE);
+            u32::try_from(self.elements.len() - 1).expect("max_entries is 32 bits wide")
+        });
+        self.elements[row as usize] = element;
+        self.rows[element as usize] = row;
+    }
+
+    /// Puts an element into the place of another with the same key.
+    fn replace(&mut self, shape: &Shape, old: u32, new: u32) {
+        let start = old as usize * shape.key_size;
+        self.keys.copy_within(start..start + shape.key_size, new as usize * shape.key_size);
+        let key = &self.keys[start..start + shape.key_size];
+        *self.index.find_mut(hash(key), |element| *element == old).expect("it is in the map") = new;
+        let row = std::mem::replace(&mut self.rows[old as usize], NONE);
+        self.rows[new as usize] = row;
+        self.elements[row as usize] = new;
+    }
+
+    /// Takes an element out of the map.
+    fn leave(&mut self, shape: &Shape, element: u32) {
+        let key = &self.keys[element as usize * shape.key_size..][..shape.key_size];
+        if let Ok(entry) = self.index.find_entry(hash(key), |other| *other == element) {
             entry.remove();
         }
-        self.windows.detach(slot);
-        self.unlink(slot);
-        self.links[slot as usize] = (slot, slot);
-        self.free.push(slot);
-    }
-
-    fn touch(&mut self, slot: u32) {
-        if self.lru && self.newest != slot {
-            self.unlink(slot);
-            self.push_newest(slot);
-        }
-    }
-
-    fn push_newest(&mut self, slot: u32) {
-        self.links[slot as usize] = (NONE, self.newest);
-        match self.newest {
-            NONE => self.oldest = slot,
-            newest => self.links[newest as usize].0 = slot,
-        }
-        self.newest = slot;
-    }
-
-    fn unlink(&mut self, slot: u32) {
-        let (newer, older) = self.links[slot as usize];
-        match newer {
-            NONE => self.newest = older,
-            newer => self.links[newer as usize].1 = older,
-        }
-        match older {
-            NONE => self.oldest = newer,
-            older => self.links[older as usize].0 = newer,
-        }
+        let row = std::mem::replace(&mut self.rows[element as usize], NONE);
+        self.elements[row as usize] = NONE;
+        self.rows_free.push(row);
     }
 }
 

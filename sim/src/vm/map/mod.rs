@@ -7,7 +7,11 @@
 
 mod array;
 mod hash;
+mod list;
+mod lru;
+mod pool;
 mod queue;
+mod recency;
 mod ring;
 mod run;
 mod shape;
@@ -35,9 +39,38 @@ pub const NOEXIST: u64 = 1;
 /// Overwrite only.
 pub const EXIST: u64 = 2;
 
+/// `BPF_F_LOCK`: under the value's spin lock.
+const LOCK: u64 = 4;
+
+/// `BPF_F_NO_PREALLOC`: elements are allocated when they are needed.
+pub const NO_PREALLOC: u32 = 1;
+/// `BPF_F_NO_COMMON_LRU`: each CPU has a share of an LRU map's elements, and evicts of those.
+pub const NO_COMMON_LRU: u32 = 2;
+
+/// Which entry an LRU map evicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eviction {
+    /// The one that Linux 6.18 evicts if one CPU of so many does everything.
+    Kernel {
+        /// CPUs that the machine may have: they decide how many free elements a CPU takes at a time.
+        cpus_count: u32,
+    },
+    /// The one that was not used for the longest time.
+    LeastRecentlyUsed,
+}
+
+impl Default for Eviction {
+    /// The kernel's on this machine.
+    fn default() -> Self {
+        let cpus_count = aya::util::nr_cpus().ok().and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+        Self::Kernel { cpus_count }
+    }
+}
+
 const ENOENT: i32 = 2;
 const E2BIG: i32 = 7;
 const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
@@ -87,17 +120,13 @@ impl Map {
     /// An empty map, or an array of zeroes.
     pub(super) fn new(shape: &Shape, arena: &mut Arena, options: &Options) -> Result<Self, VmError> {
         let (windows_count, more) = (options.windows, options.windows_more);
-        let hash = |arena, lru, in_place| Body::Hash(Hash::new(shape, arena, windows_count, more, lru, in_place));
         let body = match shape.kind {
             MapKind::Array | MapKind::PerCpuArray => Body::Array(Array::new(shape, arena, windows_count, more)?),
-            MapKind::Hash => hash(arena, false, false),
-            MapKind::PerCpuHash => hash(arena, false, true),
-            MapKind::LruHash => hash(arena, true, false),
-            MapKind::LruPerCpuHash => hash(arena, true, true),
-            MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, windows_count, more)),
+            MapKind::Hash | MapKind::PerCpuHash | MapKind::LruHash | MapKind::LruPerCpuHash => Body::Hash(Hash::new(shape, arena, options)),
+            MapKind::LpmTrie => Body::Trie(Trie::new(shape, arena, options)),
             MapKind::Queue | MapKind::Stack | MapKind::Bloom => Body::Queue(Queue::default()),
             MapKind::RingBuf => Body::Ring(Ring::new(ring_size(shape, options), arena)),
-            _ => Body::Sparse(Sparse::new(shape, arena, windows_count, more)),
+            _ => Body::Sparse(Sparse::new(shape, arena, options)),
         };
         Ok(Self { shape: shape.clone(), body, touched: Vec::new() })
     }

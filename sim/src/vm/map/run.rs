@@ -104,9 +104,9 @@ impl Map {
         match &mut self.body {
             Body::Array(array) => Some((from, from.to_le_bytes().to_vec(), array.open(&self.shape, from).ok()?)),
             Body::Hash(hash) => {
-                let slot = hash.next_slot(from)?;
-                let key = hash.key(&self.shape, slot).to_vec();
-                Some((slot, key, hash.show(&self.shape, slot).ok()?))
+                let (row, element) = hash.next_row(from)?;
+                let key = hash.key(&self.shape, element).to_vec();
+                Some((row, key, hash.show(&self.shape, element).ok()?))
             }
             _ => None,
         }
@@ -133,7 +133,7 @@ impl Map {
     pub(in crate::vm) fn close(&mut self) {
         match &mut self.body {
             Body::Array(array) => array.close(&self.shape, 0),
-            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => hash.close(&self.shape, 0),
+            Body::Hash(hash) | Body::Trie(Trie { hash, .. }) | Body::Sparse(Sparse { hash }) => hash.settle(&self.shape),
             Body::Queue(_) | Body::Ring(_) => {}
         }
     }

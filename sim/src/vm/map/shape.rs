@@ -1,6 +1,7 @@
 //! What a map is: its name, kind and sizes, checked against what the kernel would create.
 
 use super::super::VmError;
+use crate::bpf::Map;
 
 /// What kind of map, with Linux's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,17 +164,22 @@ pub struct Shape {
     pub value_size: usize,
     /// Entries at most (arrays: always); of a ring buffer its bytes.
     pub max_entries: u32,
+    /// `BPF_F_*` that it is created with. [`NO_PREALLOC`](super::NO_PREALLOC) and [`NO_COMMON_LRU`](super::NO_COMMON_LRU) change what
+    /// programs see.
+    pub flags: u32,
 }
 
 impl Shape {
     /// Checks what the object says against what the VM has. A perf event array without a size has an entry a CPU, as with libbpf.
-    pub(in crate::vm) fn new(name: &str, number: u32, key_size: u32, value_size: u32, max_entries: u32) -> Result<Self, VmError> {
-        let wrong = |reason: String| VmError::MapShape { map: name.to_owned(), reason };
+    pub(in crate::vm) fn new(map: &Map) -> Result<Self, VmError> {
+        let Map { name, kind: number, key_size, value_size, max_entries, flags, .. } = map;
+        let (number, key_size, value_size, max_entries, flags) = (*number, *key_size, *value_size, *max_entries, *flags);
+        let wrong = |reason: String| VmError::MapShape { map: name.clone(), reason };
         let kind = MapKind::from_number(number).ok_or_else(|| wrong(absent(number)))?;
         let max_entries = if kind == Kind::PerfEventArray && max_entries == 0 { cpus_count() } else { max_entries };
         check(kind, key_size, value_size, max_entries).map_err(wrong)?;
         let (key_size, value_size) = (key_size as usize, value_size as usize);
-        Ok(Self { name: name.to_owned(), kind, key_size, value_size, max_entries })
+        Ok(Self { name: name.clone(), kind, key_size, value_size, max_entries, flags })
     }
 }
 

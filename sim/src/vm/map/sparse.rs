@@ -1,5 +1,6 @@
 //! Maps whose entries name something else: programs, events, maps, devices, CPUs, sockets. A hash, and for the kinds with an index its bounds.
 
+use super::super::Options;
 use super::super::memory::Arena;
 use super::hash::Hash;
 use super::{ANY, E2BIG, EEXIST, EINVAL, ENOENT, EXIST, MapKind, Miss, NOEXIST, Shape, index};
@@ -11,8 +12,8 @@ pub(super) struct Sparse {
 }
 
 impl Sparse {
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize) -> Self {
-        Self { hash: Hash::new(shape, arena, windows_count, more, false, false) }
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, options: &Options) -> Self {
+        Self { hash: Hash::new(shape, arena, options) }
     }
 
     /// What an entry names, for the kinds with values of four bytes.

@@ -1,8 +1,9 @@
 //! Longest-prefix tries: a hash of masked keys, and a look-up that tries the prefix lengths in use from the longest down.
 //!
 //! A key is a prefix length (32 bits, the machine's order) and as many leading bits as it says of the bytes behind, as in
-//! `kernel/bpf/lpm_trie.c`.
+//! `kernel/bpf/lpm_trie.c`. A node that was deleted or replaced is not used again while a program runs (`bpf_mem_cache_free_rcu`).
 
+use super::super::Options;
 use super::super::memory::Arena;
 use super::hash::Hash;
 use super::{E2BIG, EINVAL, ENOSPC, Miss, Shape};
@@ -21,8 +22,8 @@ pub(super) struct Trie {
 
 impl Trie {
     /// An empty trie.
-    pub(super) fn new(shape: &Shape, arena: &mut Arena, windows_count: usize, more: usize) -> Self {
-        Self { hash: Hash::new(shape, arena, windows_count, more, false, false), lengths: BTreeMap::new() }
+    pub(super) fn new(shape: &Shape, arena: &mut Arena, options: &Options) -> Self {
+        Self { hash: Hash::new(shape, arena, options), lengths: BTreeMap::new() }
     }
 
     /// The slot of the longest prefix that holds `key`, itself one no longer than its own length.

@@ -1,8 +1,10 @@
-//! Windows: fixed places through which a program sees entries of a big map, one entry a window and a run.
+//! Windows: fixed places through which a program sees the elements of a big map, one element per window for the whole run.
 //!
-//! rbpf scans its allowed ranges one by one, so a range for every entry of a table is out of the question. An entry that the
-//! program looks up is copied into a free window and written back when the run ends. The first windows are ranges of their own; those for
-//! runs that look up more entries lie in one range, where rbpf does not see the end of each (helper arguments are still held to the byte).
+//! rbpf scans its allowed ranges one by one, so a range for every element of a table is out of the question. The element of an entry that the
+//! program looks up is copied into a free window and written back when the run ends. A window stays its element's also when the entry is
+//! deleted, evicted or replaced: a pointer into it then shows whatever the element holds next, as in the kernel. The first windows are
+//! ranges of their own; those for runs that look up more entries lie in one range, where rbpf does not see the end of each (helper arguments
+//! are still held to the byte).
 
 use super::super::memory::{Arena, Piece};
 
@@ -16,13 +18,12 @@ pub(super) struct Windows {
     /// How many of them are ranges of their own; the others are parts of `rest`.
     own_count: usize,
     rest: Option<Piece>,
-    /// Which entry each window in use shows; `None` once the entry was replaced or deleted under it. Windows fill in order.
-    shown: Vec<Option<u32>>,
+    /// Which element each window in use shows. Windows fill in order.
+    shown: Vec<u32>,
 }
 
 impl Windows {
-    /// How many windows beyond the first a map gets of the `more` that it may have. A run needs more than there are entries where it
-    /// deletes some and looks up others.
+    /// How many windows beyond the first a map gets of the `more` that it may have.
     fn more(value_size: usize, more: usize) -> usize {
         more.min(MORE_BYTES / Arena::room(value_size))
     }
@@ -42,37 +43,31 @@ impl Windows {
         Self { places, own_count: count, rest, shown: Vec::with_capacity(count) }
     }
 
-    /// Address of the window that shows `entry`, opening one with the entry's bytes if none does; `Err` when none is left.
-    pub(super) fn open(&mut self, entry: u32, value: &[u8]) -> Result<u64, usize> {
-        if let Some(position) = self.shown.iter().position(|shown| *shown == Some(entry)) {
+    /// Address of the window that shows `element`, opening one with the element's bytes if none does; `Err` when none is left.
+    pub(super) fn open(&mut self, element: u32, value: &[u8]) -> Result<u64, usize> {
+        if let Some(position) = self.position(element) {
             return Ok(self.places[position].address());
         }
         let count = self.places.len();
         let place = self.places.get_mut(self.shown.len()).ok_or(count)?;
         place.bytes_mut().copy_from_slice(value);
-        self.shown.push(Some(entry));
+        self.shown.push(element);
         Ok(place.address())
     }
 
-    /// The bytes of the window that shows `entry`, if one does.
-    pub(super) fn shown(&self, entry: u32) -> Option<&[u8]> {
-        self.shown.iter().position(|shown| *shown == Some(entry)).map(|position| self.places[position].bytes())
+    fn position(&self, element: u32) -> Option<usize> {
+        self.shown.iter().position(|shown| *shown == element)
     }
 
-    /// The bytes of the window that shows `entry`, to write.
-    pub(super) fn shown_mut(&mut self, entry: u32) -> Option<&mut [u8]> {
-        let position = self.shown.iter().position(|shown| *shown == Some(entry))?;
+    /// The bytes of the window that shows `element`, if one does.
+    pub(super) fn shown(&self, element: u32) -> Option<&[u8]> {
+        self.position(element).map(|position| self.places[position].bytes())
+    }
+
+    /// The bytes of the window that shows `element`, to write.
+    pub(super) fn shown_mut(&mut self, element: u32) -> Option<&mut [u8]> {
+        let position = self.position(element)?;
         Some(self.places[position].bytes_mut())
-    }
-
-    /// Cuts the window of `entry` loose: the program may still read and write it, the map no longer hears of it. So it is in
-    /// the kernel, where an element replaced or deleted lives on until the run's RCU section ends.
-    pub(super) fn detach(&mut self, entry: u32) {
-        for shown in &mut self.shown {
-            if *shown == Some(entry) {
-                *shown = None;
-            }
-        }
     }
 
     /// How many are open.
@@ -80,13 +75,11 @@ impl Windows {
         self.shown.len()
     }
 
-    /// Closes all windows but the first `kept`, giving each attached entry's bytes to `write`.
+    /// Closes all windows but the first `kept`, giving each element's bytes to `write`.
     pub(super) fn close(&mut self, kept: usize, mut write: impl FnMut(u32, &[u8])) {
         let kept = kept.min(self.shown.len());
-        for (shown, place) in self.shown.drain(kept..).zip(&self.places[kept..]) {
-            if let Some(entry) = shown {
-                write(entry, place.bytes());
-            }
+        for (element, place) in self.shown.drain(kept..).zip(&self.places[kept..]) {
+            write(element, place.bytes());
         }
     }
 
