@@ -12,7 +12,7 @@ use lru::LruCache;
 use treeline_ebpf::{Config, Counter, Counters, FEATURES, Flow, Key};
 use treeline_model::{BENIGN, Model, Node};
 use treeline_sim::Frame;
-use treeline_sim::capture::{Capture, CaptureError};
+use treeline_sim::capture::{Capture, CaptureError, Unsupported};
 use treeline_sim::conversation::Conversation;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings};
@@ -68,6 +68,10 @@ pub struct Tally {
     pub classes: Vec<Count>,
     /// Those without a class.
     pub unlabelled: Count,
+    /// Frames of unsupported link types, in the captures read to their end.
+    pub unsupported: Unsupported,
+    /// What is odd about the captures, and no damage.
+    pub warnings: Vec<String>,
 }
 
 /// Rows and flows.
@@ -207,8 +211,8 @@ impl Rows {
             }
             let number = self.next - 1;
             let Some(reading) = &mut self.reading else { continue };
-            if reading.capture.frames_count() >= self.options.frames_max || !reading.capture.next_into(&mut reading.frame)? {
-                self.reading = None;
+            if !reading.capture.next_into(&mut reading.frame)? {
+                self.close();
                 continue;
             }
             self.tally.frames += 1;
@@ -220,6 +224,15 @@ impl Rows {
             if let Some(row) = self.row(number, &observation) {
                 return Ok(Some(row));
             }
+        }
+    }
+
+    /// Ends the capture being read.
+    fn close(&mut self) {
+        if let Some(Reading { capture, .. }) = self.reading.take() {
+            self.tally.frames += capture.unsupported().count();
+            self.tally.unsupported.merge(capture.unsupported());
+            self.tally.warnings.extend(capture.warning());
         }
     }
 
@@ -259,7 +272,7 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.read().transpose();
         if matches!(row, Some(Err(_))) {
-            self.reading = None;
+            self.close();
         }
         row
     }
@@ -271,7 +284,8 @@ impl Reading {
         let benign = Model::from_nodes("no model", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]);
         let tree = benign.unwrap_or_else(|error| unreachable!("a lone leaf is a model: {error}")).to_tree();
         let settings = Settings::new(Hook::Tc, options.config, tree, options.flows_max);
-        let capture = Capture::open(path)?;
+        let mut capture = Capture::open(path)?;
+        capture.stop_after(options.frames_max);
         Ok(Self { capture, frame: Frame::default(), engine: Native::new(&settings), flows: LruCache::new(flows_max) })
     }
 }

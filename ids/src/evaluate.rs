@@ -93,6 +93,9 @@ pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
         bar.finish_and_clear();
     }
     let (evaluation, labels) = evaluator.finish();
+    for warning in evaluation.captures.iter().flat_map(|capture| &capture.warnings) {
+        eprintln!("treeline: {warning}");
+    }
     let damages: Vec<_> = evaluation.captures.iter().filter_map(|capture| capture.damage.as_ref()).collect();
     for damage in &damages {
         eprintln!("treeline: {}", explain(*damage));

@@ -97,11 +97,17 @@ fn find<'a>(options: &'a Explain, model: &'a Document, config: Config) -> Result
         if frame.index == options.packet {
             return Ok(Explanation { options, model, frame, observation, judgement });
         }
+        if frame.index > options.packet {
+            break;
+        }
         if reference.as_ref().is_some_and(|reference| reference.flows_count() >= options.table.flows as usize) {
             reference = None;
         }
     }
     let (path, asked) = (options.capture.display(), options.packet);
+    if capture.frames_count() > asked {
+        return Err(format!("{path}: frame {asked} is of a link type that is not supported; `replay` counts these"));
+    }
     Err(match capture.frames_count().checked_sub(1) {
         Some(last) => format!("{path}: no frame {asked}: the last one is {last}; give --packet 0 to {last}"),
         None => format!("{path}: no frame {asked}: the capture has none"),

@@ -16,7 +16,7 @@ use treeline_sim::cause::explain;
 
 use crate::EXIT_BAD_INPUT;
 use crate::arguments::distinct;
-use crate::report::{listed, number};
+use crate::report::{link_types, number, skipped, skipped_json};
 
 /// Rows between two looks at the progress bar.
 const PROGRESS_ROWS: u64 = 1 << 14;
@@ -129,6 +129,9 @@ fn write(options: &Features, rows: &mut Rows, mut output: Output) -> Result<(u64
         }
     }
     bar.finish_and_clear();
+    for warning in &rows.tally().warnings {
+        eprintln!("treeline: {warning}");
+    }
     if written == 0 {
         return Err(format!("{}: not written: there is no row{}", options.output.display(), advice(options, rows, damaged)));
     }
@@ -161,8 +164,7 @@ fn text(rows: &Rows, written: u64) -> String {
         let _ = writeln!(text, "  {label:<11}{value}");
     };
     line("frames", number(tally.frames));
-    let skips = listed(Skip::ALL.map(|skip| (skip.name(), tally.counters[skip.counter() as usize])));
-    line("skipped", if skips.is_empty() { "0".to_owned() } else { skips });
+    line("skipped", skipped(Skip::ALL.map(|skip| tally.counters[skip.counter() as usize]), &tally.unsupported));
     line("rows", format!("{} of {} flows", number(written), number(flows_written(rows))));
     for (name, count) in classes(rows) {
         line("", format!("{name}: {} of {} flows", number(count.rows), number(count.flows)));
@@ -207,12 +209,12 @@ fn json(rows: &Rows, written: u64) -> Value {
             unmatched.iter().map(|row| json!({ "reason": row.reason, "rows": row.rows, "first_lines": row.lines })).collect();
         json!({ "source": source.display().to_string(), "kind": kind, "rows": rows, "matched": matched, "unmatched": unmatched })
     });
-    let skipped: Map<_, _> =
-        Skip::ALL.iter().map(|skip| (skip.name().to_owned(), json!(tally.counters[skip.counter() as usize]))).collect();
     json!({
         "captures": rows.captures().iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
         "frames": tally.frames,
-        "skipped": skipped,
+        "skipped": skipped_json(Skip::ALL.map(|skip| tally.counters[skip.counter() as usize]), &tally.unsupported),
+        "unsupported_link_types": link_types(&tally.unsupported),
+        "warnings": tally.warnings,
         "flows_opened": tally.counters[Counter::Opened as usize],
         "written": { "rows": written, "flows": flows_written(rows) },
         "classes": classes,

@@ -55,7 +55,7 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
             Format::Text => print(&report::text(path, &summary, &notes, model.classes(), options.list))?,
             Format::Json => print(&format!("{}\n", report::json(path, &summary, &notes, model.classes())))?,
             Format::Jsonl => {
-                for note in &notes {
+                for note in notes.iter().cloned().chain(report::left_out(path, &summary.unsupported)) {
                     eprintln!("treeline: {note}");
                 }
                 if let Some(divergence) = &summary.divergence {
@@ -63,8 +63,8 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
                 }
             }
         }
-        if let Some(damage) = &summary.damage {
-            eprintln!("treeline: {damage}");
+        for said in summary.warning.iter().chain(&summary.damage) {
+            eprintln!("treeline: {said}");
         }
         code = code.max(if summary.damage.is_some() { EXIT_BAD_INPUT } else { u8::from(summary.divergence.is_some()) });
     }

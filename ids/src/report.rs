@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::{Map, Value, json};
 use treeline_ebpf::{Counter, Outcome, Skip, feature};
+use treeline_sim::capture::Unsupported;
 use treeline_sim::conversation::Conversation;
 use treeline_sim::replay::{Seen, Summary};
 use treeline_sim::suspect::Suspect;
@@ -21,8 +22,7 @@ pub fn text(path: &Path, summary: &Summary, notes: &[String], classes: &[String]
     };
     line("frames", number(summary.frames));
     line("judged", number(summary.judged()));
-    let skips = listed(Skip::ALL.map(|skip| (skip.name(), counted(skip.counter()))));
-    line("skipped", if skips.is_empty() { "0".to_owned() } else { skips });
+    line("skipped", skipped(Skip::ALL.map(|skip| counted(skip.counter())), &summary.unsupported));
     let ended = [Counter::EndedIdle, Counter::EndedActive, Counter::EndedLimit, Counter::EndedClosed];
     let ended = listed(ended.map(|counter| (counter.name(), counted(counter))));
     let opened = number(counted(Counter::Opened));
@@ -133,6 +133,32 @@ pub fn listed<const N: usize>(counts: [(&str, u64); N]) -> String {
     parts.join(", ")
 }
 
+/// Frames without a verdict, by reason, in the order of [`Skip::ALL`], and those that no engine saw.
+pub fn skipped(counts: [u64; Skip::ALL.len()], unsupported: &Unsupported) -> String {
+    let counts = Skip::ALL.iter().zip(counts).filter(|(_, count)| *count > 0).map(|(skip, count)| (skip.name().to_owned(), count));
+    let unsupported = unsupported.iter().map(|(_, name, count)| (name, count));
+    let parts: Vec<_> = counts.chain(unsupported).map(|(name, count)| format!("{name} {}", number(count))).collect();
+    if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
+}
+
+/// The same for machines.
+pub fn skipped_json(counts: [u64; Skip::ALL.len()], unsupported: &Unsupported) -> Value {
+    let counts = Skip::ALL.iter().zip(counts).map(|(skip, count)| (skip.name(), count));
+    let counts = counts.chain([("unsupported-link-type", unsupported.count())]);
+    Value::Object(counts.map(|(name, count)| (name.to_owned(), json!(count))).collect())
+}
+
+/// A line that says which frames have no record.
+pub fn left_out(path: &Path, unsupported: &Unsupported) -> Option<String> {
+    let parts: Vec<_> = unsupported.iter().map(|(_, name, count)| format!("{} of {name}", number(count))).collect();
+    (!parts.is_empty()).then(|| format!("{}: frames not read: {}", path.display(), parts.join(", ")))
+}
+
+/// The frames of each unsupported link type, for machines.
+pub fn link_types(unsupported: &Unsupported) -> Value {
+    Value::Object(unsupported.iter().map(|(number, _, count)| (number.to_string(), json!(count))).collect())
+}
+
 /// The number with a comma between groups of three digits.
 pub fn number(value: u64) -> String {
     let digits = value.to_string();
@@ -223,6 +249,7 @@ pub fn json(path: &Path, summary: &Summary, notes: &[String], classes: &[String]
         "frames": summary.frames,
         "judged": summary.judged(),
         "counters": counters,
+        "unsupported_link_types": link_types(&summary.unsupported),
         "flows_malicious": summary.flows_malicious,
         "malicious_flows": suspects,
         "engines": engines,
@@ -231,6 +258,7 @@ pub fn json(path: &Path, summary: &Summary, notes: &[String], classes: &[String]
         "incomplete": summary.incomplete,
         "divergence": divergence,
         "damage": summary.damage,
+        "warning": summary.warning,
     })
 }
 

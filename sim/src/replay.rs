@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use treeline_ebpf::{Config, Counter, Counters, Outcome};
 
-use crate::capture::{Capture, CaptureError};
+use crate::capture::{Capture, CaptureError, Unsupported};
 use crate::cause::explain;
 use crate::engine::{Engine, EngineError, Observation};
 use crate::oracle::{self, Divergence};
@@ -74,8 +74,10 @@ pub struct EngineSummary {
 /// What a replay found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Frames read.
+    /// Frames read, those of unsupported link types included.
     pub frames: u64,
+    /// The frames of unsupported link types: no engine ran them.
+    pub unsupported: Unsupported,
     /// Counters of the first engine over all frames.
     pub counters: Counters,
     /// Frames on which every engine was compared and agreed.
@@ -92,6 +94,8 @@ pub struct Summary {
     pub suspects: Vec<Suspect>,
     /// The capture's error, if it is damaged; everything before it was replayed.
     pub damage: Option<String>,
+    /// What is odd about the capture, and no damage.
+    pub warning: Option<String>,
 }
 
 impl Summary {
@@ -145,7 +149,7 @@ impl Replay {
         }
     }
 
-    /// Replays frames until the capture ends, `limit` frames are done or two engines differ. `each` sees every packet that was compared,
+    /// Replays frames until the capture ends, `limit` frames of it are read or two engines differ. `each` sees every packet that was compared,
     /// `progress` each batch with the capture's state.
     pub fn run(
         mut self,
@@ -154,8 +158,12 @@ impl Replay {
         mut each: impl FnMut(Seen<'_>),
         mut progress: impl FnMut(&Capture),
     ) -> Result<Summary, ReplayError> {
+        let frames_before = capture.frames_count();
+        capture.stop_after(frames_before.saturating_add(limit));
         loop {
-            let count = match self.fill(capture, limit) {
+            let filled = self.fill(capture);
+            self.summary.frames = capture.frames_count() - frames_before;
+            let count = match filled {
                 Ok(count) => count,
                 Err((count, error)) => {
                     self.summary.damage = Some(explain(&error));
@@ -166,22 +174,22 @@ impl Replay {
             self.compare(count, &mut each);
             progress(capture);
             if count < BATCH || self.summary.divergence.is_some() || self.summary.damage.is_some() {
+                (self.summary.unsupported, self.summary.warning) = (capture.unsupported().clone(), capture.warning());
                 return Ok(self.finish());
             }
         }
     }
 
     /// Reads a batch; on damage, says how many frames came before it.
-    fn fill(&mut self, capture: &mut Capture, limit: u64) -> Result<usize, (usize, CaptureError)> {
-        let room = usize::try_from(limit.saturating_sub(self.summary.frames)).unwrap_or(usize::MAX).min(BATCH);
-        for count in 0..room {
-            match capture.next_into(&mut self.frames[count]) {
-                Ok(true) => self.summary.frames += 1,
+    fn fill(&mut self, capture: &mut Capture) -> Result<usize, (usize, CaptureError)> {
+        for (count, frame) in self.frames.iter_mut().enumerate() {
+            match capture.next_into(frame) {
+                Ok(true) => {}
                 Ok(false) => return Ok(count),
                 Err(error) => return Err((count, error)),
             }
         }
-        Ok(room)
+        Ok(self.frames.len())
     }
 
     /// Runs the first `count` frames through each engine.

@@ -29,7 +29,7 @@ fn read_from(reader: impl Read + Send + 'static) -> (Vec<Frame>, Option<CaptureE
     let mut untouched = Frame { index: 7, ..Frame::default() };
     assert!(!capture.next_into(&mut untouched).expect("ended"));
     assert_eq!(untouched.index, 7);
-    assert_eq!(capture.frames_count(), frames.len() as u64);
+    assert_eq!(capture.frames_count(), frames.len() as u64 + capture.unsupported().count());
     (frames, error)
 }
 
@@ -126,7 +126,8 @@ fn missing_file_is_an_error_with_its_path() {
 
 #[test]
 fn directory_is_an_error() {
-    assert!(matches!(Capture::open(".".as_ref()).err(), Some(CaptureError::Read { offset: 0, .. })));
+    let error = Capture::open(".".as_ref()).expect_err("a directory");
+    assert_eq!(error.to_string(), ".: a directory; give the captures in it");
 }
 
 #[test]
@@ -137,14 +138,49 @@ fn unsupported_link_type_is_named() {
 }
 
 #[test]
-fn unsupported_interface_is_an_error_at_its_first_packet_only() {
-    let mut file = [section(), interface(1, 0, b""), interface(127, 0, b""), packet(0, 0, 1, b"a")].concat();
-    assert_eq!(sound(&file).len(), 1);
-    let offset_expected = file.len() as u64;
-    file.extend(packet(1, 0, 1, b"a"));
+fn frames_of_an_unsupported_interface_are_counted_and_the_others_read() {
+    let file = [
+        section(),
+        interface(1, 0, b""),
+        interface(127, 0, b""),
+        interface(9999, 0, b""),
+        packet(1, 1, 1, b"x"),
+        packet(0, 2, 1, b"a"),
+        packet(1, 3, 1, b"y"),
+        packet(2, 3, 1, b"z"),
+        packet(0, 4, 1, b"b"),
+        packet(1, 5, 1, b"x"),
+    ]
+    .concat();
+    let mut capture = Capture::from_reader(Cursor::new(file.clone()), "test").expect("a capture");
+    let frames: Vec<Frame> = capture.by_ref().map(|frame| frame.expect("sound")).collect();
+    assert_eq!(frames, [frame(1, 2_000, 1, b"a"), frame(4, 4_000, 1, b"b")]);
+    let left_out: Vec<_> = capture.unsupported().iter().collect();
+    let expected = [(127, "link type 127 (IEEE802_11_RADIOTAP)".to_owned(), 3), (9999, "link type 9999".to_owned(), 1)];
+    assert_eq!(left_out, expected);
+    assert_eq!(capture.frames_count(), 6);
+    // A limit counts them, too.
+    let mut capture = Capture::from_reader(Cursor::new(file), "test").expect("a capture");
+    capture.stop_after(4);
+    assert_eq!((capture.by_ref().count(), capture.unsupported().count(), capture.frames_count()), (1, 3, 4));
+}
+
+#[test]
+fn a_capture_of_unsupported_frames_alone_is_an_error() {
+    let start = [section(), interface(1, 0, b""), interface(127, 0, b"")].concat();
+    let file = [&start[..], &packet(1, 0, 1, b"a"), &packet(1, 0, 1, b"a")].concat();
     let (count, error) = damaged(&file);
-    assert_eq!(count, 1);
-    assert!(matches!(error, CaptureError::LinkType { number: 127, frame_index: 1, offset, .. } if offset == offset_expected));
+    assert_eq!(count, 0);
+    let offset_expected = start.len() as u64;
+    assert!(matches!(error, CaptureError::LinkType { number: 127, frame_index: 0, offset, .. } if offset == offset_expected));
+    // An interface without packets is none.
+    assert!(sound(&start).is_empty());
+}
+
+#[test]
+fn damage_behind_unsupported_frames_names_its_frame() {
+    let file = [section(), interface(1, 0, b""), interface(127, 0, b""), packet(1, 0, 1, b"a"), packet(0, 0, 1, b"b"), vec![6, 0, 0]].concat();
+    assert!(matches!(damaged(&file), (1, CaptureError::Truncated { frame_index: 2, .. })));
 }
 
 // pcap.
@@ -370,6 +406,56 @@ fn compression_is_found_by_content_and_may_come_in_pieces() {
     // A skippable frame first: RFC 8878, section 3.1.2.
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
     assert_eq!(sound(&[skippable, zstd(&file)].concat()), sound(&file));
+}
+
+/// Frames, the warning, and the error of a file whose garbage is looked at.
+fn with_warning(file: &[u8]) -> (usize, Option<String>, Option<CaptureError>) {
+    let mut capture = Capture::from_reader(Cursor::new(file.to_vec()), "test").expect("a capture");
+    let (frames, errors): (Vec<_>, Vec<_>) = capture.by_ref().partition(Result::is_ok);
+    (frames.len(), capture.warning(), errors.into_iter().find_map(Result::err))
+}
+
+#[test]
+fn what_follows_the_last_gzip_member_is_treated_as_gzip_treats_it() {
+    let file = [pcap(1), record(0, 0, 1, b"a"), record(0, 0, 1, b"b")].concat();
+    let (start, end) = file.split_at(30);
+    let (whole, members) = (gzip(&file), [gzip(start), gzip(b""), gzip(end)].concat());
+    let garbage = Some("test: decompression OK, trailing garbage ignored".to_owned());
+    for compressed in [whole, members] {
+        let with = |tail: &[u8]| with_warning(&[&compressed, tail].concat());
+        for padding in [&[][..], &[0], &[0; 100_000]] {
+            assert!(matches!(with(padding), (2, None, None)), "{} zeros", padding.len());
+        }
+        for tail in [&b"garbage"[..], b"x", b"\0\0x", b"\x1fx", &[7; 100_000]] {
+            let (frames, warning, error) = with(tail);
+            assert!(error.is_none(), "{tail:02x?}: {error:?}");
+            assert_eq!((frames, warning), (2, garbage.clone()), "{tail:02x?}");
+        }
+        // A member that is cut or damaged is no garbage.
+        for tail in [&b"\x1f"[..], b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8bxyz1234567", &gzip(b"more")[..20]] {
+            assert!(matches!(with(tail), (2, None, Some(CaptureError::Read { .. }))), "{tail:02x?}");
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_gzip_members_are_one_file() {
+    let file: Vec<u8> = pcap(1).into_iter().chain((0..1_250).flat_map(|at| record(at, 0, 0, b""))).collect();
+    let members: Vec<u8> = file.chunks(2).flat_map(gzip).collect();
+    assert_eq!(sound(&members).len(), 1_250);
+}
+
+#[test]
+fn what_follows_the_last_zstd_frame_is_refused_as_zstd_refuses_it() {
+    let file = [pcap(1), record(0, 0, 1, b"a"), record(0, 0, 1, b"b")].concat();
+    let compressed = zstd::encode_all(&file[..], 3).expect("memory");
+    let skippable = [&[0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+    let with = |tail: &[u8]| with_warning(&[&compressed, tail].concat());
+    assert!(matches!(with(&skippable), (2, None, None)));
+    assert!(matches!(with(&zstd::encode_all(&b""[..], 3).expect("memory")), (2, None, None)));
+    for tail in [&b"garbage"[..], b"x", &[0; 100]] {
+        assert!(matches!(with(tail), (2, None, Some(CaptureError::Read { .. }))), "{tail:02x?}");
+    }
 }
 
 #[test]

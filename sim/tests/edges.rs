@@ -84,7 +84,16 @@ fn every_edge_gives_as_many_frames_as_went_in() {
 /// The frames without the addresses that the container has no place for.
 fn expected(edge: &Edge) -> Vec<Frame> {
     let lost_length = |frame: &Frame| match edge.container {
-        Container::RawIp | Container::Null => 12,
+        Container::RawIp
+        | Container::Null
+        | Container::Ppp
+        | Container::PppHdlc
+        | Container::PppEther
+        | Container::PppPppd
+        | Container::CiscoHdlc
+        | Container::Nflog
+        | Container::NflogBigEndian
+        | Container::InfiniBand => 12,
         Container::PcapngTwoInterfaces if frame.index % 2 == 1 => 12,
         // Cooked headers keep the sender's.
         Container::Sll | Container::Sll2 => 6,

@@ -47,6 +47,8 @@ pub struct CaptureScore {
     pub score: Score,
     /// Why it could not be opened, or not be read to its end.
     pub damage: Option<RowError>,
+    /// What is odd about it, and no damage.
+    pub warnings: Vec<String>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -76,10 +78,12 @@ impl<'a> Evaluator<'a> {
                 progress(capture);
             }
         }
-        let score = meter.finish(&rows.tally().counters);
+        let tally = rows.tally();
+        let score = Score { unsupported: tally.unsupported.clone(), ..meter.finish(&tally.counters) };
+        let warnings = tally.warnings.clone();
         self.labels = rows.into_labels();
         self.evaluation.total.merge(&score);
-        self.evaluation.captures.push(CaptureScore { path: path.to_owned(), score, damage });
+        self.evaluation.captures.push(CaptureScore { path: path.to_owned(), score, damage, warnings });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use treeline_ebpf::Skip;
+use treeline_sim::capture::Unsupported;
 
 use super::detection::Detection;
 use super::matrix::{BENIGN, Binary, Matrix};
@@ -15,6 +16,8 @@ pub const PACKETS: [u64; 5] = [1, 2, 5, 10, 100];
 pub struct Score {
     /// Packets without a verdict, by reason: left out of everything else.
     pub skipped: [u64; Skip::ALL.len()],
+    /// Frames of unsupported link types, which the classifier never saw.
+    pub unsupported: Unsupported,
     /// Packets with a verdict of flows without a label: left out too.
     pub packets_unlabelled: u64,
     /// Flows without a label.
@@ -33,6 +36,7 @@ impl Score {
         for (count, more) in self.skipped.iter_mut().zip(other.skipped) {
             *count += more;
         }
+        self.unsupported.merge(&other.unsupported);
         self.packets_unlabelled += other.packets_unlabelled;
         self.flows_unlabelled += other.flows_unlabelled;
         self.packets.merge(&other.packets);
@@ -45,7 +49,7 @@ impl Score {
     /// All frames: judged with and without a label, and skipped.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.packets.total() + self.packets_unlabelled + self.skipped.iter().sum::<u64>()
+        self.packets.total() + self.packets_unlabelled + self.skipped.iter().sum::<u64>() + self.unsupported.count()
     }
 
     /// The flows with any malicious label.

@@ -2,17 +2,18 @@
 
 use serde_json::{Map, Value, json};
 use treeline_data::evaluate::{Binary, Detection, Matrix, PACKETS, Score};
-use treeline_ebpf::Skip;
 use treeline_model::{Node, depth, leaves};
 use treeline_sim::cause::explain;
 
 use super::subject::{Class, Subject};
+use crate::report::{link_types, skipped_json};
 
 /// The document.
 pub fn json(subject: &Subject<'_>) -> Value {
     let total = &subject.evaluation.total;
     let captures = subject.evaluation.captures.iter().map(|capture| {
         let mut value = score(subject, &capture.score);
+        value.insert("warnings".to_owned(), json!(capture.warnings));
         value.insert("damage".to_owned(), json!(capture.damage.as_ref().map(|damage| explain(damage))));
         value.shift_insert(0, "capture".to_owned(), json!(capture.path.display().to_string()));
         Value::Object(value)
@@ -41,7 +42,6 @@ fn tree(nodes: &[Node]) -> Value {
 }
 
 fn score(subject: &Subject<'_>, score: &Score) -> Map<String, Value> {
-    let skipped: Map<_, _> = Skip::ALL.iter().zip(score.skipped).map(|(skip, count)| (skip.name().to_owned(), json!(count))).collect();
     let by_packet = PACKETS.iter().map(|&packet| {
         let mut value = binary(&score.flows_by(packet));
         value.shift_insert(0, "packet".to_owned(), json!(packet));
@@ -52,7 +52,8 @@ fn score(subject: &Subject<'_>, score: &Score) -> Map<String, Value> {
     flows.insert("packets_to_detection".to_owned(), detection(&score.malicious()));
     let mut value = Map::new();
     value.insert("frames".to_owned(), json!(score.frames()));
-    value.insert("skipped".to_owned(), Value::Object(skipped));
+    value.insert("skipped".to_owned(), skipped_json(score.skipped, &score.unsupported));
+    value.insert("unsupported_link_types".to_owned(), link_types(&score.unsupported));
     value.insert("packets".to_owned(), Value::Object(counted(subject, &score.packets, score.packets_unlabelled)));
     value.insert("flows".to_owned(), Value::Object(flows));
     value

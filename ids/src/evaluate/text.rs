@@ -4,11 +4,10 @@ use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table};
 use treeline_data::evaluate::{Binary, Matrix, PACKETS, Score};
-use treeline_ebpf::Skip;
 
 use super::subject::Subject;
 use crate::figure::{NONE, percent, percentage, plain};
-use crate::report::{self, listed, number};
+use crate::report::{self, number, skipped};
 
 const COLUMNS: u16 = 80;
 /// A matrix of more model classes becomes a list of its cells.
@@ -48,8 +47,7 @@ fn head(subject: &Subject<'_>) -> String {
     line("frames", format!("{} in {} captures", number(total.frames()), subject.evaluation.captures.len()));
     line("evaluated", format!("{} packets in {} flows", number(total.packets.total()), number(total.flows.total())));
     line("unlabelled", format!("{} packets in {} flows, left out", number(total.packets_unlabelled), number(total.flows_unlabelled)));
-    let skipped = listed(std::array::from_fn::<_, { Skip::ALL.len() }, _>(|index| (Skip::ALL[index].name(), total.skipped[index])));
-    line("skipped", if skipped.is_empty() { "0".to_owned() } else { skipped });
+    line("skipped", skipped(total.skipped, &total.unsupported));
     text
 }
 

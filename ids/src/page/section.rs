@@ -4,14 +4,13 @@ use std::fmt::Write;
 
 use treeline_data::evaluate::matrix::ratio;
 use treeline_data::evaluate::{BENIGN, Binary, Matrix, PACKETS};
-use treeline_ebpf::Skip;
 use treeline_model::{Document, depth};
 
 use super::chart;
 use super::markup::{Cell, clip, escape, heads, table};
 use crate::evaluate::Subject;
 use crate::figure::{NONE, percent};
-use crate::report::{listed, number};
+use crate::report::{number, skipped};
 
 const RATIOS: [&str; 5] = ["accuracy", "precision", "recall", "F1", "false-positive rate"];
 /// A model may have more classes than a page can show as columns; the rest of a row is summed up.
@@ -20,8 +19,6 @@ const VERDICTS_MAX: usize = 40;
 /// What was evaluated, and what was left out.
 pub fn head(subject: &Subject<'_>, title: &str) -> String {
     let (model, total) = (subject.model, &subject.evaluation.total);
-    let skipped = listed(std::array::from_fn::<_, { Skip::ALL.len() }, _>(|index| (Skip::ALL[index].name(), total.skipped[index])));
-    let skipped = if skipped.is_empty() { "none".to_owned() } else { skipped };
     let damaged = subject.evaluation.captures.iter().filter(|capture| capture.damage.is_some()).count();
     let depth = model.trees().map(depth).max().unwrap_or_default();
     let mut facts = vec![
@@ -30,7 +27,7 @@ pub fn head(subject: &Subject<'_>, title: &str) -> String {
         ("labels", subject.labels.to_owned()),
         ("evaluated", format!("{} packets in {} flows", number(total.packets.total()), number(total.flows.total()))),
         ("without a label", format!("{} packets in {} flows, left out", number(total.packets_unlabelled), number(total.flows_unlabelled))),
-        ("skipped by the classifier", skipped),
+        ("skipped", skipped(total.skipped, &total.unsupported)),
     ];
     if model.packets_min() > 1 {
         facts.push(("first verdict", format!("at packet {} of a flow", model.packets_min())));

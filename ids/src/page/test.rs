@@ -47,7 +47,7 @@ fn rendered(model: &Model, packets: &[(u64, u64, Option<u16>, u16)]) -> String {
         visits.pass(model, &Features::default(), label != Some(0));
     }
     let score = meter.finish(&Counters::default());
-    let capture = CaptureScore { path: HOSTILE.into(), score: score.clone(), damage: None };
+    let capture = CaptureScore { path: HOSTILE.into(), score: score.clone(), damage: None, warnings: Vec::new() };
     let labels = vec!["benign".to_owned(), "</title><img onerror=x>".to_owned(), HOSTILE.to_owned()];
     let evaluation = Evaluation { labels, captures: vec![capture], total: score, visits };
     page(&Subject { model_path: Path::new(HOSTILE), model, labels: HOSTILE, report: None, evaluation: &evaluation })

@@ -21,6 +21,7 @@ use crate::EXIT_BAD_INPUT;
 use crate::arguments::{self, Format};
 use crate::object;
 use crate::output::{finished, print};
+use crate::report::left_out;
 
 type Engines = Vec<Box<dyn Engine>>;
 
@@ -74,13 +75,15 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
         match options.format {
             Format::Text => print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &origins, &notes))?,
             Format::Json => print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &origins, &notes)))?,
-            Format::Jsonl => notes.iter().for_each(|note| eprintln!("treeline: {note}")),
+            Format::Jsonl => {
+                notes.iter().cloned().chain(left_out(path, &summary.unsupported)).for_each(|note| eprintln!("treeline: {note}"));
+            }
         }
         if options.format == Format::Jsonl && !summary.is_clean() {
             eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary, &origins));
         }
-        if let Some(damage) = &summary.damage {
-            eprintln!("treeline: {damage}");
+        for said in summary.warning.iter().chain(&summary.damage) {
+            eprintln!("treeline: {said}");
         }
         code = code.max(if summary.damage.is_some() || summary.stop.is_some() { EXIT_BAD_INPUT } else { u8::from(!summary.is_clean()) });
     }

@@ -10,7 +10,7 @@ use treeline_sim::lab::{Coverage, Outcome, Summary, verdict};
 use treeline_sim::vm::{Hook, Redirect};
 
 use super::divergence;
-use crate::report::agreement;
+use crate::report::{agreement, link_types};
 
 /// The instructions that made a difference, or why they are not known.
 type Origins = Result<Vec<Origin>, String>;
@@ -28,6 +28,9 @@ pub fn text(
     let mut text = format!("{}: {program}, {} of {} frames run\n", path.display(), summary.packets, summary.frames);
     for (reason, count) in &summary.untaken {
         let _ = writeln!(text, "  {count} frames not run: {reason}");
+    }
+    for (_, name, count) in summary.unsupported.iter() {
+        let _ = writeln!(text, "  {count} frames not run: {name} is not supported");
     }
     for (returned, count) in &summary.returned {
         let _ = writeln!(text, "  {:<16} {count}", verdict::name(hook, *returned));
@@ -135,6 +138,7 @@ pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, origins: 
         "frames": summary.frames,
         "packets": summary.packets,
         "untaken": summary.untaken,
+        "unsupported_link_types": link_types(&summary.unsupported),
         "returned": returned,
         "changed": summary.changed,
         "records": summary.records,
@@ -145,6 +149,7 @@ pub fn json(path: &Path, program: &str, hook: Hook, summary: &Summary, origins: 
         "divergence": summary.divergence.as_ref().map(|found| divergence::json(found, origins)),
         "notes": notes,
         "damage": summary.damage,
+        "warning": summary.warning,
     })
 }
 

@@ -11,7 +11,7 @@ use treeline_model::train::Grown;
 
 use super::source::Source;
 use super::{By, FlowBy, Kind, Midstream, Samples, Train, Weight};
-use crate::report::{number, plain, right};
+use crate::report::{link_types, number, plain, right};
 
 /// All that the record is made of.
 pub struct Record<'a> {
@@ -56,6 +56,9 @@ impl Record<'_> {
         put(kind, json!({"name": name, "sha256": digest}));
         put("captures", self.captures());
         put("damage", json!(self.source.damage));
+        if self.source.unsupported.count() > 0 {
+            put("unsupported_link_types", link_types(&self.source.unsupported));
+        }
         put("settings", self.settings());
         put("trained_on", train.json());
         put("tested_on", test.json());
@@ -179,6 +182,9 @@ impl Record<'_> {
         }
         if self.sample.unlabelled_count > 0 {
             line("left out", format!("{} rows without a label", number(self.sample.unlabelled_count)));
+        }
+        for (_, name, count) in self.source.unsupported.iter() {
+            line("left out", format!("{} frames of {name}, which is not supported", number(count)));
         }
         for damage in &self.source.damage {
             line("damaged", damage.clone());

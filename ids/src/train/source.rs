@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
-use treeline_data::row::Options;
+use treeline_data::row::{Options, RowError};
 use treeline_data::sample::LEFT_OUT;
 use treeline_data::table::{Column, Reader};
 use treeline_data::{Labels, Row, Rows, Sample};
 use treeline_ebpf::FEATURES;
 use treeline_model::train::ROWS_MAX;
-use treeline_sim::capture::Capture;
+use treeline_sim::capture::{Capture, CaptureError, Unsupported};
 use treeline_sim::cause::explain;
 
 use super::{Midstream, Train, take};
@@ -29,6 +29,8 @@ pub struct Source {
     pub other: (&'static str, String, Option<String>),
     /// What was damaged on the way: the rows before it are used.
     pub damage: Vec<String>,
+    /// Frames of unsupported link types, left out.
+    pub unsupported: Unsupported,
 }
 
 /// Reads everything that `options` name.
@@ -60,14 +62,20 @@ fn captures(options: &Train) -> Result<(Sample, Source), String> {
                     show(&bar, &rows);
                 }
             }
+            // Like a file that is no capture: it has nothing to learn from.
+            Err(error @ RowError::Capture(CaptureError::LinkType { .. })) => return Err(explain(&error)),
             Err(error) => damage.push(explain(&error)),
         }
     }
     bar.finish_and_clear();
+    for warning in &rows.tally().warnings {
+        eprintln!("treeline: {warning}");
+    }
+    let unsupported = rows.tally().unsupported.clone();
     let tests = (0..).take(rows.captures().len()).skip(options.captures.len()).collect();
     let captures = rows.captures().iter().map(|path| path.display().to_string()).collect();
     let labels_digest = if Path::new(spec).is_file() { digest(Path::new(spec))? } else { None };
-    Ok((sample, Source { captures, digests, tests, other: ("labels", spec.to_owned(), labels_digest), damage }))
+    Ok((sample, Source { captures, digests, tests, other: ("labels", spec.to_owned(), labels_digest), damage, unsupported }))
 }
 
 fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
@@ -106,7 +114,7 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
     bar.finish_and_clear();
     let digests = vec![None; captures.len()];
     let other = ("table", path.display().to_string(), digest(path)?);
-    Ok((sample, Source { captures, digests, tests, other, damage: Vec::new() }))
+    Ok((sample, Source { captures, digests, tests, other, damage: Vec::new(), unsupported: Unsupported::default() }))
 }
 
 fn sample(options: &Train, classes: Vec<String>) -> Result<Sample, String> {

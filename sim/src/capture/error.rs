@@ -19,6 +19,13 @@ pub enum CaptureError {
         source: io::Error,
     },
 
+    /// The path is that of a directory.
+    #[error("{}: a directory; give the captures in it", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+
     /// The file cannot be read, or its compression is damaged or cut.
     #[error("{}: frame {frame_index}: cannot read past byte {offset}", path.display())]
     Read {
@@ -169,16 +176,16 @@ pub enum CaptureError {
         interfaces_count: usize,
     },
 
-    /// The packets begin with a link header that the reader does not know.
+    /// All packets begin with link headers that the reader does not know; this is the first.
     #[error(
         "{}: frame {frame_index}: link type {number}{} at byte {offset} is not supported; \
-         supported are Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276), null (0) and loop (108)",
-        path.display(), name.map(|name| format!(" ({name})")).unwrap_or_default()
+         supported are {}",
+        path.display(), name.map(|name| format!(" ({name})")).unwrap_or_default(), super::link::SUPPORTED
     )]
     LinkType {
         /// The file, or the name given to the reader.
         path: PathBuf,
-        /// Where the file header (pcap) or the first packet of the interface (pcapng) begins.
+        /// Where the file header (pcap) or the first packet (pcapng) begins.
         offset: u64,
         /// Index of the frame that could not be read.
         frame_index: u64,

@@ -10,19 +10,37 @@
 //! | raw IPv4 (228), raw IPv6 (229) | IPv4, IPv6 | zero |
 //! | Linux cooked v1 (113), v2 (276) | its protocol field, as it is, below 0x0600 too | source, if it has six bytes |
 //! | null (0), loop (108) | by the address family, in either byte order | zero |
+//! | PPP (9), with HDLC framing (50), with a direction (204) | by the PPP protocol, one or two bytes long; `ff 03` before it, or Cisco's HDLC in its place (`0f`, `8f`) | zero |
+//! | PPP of pppd (166), whose address byte is the direction | by the PPP protocol | zero |
+//! | `PPPoE` (51) | by the PPP protocol of a session's packet | zero |
+//! | Cisco HDLC (104), with a direction (205) | its protocol field | zero |
+//! | IP over `InfiniBand` (242): a global routing header of 40 bytes and the 4 of RFC 4391, as tcpdump and Wireshark read it | its type field | zero |
+//! | Netfilter's NFLOG (239): the payload alone | by the address family, or else the hardware protocol | zero |
 //!
 //! A packet that is shorter than its link header, or holds neither IPv4 nor IPv6 where nothing else can be told, gets
 //! `EtherType` 0: no engine takes it for IP, and it is counted like any other frame. What was captured of an incomplete
 //! link header is not carried over.
 //!
-//! Source: <https://www.tcpdump.org/linktypes.html> and the pages for `LINKTYPE_LINUX_SLL` and `LINKTYPE_LINUX_SLL2`.
+//! Source: <https://www.tcpdump.org/linktypes.html> and the pages for `LINKTYPE_LINUX_SLL`, `LINKTYPE_LINUX_SLL2` and `LINKTYPE_NFLOG`; RFC
+//! 1661, RFC 1662, RFC 2516 (PPP) and RFC 1547, section 4.3.1 (Cisco).
+
+use pcap_file::Endianness;
+
+use super::pcapng::u16_at;
 
 /// Length of the Ethernet header that is put before packets of other link types, bytes.
 pub const ETHERNET_HEADER_LENGTH: usize = 14;
 
+/// The supported link types with their numbers, for messages and help.
+pub const SUPPORTED: &str = "Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276), BSD loopback (0, 108), \
+                             PPP (9, 50, 51, 166, 204), Cisco HDLC (104, 205), NFLOG (239), IP over InfiniBand (242)";
+
 const ETHERTYPE_NONE: u16 = 0;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+
+/// A global routing header, which may hold anything, and the type and reserved bytes of RFC 4391, section 6.
+const INFINIBAND_HEADER_LENGTH: usize = 44;
 
 /// A link type whose packets can be made Ethernet frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,32 +59,79 @@ pub enum Link {
     Sll2,
     /// `LINKTYPE_NULL` (0) and `LINKTYPE_LOOP` (108): 4 bytes of address family.
     Null,
+    /// `LINKTYPE_PPP` (9) and `LINKTYPE_PPP_HDLC` (50).
+    Ppp,
+    /// `LINKTYPE_PPP_ETHER` (51).
+    PppEther,
+    /// `LINKTYPE_PPP_PPPD` (166).
+    PppPppd,
+    /// `LINKTYPE_PPP_WITH_DIR` (204).
+    PppWithDirection,
+    /// `LINKTYPE_C_HDLC` (104).
+    CiscoHdlc,
+    /// `LINKTYPE_C_HDLC_WITH_DIR` (205).
+    CiscoHdlcWithDirection,
+    /// `LINKTYPE_NFLOG` (239), whose fields have the byte order of the file.
+    Nflog(Endianness),
+    /// `LINKTYPE_IPOIB` (242).
+    InfiniBand,
+}
+
+/// What a link header says.
+struct Header {
+    /// Where the payload begins.
+    start: usize,
+    source: [u8; 6],
+    ethertype: u16,
+    /// The payload's length, where the header says it: what follows belongs to the link again.
+    payload_length: Option<usize>,
+}
+
+impl Header {
+    fn new(start: usize, ethertype: u16) -> Self {
+        Self { start, source: [0; 6], ethertype, payload_length: None }
+    }
 }
 
 impl Link {
-    /// The link type of a number of the registry; `None` if it is not supported.
+    /// The link type of a number of the registry, in a file of this byte order; `None` if it is not supported.
     #[must_use]
-    pub fn from_number(number: u32) -> Option<Self> {
+    pub fn from_number(number: u32, order: Endianness) -> Option<Self> {
         Some(match number {
             0 | 108 => Self::Null,
             1 => Self::Ethernet,
+            9 | 50 => Self::Ppp,
             12 | 14 | 101 => Self::Ip,
+            51 => Self::PppEther,
+            104 => Self::CiscoHdlc,
             113 => Self::Sll,
+            166 => Self::PppPppd,
+            204 => Self::PppWithDirection,
+            205 => Self::CiscoHdlcWithDirection,
             228 => Self::Ipv4,
             229 => Self::Ipv6,
+            239 => Self::Nflog(order),
+            242 => Self::InfiniBand,
             276 => Self::Sll2,
             _ => return None,
         })
     }
 
-    /// Length of the link header that is removed, bytes; 0 for Ethernet, whose header stays.
+    /// Least length of the link header that is removed, bytes; 0 for Ethernet, whose header stays.
     #[must_use]
-    pub fn header_length(self) -> usize {
+    pub fn header_length_min(self) -> usize {
         match self {
             Self::Ethernet | Self::Ip | Self::Ipv4 | Self::Ipv6 => 0,
-            Self::Null => 4,
+            Self::Ppp => 1,
+            Self::PppWithDirection => 2,
+            Self::PppPppd => 3,
+            Self::Null | Self::CiscoHdlc => 4,
+            Self::CiscoHdlcWithDirection => 5,
+            Self::PppEther => 6,
+            Self::Nflog(_) => 8,
             Self::Sll => 16,
             Self::Sll2 => 20,
+            Self::InfiniBand => INFINIBAND_HEADER_LENGTH,
         }
     }
 
@@ -80,107 +145,143 @@ impl Link {
             bytes.extend_from_slice(packet);
             return original_length;
         }
-        let (source, ethertype, payload) = match packet.split_at_checked(self.header_length()) {
-            Some((header, payload)) => (self.source(header), self.ethertype(header, payload), payload),
-            None => ([0; 6], ETHERTYPE_NONE, &[][..]),
-        };
+        let header = self.header(packet).unwrap_or_else(|| Header::new(self.header_length_min(), ETHERTYPE_NONE));
+        let payload = packet.get(header.start..).unwrap_or_default();
+        let payload = &payload[..payload.len().min(header.payload_length.unwrap_or(usize::MAX))];
         bytes.extend_from_slice(&[0; 6]);
-        bytes.extend_from_slice(&source);
-        bytes.extend_from_slice(&ethertype.to_be_bytes());
+        bytes.extend_from_slice(&header.source);
+        bytes.extend_from_slice(&header.ethertype.to_be_bytes());
         bytes.extend_from_slice(payload);
-        // Both lengths are at most 20.
-        #[expect(clippy::cast_possible_truncation, reason = "20 fits into u32")]
-        let (removed, added) = (self.header_length() as u32, ETHERNET_HEADER_LENGTH as u32);
-        original_length.saturating_sub(removed).saturating_add(added)
+        let removed = u32::try_from(header.start).unwrap_or(u32::MAX);
+        let payload_length = header.payload_length.and_then(|length| u32::try_from(length).ok());
+        let payload_length = payload_length.unwrap_or_else(|| original_length.saturating_sub(removed));
+        payload_length.saturating_add(u32::try_from(ETHERNET_HEADER_LENGTH).unwrap_or(u32::MAX))
     }
 
-    /// `header` has [`Link::header_length`] bytes.
-    fn source(self, header: &[u8]) -> [u8; 6] {
-        let (length, address) = match self {
-            Self::Sll => (u16::from_be_bytes([header[4], header[5]]), &header[6..12]),
-            Self::Sll2 => (u16::from(header[11]), &header[12..18]),
-            _ => return [0; 6],
-        };
-        if length == 6 { std::array::from_fn(|at| address[at]) } else { [0; 6] }
-    }
-
-    /// `header` has [`Link::header_length`] bytes.
-    fn ethertype(self, header: &[u8], payload: &[u8]) -> u16 {
-        match self {
-            Self::Ethernet => ETHERTYPE_NONE,
-            Self::Ip => match payload.first().map(|first| first >> 4) {
-                Some(4) => ETHERTYPE_IPV4,
-                Some(6) => ETHERTYPE_IPV6,
-                _ => ETHERTYPE_NONE,
-            },
-            Self::Ipv4 => ETHERTYPE_IPV4,
-            Self::Ipv6 => ETHERTYPE_IPV6,
-            Self::Sll => u16::from_be_bytes([header[14], header[15]]),
-            Self::Sll2 => u16::from_be_bytes([header[0], header[1]]),
-            Self::Null => {
-                let family = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-                // No family is above 65535: such a value is in the other byte order.
-                match if family > 0xffff { family.swap_bytes() } else { family } {
-                    2 => ETHERTYPE_IPV4,
-                    // AF_INET6 of Linux, Windows, NetBSD and OpenBSD, FreeBSD, Darwin.
-                    10 | 23 | 24 | 28 | 30 => ETHERTYPE_IPV6,
-                    _ => ETHERTYPE_NONE,
-                }
-            }
-        }
+    /// The link header of `packet`; `None` if it is incomplete.
+    fn header(self, packet: &[u8]) -> Option<Header> {
+        let start = self.header_length_min();
+        let ethertype = |at| be16(packet, at);
+        Some(match self {
+            Self::Ethernet => Header::new(0, ETHERTYPE_NONE),
+            Self::Ip => Header::new(0, version(packet)),
+            Self::Ipv4 => Header::new(0, ETHERTYPE_IPV4),
+            Self::Ipv6 => Header::new(0, ETHERTYPE_IPV6),
+            Self::Sll => Header { source: source(packet, 6, be16(packet, 4)?)?, ..Header::new(start, ethertype(14)?) },
+            Self::Sll2 => Header { source: source(packet, 12, (*packet.get(11)?).into())?, ..Header::new(packet.get(start..).map(|_| start)?, ethertype(0)?) },
+            Self::Null => Header::new(start, family(packet.first_chunk()?)),
+            Self::Ppp => ppp_framed(packet, 0)?,
+            Self::PppWithDirection => ppp_framed(packet, 1)?,
+            Self::PppPppd => ppp(packet, 2)?,
+            // Version and type 1, code 0: a session's packet, RFC 2516, section 4.
+            Self::PppEther if packet.first_chunk()? == &[0x11, 0] => ppp(packet, start)?,
+            Self::PppEther => Header::new(start, ETHERTYPE_NONE),
+            Self::CiscoHdlc => Header::new(start, ethertype(2)?),
+            Self::CiscoHdlcWithDirection => Header::new(start, ethertype(3)?),
+            Self::Nflog(order) => nflog(packet, order)?,
+            Self::InfiniBand => Header::new(packet.get(start..).map(|_| start)?, ethertype(40)?),
+        })
     }
 }
 
-/// The registry's name of a link type that is not supported, for error messages; `None` for the rare ones.
-#[must_use]
-pub fn unsupported_name(number: u32) -> Option<&'static str> {
-    Some(match number {
-        6 => "IEEE802_5",
-        7 => "ARCNET_BSD",
-        8 => "SLIP",
-        9 => "PPP",
-        10 => "FDDI",
-        50 => "PPP_HDLC",
-        51 => "PPP_ETHER",
-        100 => "ATM_RFC1483",
-        104 => "C_HDLC",
-        105 => "IEEE802_11",
-        107 => "FRELAY",
-        117 => "PFLOG",
-        119 => "IEEE802_11_PRISM",
-        122 => "IP_OVER_FC",
-        127 => "IEEE802_11_RADIOTAP",
-        129 => "ARCNET_LINUX",
-        143 => "DOCSIS",
-        147..=162 => "USER0 to USER15",
-        163 => "IEEE802_11_AVS",
-        166 => "PPP_PPPD",
-        187 => "BLUETOOTH_HCI_H4",
-        189 => "USB_LINUX",
-        192 => "PPI",
-        195 => "IEEE802_15_4_WITHFCS",
-        201 => "BLUETOOTH_HCI_H4_WITH_PHDR",
-        204 => "PPP_WITH_DIR",
-        220 => "USB_LINUX_MMAPPED",
-        227 => "CAN_SOCKETCAN",
-        230 => "IEEE802_15_4_NOFCS",
-        239 => "NFLOG",
-        249 => "USBPCAP",
-        251 => "BLUETOOTH_LE_LL",
-        252 => "WIRESHARK_UPPER_PDU",
-        253 => "NETLINK",
-        254 => "BLUETOOTH_LINUX_MONITOR",
-        256 => "BLUETOOTH_LE_LL_WITH_PHDR",
-        258 => "PKTAP",
-        _ => return None,
-    })
+fn be16(packet: &[u8], at: usize) -> Option<u16> {
+    packet.get(at..at + 2).map(|field| u16::from_be_bytes([field[0], field[1]]))
+}
+
+/// The `EtherType` of IP's version.
+fn version(packet: &[u8]) -> u16 {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => ETHERTYPE_IPV4,
+        Some(6) => ETHERTYPE_IPV6,
+        _ => ETHERTYPE_NONE,
+    }
+}
+
+/// The sender of a cooked packet, if its address has six bytes.
+fn source(packet: &[u8], at: usize, length: u16) -> Option<[u8; 6]> {
+    let address = packet.get(at..)?.first_chunk()?;
+    Some(if length == 6 { *address } else { [0; 6] })
+}
+
+fn family(header: &[u8; 4]) -> u16 {
+    let family = u32::from_le_bytes(*header);
+    // No family is above 65535: such a value is in the other byte order.
+    match if family > 0xffff { family.swap_bytes() } else { family } {
+        2 => ETHERTYPE_IPV4,
+        // AF_INET6 of Linux, Windows, NetBSD and OpenBSD, FreeBSD, Darwin.
+        10 | 23 | 24 | 28 | 30 => ETHERTYPE_IPV6,
+        _ => ETHERTYPE_NONE,
+    }
+}
+
+/// PPP, with the framing of HDLC or without, or Cisco's HDLC.
+fn ppp_framed(packet: &[u8], at: usize) -> Option<Header> {
+    match packet.get(at..)? {
+        [0x0f | 0x8f, ..] => Some(Header::new(at + 4, be16(packet, at + 2)?)),
+        [0xff, 0x03, ..] => ppp(packet, at + 2),
+        _ => ppp(packet, at),
+    }
+}
+
+/// PPP's protocol field at `at`: of one byte where that is odd, RFC 1661, section 6.5.
+fn ppp(packet: &[u8], at: usize) -> Option<Header> {
+    let first = *packet.get(at)?;
+    let (protocol, length) = if first & 1 == 1 { (first.into(), 1) } else { (be16(packet, at)?, 2) };
+    let ethertype = match protocol {
+        0x0021 => ETHERTYPE_IPV4,
+        0x0057 => ETHERTYPE_IPV6,
+        _ => ETHERTYPE_NONE,
+    };
+    Some(Header::new(at + length, ethertype))
+}
+
+/// The payload among the attributes of a message of Netfilter's log.
+fn nflog(packet: &[u8], order: Endianness) -> Option<Header> {
+    const PACKET_HEADER: u16 = 1;
+    const PAYLOAD: u16 = 9;
+    let by_family = match packet.first()? {
+        2 => ETHERTYPE_IPV4,
+        10 => ETHERTYPE_IPV6,
+        _ => ETHERTYPE_NONE,
+    };
+    // Family, version, group; then attributes: length with these four bytes, kind, value, padding to four.
+    let (mut at, mut hardware_protocol) = (4, ETHERTYPE_NONE);
+    loop {
+        let attribute = packet.get(at..at + 4)?;
+        let (length, kind) = (usize::from(u16_at(order, attribute, 0)), u16_at(order, attribute, 2));
+        let value_length = length.checked_sub(4)?;
+        match kind {
+            PACKET_HEADER => hardware_protocol = be16(packet, at + 4)?,
+            PAYLOAD => {
+                let ethertype = if by_family == ETHERTYPE_NONE { hardware_protocol } else { by_family };
+                return Some(Header { payload_length: Some(value_length), ..Header::new(at + 4, ethertype) });
+            }
+            _ => {}
+        }
+        at += length.next_multiple_of(4);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::unsupported;
     use super::*;
 
-    const OTHERS: [Link; 6] = [Link::Ip, Link::Ipv4, Link::Ipv6, Link::Sll, Link::Sll2, Link::Null];
+    const OTHERS: [Link; 13] = [
+        Link::Ip,
+        Link::Ipv4,
+        Link::Ipv6,
+        Link::Sll,
+        Link::Sll2,
+        Link::Null,
+        Link::Ppp,
+        Link::PppEther,
+        Link::PppPppd,
+        Link::PppWithDirection,
+        Link::CiscoHdlc,
+        Link::CiscoHdlcWithDirection,
+        Link::InfiniBand,
+    ];
 
     /// The packet as Ethernet must be these addresses, this type and this payload, 100 bytes more on the wire.
     fn check(link: Link, packet: &[u8], source: [u8; 6], ethertype: u16, payload: &[u8]) {
@@ -235,13 +336,84 @@ mod tests {
     }
 
     #[test]
+    fn ppp_is_read_with_and_without_framing_and_with_short_protocols() {
+        for (protocol, ethertype) in [([0, 0x21], 0x0800), ([0, 0x57], 0x86dd), ([0xc0, 0x21], 0), ([0, 0x2d], 0)] {
+            for header in [&[0xff, 3, protocol[0], protocol[1]][..], &protocol, &[0xff, 3, protocol[1]], &protocol[1..]] {
+                // A protocol above 255 has no short form.
+                if protocol[0] > 0 && !header.contains(&protocol[0]) {
+                    continue;
+                }
+                check(Link::Ppp, &[header, &[0x45]].concat(), [0; 6], ethertype, &[0x45]);
+                check(Link::PppWithDirection, &[&[1], header, &[0x45]].concat(), [0; 6], ethertype, &[0x45]);
+            }
+            let [high, low] = protocol;
+            check(Link::PppPppd, &[0, 3, high, low, 0x45], [0; 6], ethertype, &[0x45]);
+            check(Link::PppEther, &[0x11, 0, 0, 7, 0, 3, high, low, 0x45], [0; 6], ethertype, &[0x45]);
+        }
+        // A discovery packet has tags where a session's has PPP.
+        check(Link::PppEther, &[0x11, 9, 0, 0, 0, 4, 0, 0x21, 0, 0], [0; 6], 0, &[0, 0x21, 0, 0]);
+    }
+
+    #[test]
+    fn cisco_hdlc_keeps_its_protocol() {
+        for address in [0x0f, 0x8f] {
+            let packet = [address, 0, 0x86, 0xdd, 0x60];
+            check(Link::CiscoHdlc, &packet, [0; 6], 0x86dd, &[0x60]);
+            check(Link::Ppp, &packet, [0; 6], 0x86dd, &[0x60]);
+            check(Link::CiscoHdlcWithDirection, &[&[1], &packet[..]].concat(), [0; 6], 0x86dd, &[0x60]);
+        }
+    }
+
+    #[test]
+    fn infiniband_keeps_its_type_behind_a_routing_header() {
+        check(Link::InfiniBand, &[&[0x60; 40][..], &[8, 0, 0, 0, 0x45]].concat(), [0; 6], 0x0800, &[0x45]);
+    }
+
+    /// A message of Netfilter's log with these attributes.
+    fn message(order: Endianness, family: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let field = |value: u16| if order.is_big() { value.to_be_bytes() } else { value.to_le_bytes() };
+        let mut message = vec![family, 0, 0, 5];
+        for (kind, value) in attributes {
+            message.extend(field(u16::try_from(value.len()).expect("short") + 4));
+            message.extend(field(*kind));
+            message.extend_from_slice(value);
+            message.resize(message.len().next_multiple_of(4), 0);
+        }
+        message
+    }
+
+    #[test]
+    fn netfilters_log_gives_its_payload_in_the_byte_order_of_the_file() {
+        let header = (1, &[0x86, 0xdd, 1, 0][..]);
+        for order in [Endianness::Little, Endianness::Big] {
+            let link = Link::Nflog(order);
+            let mut bytes = Vec::new();
+            for (family, ethertype) in [(2, [8, 0]), (10, [0x86, 0xdd]), (7, [0x86, 0xdd]), (0, [0x86, 0xdd])] {
+                let message = message(order, family, &[header, (10, b"prefix\0"), (9, b"payload"), (11, &[0, 0, 0, 1])]);
+                assert_eq!(link.write_ethernet(&message, 400, &mut bytes), 21, "the payload's length, not the message's");
+                assert_eq!(bytes, [&[0; 12], &ethertype[..], b"payload"].concat());
+            }
+            // Cut by a snap length: the attribute still says how long the payload was.
+            let whole = message(order, 2, &[header, (9, b"payload")]);
+            assert_eq!(link.write_ethernet(&whole[..whole.len() - 5], 400, &mut bytes), 21);
+            assert_eq!(bytes, [&[0; 12][..], &[8, 0], b"pay"].concat());
+            // Without a payload, cut before it, or with a length that cannot be.
+            let short = [&message(order, 2, &[])[..], &[1, 0, 1, 0]].concat();
+            for broken in [&message(order, 2, &[header]), &whole[..14], &short, &[2]] {
+                link.write_ethernet(broken, 400, &mut bytes);
+                assert_eq!(bytes[12..14], [0, 0], "{broken:02x?}");
+            }
+        }
+    }
+
+    #[test]
     fn packet_shorter_than_its_link_header_is_a_frame_of_type_zero() {
         for link in OTHERS {
-            for length in 0..link.header_length() {
+            for length in 0..link.header_length_min() {
                 let mut bytes = Vec::new();
                 let length = link.write_ethernet(&vec![8; length], 60, &mut bytes);
                 assert_eq!(bytes, [0; ETHERNET_HEADER_LENGTH], "{link:?}");
-                assert_eq!(length as usize, 60 - link.header_length() + ETHERNET_HEADER_LENGTH);
+                assert_eq!(length as usize, 60 - link.header_length_min() + ETHERNET_HEADER_LENGTH);
             }
         }
     }
@@ -249,18 +421,22 @@ mod tests {
     #[test]
     fn lengths_on_the_wire_saturate() {
         for link in OTHERS {
-            let packet = vec![0; link.header_length()];
+            // Of odd bytes, for PPP's protocol to have one byte.
+            let packet = vec![1; link.header_length_min()];
             assert_eq!(link.write_ethernet(&packet, 0, &mut Vec::new()), 14, "{link:?}");
             let longest = link.write_ethernet(&packet, u32::MAX, &mut Vec::new());
-            let expected = (u64::from(u32::MAX) + 14 - link.header_length() as u64).min(u32::MAX.into());
+            let expected = (u64::from(u32::MAX) + 14 - link.header_length_min() as u64).min(u32::MAX.into());
             assert_eq!(u64::from(longest), expected, "{link:?}");
         }
     }
 
     #[test]
-    fn no_supported_link_type_is_named_as_unsupported() {
+    fn what_is_named_as_supported_is() {
+        let listed: Vec<u32> = SUPPORTED.split(|byte: char| !byte.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
         for number in 0..1000 {
-            assert!(Link::from_number(number).is_none() || unsupported_name(number).is_none(), "{number}");
+            let link = Link::from_number(number, Endianness::Little);
+            assert_eq!(link.is_some(), listed.contains(&number), "{number}");
+            assert!(link.is_none() || unsupported::name(number).is_none(), "{number}");
         }
     }
 }

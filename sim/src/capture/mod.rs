@@ -20,6 +20,8 @@
 //! | old or unknown version number in a pcap header | ignored: the layout never changed |
 //! | unknown blocks and options, name resolution, statistics, secrets | skipped, however long |
 //! | other link types than Ethernet | an Ethernet header instead, see [`link`] |
+//! | link type that is not supported, beside others (pcapng) | none: counted, see [`Capture::unsupported`] |
+//! | garbage behind the last gzip member | none: see [`Capture::warning`] |
 //!
 //! Damage ends the reading: the frames before it come first, then one [`CaptureError`] that says where, then the end.
 //! Inside a compressed file the bytes just before the damage may be lost, as the decompressor never hands them over: at
@@ -35,6 +37,7 @@ pub mod link;
 mod pcap;
 mod pcapng;
 mod stream;
+mod unsupported;
 
 use std::fmt;
 use std::io::Read;
@@ -44,6 +47,7 @@ pub use self::error::CaptureError;
 pub use self::pcap::RECORD_LENGTH_MAX;
 pub use self::pcapng::{BLOCK_LENGTH_MAX, INTERFACES_MAX};
 use self::stream::Stream;
+pub use self::unsupported::Unsupported;
 use crate::Frame;
 
 /// A capture being read, frame by frame, in the order of the file.
@@ -51,6 +55,18 @@ pub struct Capture {
     stream: Stream,
     format: Format,
     ended: bool,
+    frames_max: u64,
+    unsupported: Unsupported,
+    /// The error to end with, should all packets be of unsupported link types.
+    unsupported_first: Option<Box<CaptureError>>,
+}
+
+/// What a format found next in the file.
+enum Next {
+    Frame,
+    /// A packet of an interface with this link type, and where it begins.
+    Unsupported { number: u32, offset: u64 },
+    End,
 }
 
 enum Format {
@@ -77,31 +93,78 @@ impl Capture {
             stream::Magic::Pcap => Format::Pcap(pcap::Pcap::new(&mut stream)?),
             stream::Magic::Pcapng => Format::Pcapng(pcapng::Pcapng::default()),
         };
-        Ok(Self { stream, format, ended: false })
+        Ok(Self { stream, format, ended: false, frames_max: u64::MAX, unsupported: Unsupported::default(), unsupported_first: None })
     }
 
-    /// Reads the next frame into `frame`, reusing its buffer; `Ok(false)` at the end of the capture.
+    /// Ends the capture after so many frames, unsupported ones included.
+    pub fn stop_after(&mut self, frames_max: u64) {
+        self.frames_max = frames_max;
+    }
+
+    /// Reads the next frame into `frame`, reusing its buffer; `Ok(false)` at the end of the capture. Frames of unsupported link types are
+    /// left out and counted, and the others keep their index in the file.
     ///
     /// On `Ok(false)` and on an error `frame` stays as it was. After either, every further call returns `Ok(false)`.
     ///
-    /// Fails at the first damage, at a read error of the file or its compression, and at the first packet of a pcapng
-    /// interface whose link type is not supported.
+    /// Fails at the first damage, at a read error of the file or its compression, and at the end of a pcapng file in which all packets are of
+    /// unsupported link types.
     #[inline]
     pub fn next_into(&mut self, frame: &mut Frame) -> Result<bool, CaptureError> {
-        if self.ended {
-            return Ok(false);
+        while !self.ended {
+            if self.stream.frame_index >= self.frames_max {
+                return self.end();
+            }
+            let next = match &mut self.format {
+                Format::Pcap(pcap) => pcap.next_into(&mut self.stream, frame),
+                Format::Pcapng(pcapng) => pcapng.next_into(&mut self.stream, frame),
+            };
+            match next {
+                Ok(Next::Frame) => {
+                    frame.index = self.stream.frame_index;
+                    self.stream.frame_index += 1;
+                    return Ok(true);
+                }
+                Ok(Next::Unsupported { number, offset }) => self.leave_out(number, offset),
+                Ok(Next::End) => return self.end(),
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+            }
         }
-        let read = match &mut self.format {
-            Format::Pcap(pcap) => pcap.next_into(&mut self.stream, frame),
-            Format::Pcapng(pcapng) => pcapng.next_into(&mut self.stream, frame),
-        };
-        if let Ok(true) = read {
-            frame.index = self.stream.frame_index;
-            self.stream.frame_index += 1;
-        } else {
-            self.ended = true;
+        Ok(false)
+    }
+
+    #[cold]
+    fn leave_out(&mut self, number: u32, offset: u64) {
+        if self.unsupported_first.is_none() {
+            self.unsupported_first = Some(Box::new(self.stream.unsupported(number, offset)));
         }
-        read
+        self.unsupported.add(number);
+        self.stream.frame_index += 1;
+    }
+
+    /// The end of the capture, which is an error if there was nothing to give.
+    #[cold]
+    fn end(&mut self) -> Result<bool, CaptureError> {
+        self.ended = true;
+        match self.unsupported_first.take() {
+            Some(error) if self.unsupported.count() == self.stream.frame_index => Err(*error),
+            _ => Ok(false),
+        }
+    }
+
+    /// The frames left out so far, by link type.
+    #[must_use]
+    pub fn unsupported(&self) -> &Unsupported {
+        &self.unsupported
+    }
+
+    /// What is odd about the file as far as it was read, and no damage.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let path = self.stream.path().display();
+        self.stream.garbage.is_found().then(|| format!("{path}: decompression OK, trailing garbage ignored"))
     }
 
     /// Bytes taken from the file so far; of a compressed file, compressed ones. Runs ahead of the frames by a buffer.
@@ -116,7 +179,7 @@ impl Capture {
         self.stream.bytes_total
     }
 
-    /// Frames read so far, which is also the index of the next one.
+    /// Frames read so far, those left out included; also the index of the next one.
     #[must_use]
     pub fn frames_count(&self) -> u64 {
         self.stream.frame_index

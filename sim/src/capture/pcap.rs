@@ -5,7 +5,7 @@
 
 use pcap_file::pcap::{PcapParseError, PcapParser, PcapTsResolution};
 
-use super::CaptureError;
+use super::{CaptureError, Next};
 use super::link::Link;
 use super::stream::Stream;
 use crate::Frame;
@@ -32,7 +32,8 @@ impl Pcap {
         }
         let (_, parser) = PcapParser::new(stream.bytes()).expect("24 bytes that begin with one of the four magic numbers are a header");
         let header = parser.header();
-        let link = stream.link(u32::from(header.datalink) & LINK_TYPE_MASK)?;
+        let number = u32::from(header.datalink) & LINK_TYPE_MASK;
+        let link = Link::from_number(number, header.endianness).ok_or_else(|| stream.unsupported(number, 0))?;
         stream.take(FILE_HEADER_LENGTH);
         let fraction_ns = match header.ts_resolution {
             PcapTsResolution::MicroSecond => 1_000,
@@ -42,7 +43,7 @@ impl Pcap {
     }
 
     #[inline]
-    pub(super) fn next_into(&self, stream: &mut Stream, frame: &mut Frame) -> Result<bool, CaptureError> {
+    pub(super) fn next_into(&self, stream: &mut Stream, frame: &mut Frame) -> Result<Next, CaptureError> {
         loop {
             let bytes = stream.bytes();
             let needed = match self.parser.next_raw_packet(bytes) {
@@ -52,7 +53,7 @@ impl Pcap {
                     frame.time_ns = u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac) * self.fraction_ns;
                     frame.original_length = self.link.write_ethernet(&packet.data, packet.orig_len, &mut frame.bytes);
                     stream.take(length);
-                    return Ok(true);
+                    return Ok(Next::Frame);
                 }
                 Ok((_, packet)) => return Err(too_long(stream, packet.incl_len)),
                 // The need is that of the header first, then that of the packet without it.
@@ -68,7 +69,7 @@ impl Pcap {
             };
             if !stream.fill(needed) {
                 let what = if needed == RECORD_HEADER_LENGTH { "record header" } else { "record" };
-                return if stream.at_end()? { Ok(false) } else { Err(stream.truncated(what, needed as u64)) };
+                return if stream.at_end()? { Ok(Next::End) } else { Err(stream.truncated(what, needed as u64)) };
             }
         }
     }

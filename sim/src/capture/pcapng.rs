@@ -13,9 +13,10 @@ use pcap_file::pcapng::blocks::{
 use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
 use super::clock::Clock;
+use super::link::Link;
 use super::pcap::too_long;
 use super::stream::Stream;
-use super::{CaptureError, RECORD_LENGTH_MAX};
+use super::{CaptureError, Next, RECORD_LENGTH_MAX};
 use crate::Frame;
 
 /// Longest block that is looked into, bytes; a packet or an interface that claims more is damage.
@@ -55,7 +56,7 @@ struct Packet<'a> {
 }
 
 impl Pcapng {
-    pub(super) fn next_into(&mut self, stream: &mut Stream, frame: &mut Frame) -> Result<bool, CaptureError> {
+    pub(super) fn next_into(&mut self, stream: &mut Stream, frame: &mut Frame) -> Result<Next, CaptureError> {
         while !stream.at_end()? {
             if !stream.fill(8) {
                 return Err(stream.truncated("block header", 8));
@@ -86,16 +87,13 @@ impl Pcapng {
                 SIMPLE_PACKET_BLOCK => Some(self.simple_packet(body)),
                 _ => Some(self.packet(kind, body)),
             };
-            let found = packet.is_some();
-            if let Some(packet) = packet {
-                self.write_frame(stream, &packet, frame)?;
-            }
+            let next = packet.map(|packet| self.write_frame(stream, &packet, frame)).transpose()?;
             stream.take(length as usize);
-            if found {
-                return Ok(true);
+            if let Some(next) = next {
+                return Ok(next);
             }
         }
-        Ok(false)
+        Ok(Next::End)
     }
 
     /// Section header block: nothing of the section before it holds any more.
@@ -148,7 +146,7 @@ impl Pcapng {
         }
     }
 
-    fn write_frame(&mut self, stream: &Stream, packet: &Packet, frame: &mut Frame) -> Result<(), CaptureError> {
+    fn write_frame(&mut self, stream: &Stream, packet: &Packet, frame: &mut Frame) -> Result<Next, CaptureError> {
         let Some(interface) = self.interfaces.get(packet.interface as usize) else {
             return Err(stream.damaged(|path, offset, frame_index| CaptureError::UnknownInterface {
                 path,
@@ -158,7 +156,6 @@ impl Pcapng {
                 interfaces_count: self.interfaces.len(),
             }));
         };
-        let link = stream.link(interface.link_number)?;
         if packet.captured_length > RECORD_LENGTH_MAX {
             return Err(too_long(stream, packet.captured_length));
         }
@@ -174,9 +171,12 @@ impl Pcapng {
         if let Some(time) = packet.time {
             self.time_ns_last = interface.clock.time_ns(time);
         }
+        let Some(link) = Link::from_number(interface.link_number, self.order) else {
+            return Ok(Next::Unsupported { number: interface.link_number, offset: stream.offset() });
+        };
         frame.time_ns = self.time_ns_last;
         frame.original_length = link.write_ethernet(bytes, packet.original_length, &mut frame.bytes);
-        Ok(())
+        Ok(Next::Frame)
     }
 }
 

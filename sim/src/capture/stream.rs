@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::link::{self, Link};
-use super::{CaptureError, compression};
+use super::compression::TrailingGarbage;
+use super::{CaptureError, compression, unsupported};
 
 /// Initial length of the buffer, bytes.
 const BUFFER_LENGTH: usize = 256 * 1024;
@@ -36,6 +36,7 @@ pub(super) struct Stream {
     error: Option<io::Error>,
     bytes_read: Arc<AtomicU64>,
     pub(super) bytes_total: Option<u64>,
+    pub(super) garbage: TrailingGarbage,
 }
 
 impl Stream {
@@ -45,6 +46,9 @@ impl Stream {
         }
         let opened = File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
         let (file, metadata) = opened.map_err(|source| CaptureError::Open { path: path.to_owned(), source })?;
+        if metadata.is_dir() {
+            return Err(CaptureError::Directory { path: path.to_owned() });
+        }
         let mut stream = Self::from_reader(file, path.to_owned())?;
         stream.bytes_total = metadata.is_file().then_some(metadata.len());
         Ok(stream)
@@ -53,8 +57,9 @@ impl Stream {
     pub(super) fn from_reader(reader: impl Read + Send + 'static, path: PathBuf) -> Result<Self, CaptureError> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let counted = Counted { reader, bytes_read: Arc::clone(&bytes_read) };
-        let (reader, read_max) =
-            compression::reader(counted).map_err(|source| CaptureError::Read { path: path.clone(), offset: 0, frame_index: 0, source })?;
+        let garbage = TrailingGarbage::default();
+        let (reader, read_max) = compression::reader(counted, Some(garbage.clone()))
+            .map_err(|source| CaptureError::Read { path: path.clone(), offset: 0, frame_index: 0, source })?;
         Ok(Self {
             path,
             reader,
@@ -68,6 +73,7 @@ impl Stream {
             error: None,
             bytes_read,
             bytes_total: None,
+            garbage,
         })
     }
 
@@ -141,6 +147,11 @@ impl Stream {
         count - left
     }
 
+    /// The file, as errors name it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Position in the decompressed stream, bytes.
     pub(super) fn offset(&self) -> u64 {
         self.offset
@@ -187,12 +198,11 @@ impl Stream {
         make(self.path.clone(), self.offset, self.frame_index)
     }
 
-    /// The link type of a number, or the error that it is not supported.
-    pub(super) fn link(&self, number: u32) -> Result<Link, CaptureError> {
-        Link::from_number(number).ok_or_else(|| {
-            let name = link::unsupported_name(number);
-            self.damaged(|path, offset, frame_index| CaptureError::LinkType { path, offset, frame_index, number, name })
-        })
+    /// The error for the link type of something at `offset`, which is not supported.
+    #[cold]
+    pub(super) fn unsupported(&self, number: u32, offset: u64) -> CaptureError {
+        let (path, frame_index) = (self.path.clone(), self.frame_index);
+        CaptureError::LinkType { path, offset, frame_index, number, name: unsupported::name(number) }
     }
 }
 

@@ -50,7 +50,7 @@ impl Replay {
         Self { hook, expected, engines, maps, summary: Summary::default() }
     }
 
-    /// Replays frames until the capture ends, `limit` frames are done or two engines differ. `each` sees every packet that ran with the first
+    /// Replays frames until the capture ends, `limit` frames of it are read or two engines differ. `each` sees every packet that ran with the first
     /// engine's outcome, `progress` the capture's state now and then. An error is one of reading maps.
     pub fn run(
         mut self,
@@ -60,9 +60,11 @@ impl Replay {
         mut progress: impl FnMut(&Capture),
     ) -> Result<Summary, LabError> {
         let mut frame = Frame::default();
-        while self.summary.frames < limit {
+        let frames_before = capture.frames_count();
+        capture.stop_after(frames_before.saturating_add(limit));
+        while self.summary.divergence.is_none() && self.summary.stop.is_none() {
             match capture.next_into(&mut frame) {
-                Ok(true) => self.summary.frames += 1,
+                Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
                     self.summary.damage = Some(explain(&error));
@@ -72,14 +74,15 @@ impl Replay {
             if let Some(outcome) = self.one(&frame)? {
                 each(&frame, &outcome);
             }
-            if self.summary.divergence.is_some() || self.summary.stop.is_some() {
-                return self.finish();
-            }
-            if self.summary.frames.is_multiple_of(256) {
+            if self.summary.packets.is_multiple_of(256) {
                 progress(capture);
             }
         }
-        self.last(&frame)?;
+        self.summary.frames = capture.frames_count() - frames_before;
+        (self.summary.unsupported, self.summary.warning) = (capture.unsupported().clone(), capture.warning());
+        if self.summary.divergence.is_none() && self.summary.stop.is_none() {
+            self.last(&frame)?;
+        }
         self.finish()
     }
 

@@ -7,6 +7,7 @@ use super::difference::EntryDifference;
 use super::map::Map;
 use super::{Outcome, Place};
 use crate::Frame;
+use crate::capture::Unsupported;
 use crate::oracle::Difference;
 use crate::vm::Trace;
 
@@ -65,8 +66,10 @@ pub struct MapSummary {
 /// What a replay found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Frames read.
+    /// Frames read, those of unsupported link types included.
     pub frames: u64,
+    /// The frames of unsupported link types: none ran them.
+    pub unsupported: Unsupported,
     /// Frames run.
     pub packets: u64,
     /// Frames that an engine cannot take, by reason: none ran them.
@@ -91,6 +94,8 @@ pub struct Summary {
     pub maps: Vec<MapSummary>,
     /// The capture's error, if it is damaged; everything before it was replayed.
     pub damage: Option<String>,
+    /// What is odd about the capture, and no damage.
+    pub warning: Option<String>,
     /// What the programs did, of an engine that traced them.
     pub traces: Vec<(String, Trace)>,
 }

@@ -40,6 +40,24 @@ pub enum Container {
     Null,
     /// pcapng, nanoseconds, odd frames from a second interface of raw IP.
     PcapngTwoInterfaces,
+    /// pcapng, and after every fourth frame one of an interface of IEEE 802.11, which is not read.
+    PcapngUnsupported,
+    /// `LINKTYPE_PPP`: with HDLC's address and control, without, and with a protocol of one byte.
+    Ppp,
+    /// `LINKTYPE_PPP_HDLC`: PPP, and Cisco's HDLC as unicast and broadcast.
+    PppHdlc,
+    /// `LINKTYPE_PPP_ETHER`.
+    PppEther,
+    /// `LINKTYPE_PPP_PPPD`.
+    PppPppd,
+    /// `LINKTYPE_C_HDLC`.
+    CiscoHdlc,
+    /// `LINKTYPE_NFLOG`, little-endian: the family of IP or that of bridges, and something behind the payload.
+    Nflog,
+    /// The same, big-endian.
+    NflogBigEndian,
+    /// `LINKTYPE_IPOIB`.
+    InfiniBand,
 }
 
 impl Container {
@@ -47,7 +65,7 @@ impl Container {
         match self {
             Self::Gzip => "pcap.gz",
             Self::Zstd => "pcap.zst",
-            Self::PcapngTwoInterfaces => "pcapng",
+            Self::PcapngTwoInterfaces | Self::PcapngUnsupported => "pcapng",
             _ => "pcap",
         }
     }
@@ -67,7 +85,16 @@ impl Container {
 
     /// The file before it is compressed.
     pub fn plain_bytes(self, frames: &[Frame]) -> Vec<u8> {
-        if self == Self::PcapngTwoInterfaces { pcapng(frames) } else { self.pcap(frames) }
+        match self {
+            Self::PcapngTwoInterfaces => pcapng(frames),
+            Self::PcapngUnsupported => pcapng_unsupported(frames),
+            _ => self.pcap(frames),
+        }
+    }
+
+    /// Where in the file the frame of this number is.
+    pub fn index(self, number: u64) -> u64 {
+        if self == Self::PcapngUnsupported { number + number / 4 } else { number }
     }
 
     fn pcap(self, frames: &[Frame]) -> Vec<u8> {
@@ -78,13 +105,23 @@ impl Container {
                 Self::Sll2 => DataLink::LINUX_SLL2,
                 Self::RawIp => DataLink::RAW,
                 Self::Null => DataLink::NULL,
+                Self::Ppp => DataLink::PPP,
+                Self::PppHdlc => DataLink::PPP_HDLC,
+                Self::PppEther => DataLink::PPP_ETHER,
+                Self::PppPppd => DataLink::PPP_PPPD,
+                Self::CiscoHdlc => DataLink::C_HDLC,
+                Self::Nflog | Self::NflogBigEndian => DataLink::NFLOG,
+                Self::InfiniBand => DataLink::IPOIB,
                 _ => DataLink::ETHERNET,
             },
             ts_resolution: match self {
                 Self::PcapMicroseconds => PcapTsResolution::MicroSecond,
                 _ => PcapTsResolution::NanoSecond,
             },
-            endianness: if self == Self::PcapBigEndian { Endianness::Big } else { Endianness::Little },
+            endianness: match self {
+                Self::PcapBigEndian | Self::NflogBigEndian => Endianness::Big,
+                _ => Endianness::Little,
+            },
             ..PcapHeader::default()
         };
         let mut writer = PcapWriter::with_header(Vec::new(), header).expect("memory");
@@ -100,14 +137,38 @@ impl Container {
 
     /// The frame with the link header of this container instead of Ethernet's.
     fn link_layer(self, index: usize, frame: &[u8]) -> Vec<u8> {
+        let is_ipv4 = frame.get(12) == Some(&8);
+        let ppp = if is_ipv4 { [0, 0x21] } else { [0, 0x57] };
         let header = match self {
+            Self::Ppp => match index % 4 {
+                0 => [&[0xff, 3], &ppp[..]].concat(),
+                1 => ppp.to_vec(),
+                2 => ppp[1..].to_vec(),
+                _ => vec![0xff, 3, ppp[1]],
+            },
+            Self::PppHdlc => match index % 3 {
+                0 => [&[0xff, 3], &ppp[..]].concat(),
+                1 => [&[0x0f, 0], &frame[12..IP]].concat(),
+                _ => [&[0x8f, 0], &frame[12..IP]].concat(),
+            },
+            Self::PppEther => {
+                // Version and type, a session's packet, session 7, the length behind this header.
+                let length = u16::try_from(frame.len() - IP + ppp.len()).expect("a frame").to_be_bytes();
+                [&[0x11, 0, 0, 7], &length[..], &ppp].concat()
+            }
+            Self::PppPppd => [&[u8::from(index % 2 == 1), 3], &ppp[..]].concat(),
+            Self::CiscoHdlc => [&[0x0f, 0], &frame[12..IP]].concat(),
+            Self::Nflog => return nflog(index, frame, u16::to_le_bytes),
+            Self::NflogBigEndian => return nflog(index, frame, u16::to_be_bytes),
+            // A routing header that says nothing, type, reserved.
+            Self::InfiniBand => [&[0; 40], &frame[12..IP], &[0, 0]].concat(),
             // Outgoing, Ethernet, an address of six bytes: that of the left host.
             Self::Sll => [&[0, 4, 0, 1, 0, 6], &MAC_LEFT[..], &[0, 0], &frame[12..IP]].concat(),
             Self::Sll2 => [&frame[12..IP], &[0, 0, 0, 0, 0, 3, 0, 1, 4, 6], &MAC_LEFT, &[0, 0]].concat(),
             Self::RawIp => Vec::new(),
             Self::Null => {
                 // Linux, Windows, NetBSD and OpenBSD, FreeBSD, Darwin.
-                let family: u32 = if frame[12] == 8 { 2 } else { [10, 23, 24, 28, 30][index % 5] };
+                let family: u32 = if is_ipv4 { 2 } else { [10, 23, 24, 28, 30][index % 5] };
                 if index.is_multiple_of(2) { family.to_le_bytes().to_vec() } else { family.to_be_bytes().to_vec() }
             }
             _ => return frame.to_vec(),
@@ -116,12 +177,56 @@ impl Container {
     }
 }
 
-fn pcapng(frames: &[Frame]) -> Vec<u8> {
-    let interface = |link, name: &'static str| InterfaceDescriptionBlock {
+/// A message of Netfilter's log: family, version 0, group 5; hook and protocol, a prefix, the payload, now and then the sender's user.
+fn nflog(index: usize, frame: &[u8], field: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let attribute = |kind, value: &[u8]| {
+        let length = u16::try_from(value.len() + 4).expect("a frame");
+        let padding = vec![0; value.len().next_multiple_of(4) - value.len()];
+        [&field(length), &field(kind), value, &padding].concat()
+    };
+    let family = match index % 3 {
+        2 => 7,
+        _ if frame[12] == 8 => 2,
+        _ => 10,
+    };
+    [
+        vec![family, 0, 0, 5],
+        attribute(1, &[&frame[12..IP], &[1, 0]].concat()),
+        attribute(10, b"edge\0"),
+        attribute(9, &frame[IP..]),
+        if index.is_multiple_of(2) { attribute(11, &[0, 0, 3, 0xe8]) } else { Vec::new() },
+    ]
+    .concat()
+}
+
+fn interface(link: DataLink, name: &'static str) -> InterfaceDescriptionBlock<'static> {
+    InterfaceDescriptionBlock {
         linktype: link,
         snaplen: SNAP_LENGTH,
         options: vec![InterfaceDescriptionOption::IfName(name.into()), InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO)],
+    }
+}
+
+fn pcapng_unsupported(frames: &[Frame]) -> Vec<u8> {
+    let mut writer = PcapNgWriter::with_endianness(Vec::new(), Endianness::Little).expect("memory");
+    writer.write_block(&interface(DataLink::ETHERNET, "eth0").into_block()).expect("memory");
+    writer.write_block(&interface(DataLink::IEEE802_11, "wlan0").into_block()).expect("memory");
+    let mut write = |interface_id, time_ns, bytes: &[u8]| {
+        let (timestamp, original_len) = (Duration::from_nanos(time_ns), u32::try_from(bytes.len()).expect("a frame"));
+        let block = EnhancedPacketBlock { interface_id, timestamp, original_len, data: bytes.into(), options: vec![] };
+        writer.write_block(&block.into_block()).expect("memory");
     };
+    for (number, frame) in frames.iter().enumerate() {
+        write(0, frame.time_ns, &frame.bytes);
+        if number % 4 == 3 {
+            // An acknowledgement: IEEE 802.11-2020, section 9.3.1.4.
+            write(1, frame.time_ns, &[0xd4, 0, 0, 0, 2, 0, 0, 0, 0, 1]);
+        }
+    }
+    writer.into_inner()
+}
+
+fn pcapng(frames: &[Frame]) -> Vec<u8> {
     let mut writer = PcapNgWriter::with_endianness(Vec::new(), Endianness::Little).expect("memory");
     writer.write_block(&interface(DataLink::ETHERNET, "eth0").into_block()).expect("memory");
     writer.write_block(&interface(DataLink::RAW, "tun0").into_block()).expect("memory");
@@ -166,7 +271,7 @@ pub fn edges() -> Vec<Edge> {
     vec![
         edge(
             "nanoseconds",
-            "one conversation, the same in the nine files below: pcap, little-endian, nanoseconds",
+            "one conversation, the same in the files below: pcap, little-endian, nanoseconds",
             Container::PcapNanoseconds,
         ),
         edge("microseconds", "the conversation in microseconds", Container::PcapMicroseconds),
@@ -182,5 +287,26 @@ pub fn edges() -> Vec<Edge> {
         edge("sll2", "the conversation as Linux cooked v2, link type 276", Container::Sll2),
         edge("raw-ip", "the conversation as raw IP, link type 101", Container::RawIp),
         edge("null", "the conversation as BSD loopback, link type 0: both byte orders, five values for IPv6", Container::Null),
+        edge(
+            "unsupported-interface",
+            "the conversation in pcapng, with a second interface of IEEE 802.11, whose three frames are counted and not read",
+            Container::PcapngUnsupported,
+        ),
+        edge(
+            "ppp",
+            "the conversation as PPP, link type 9: with and without address and control, protocols of one and two bytes",
+            Container::Ppp,
+        ),
+        edge("ppp-hdlc", "the conversation as PPP in HDLC-like framing and as Cisco HDLC, link type 50", Container::PppHdlc),
+        edge("ppp-ether", "the conversation as PPPoE, link type 51", Container::PppEther),
+        edge("ppp-pppd", "the conversation as pppd writes PPP, in and out, link type 166", Container::PppPppd),
+        edge("cisco-hdlc", "the conversation as Cisco HDLC, link type 104", Container::CiscoHdlc),
+        edge(
+            "nflog",
+            "the conversation as messages of Netfilter's log, link type 239: by IP's family and by a bridge's, attributes behind the payload",
+            Container::Nflog,
+        ),
+        edge("nflog-big-endian", "the same from a big-endian machine", Container::NflogBigEndian),
+        edge("ipoib", "the conversation as IP over InfiniBand, link type 242", Container::InfiniBand),
     ]
 }

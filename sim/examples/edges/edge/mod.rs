@@ -50,7 +50,7 @@ impl Edge {
 pub fn all() -> Vec<Edge> {
     let mut edges = [header::edges(), length::edges(), flow::edges(), container::edges()].concat();
     for edge in &mut edges {
-        (0..).zip(&mut edge.frames).for_each(|(index, frame)| frame.index = index);
+        (0..).zip(&mut edge.frames).for_each(|(number, frame)| frame.index = edge.container.index(number));
     }
     edges
 }
