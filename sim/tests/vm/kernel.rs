@@ -3,8 +3,6 @@
 //! Without the right to load programs a test goes on with what it can check without the kernel, and is reported as ignored.
 
 use crate::{trial, types};
-use std::collections::BTreeSet;
-use std::sync::Mutex;
 use treeline_sim::vm::{Hook, MapKind, NO_PREALLOC, Shape};
 
 /// Programs and maps of one test, closed when dropped.
