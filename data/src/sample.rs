@@ -86,8 +86,12 @@ pub struct Sample {
     take: Take,
     packets_min: u64,
     midstream_passes: bool,
-    /// The index of each flow, by its number in the source.
-    known: HashMap<u64, u32>,
+    /// The index of each flow, by its capture and its number: numbers begin again with each run that wrote a part of a table.
+    known: HashMap<(u32, u64), u32>,
+    /// The capture that had a flow of this number first.
+    owners: HashMap<u64, u32>,
+    /// For each of `flows`, the number of the packet that stands in its one row.
+    last_packets: Vec<u64>,
 }
 
 /// Rows that cannot be trained on.
@@ -133,6 +137,7 @@ impl Sample {
             return Err(SampleError::TooManyClasses { found: classes.len() });
         }
         let (table, flow, flows, known) = Default::default();
+        let (owners, last_packets) = Default::default();
         let (first_packets, any_ports) = (vec![0; classes.len()], vec![None; classes.len()]);
         let packets_min = packets_min.into();
         Ok(Self {
@@ -150,6 +155,8 @@ impl Sample {
             packets_min,
             midstream_passes: false,
             known,
+            owners,
+            last_packets,
         })
     }
 
@@ -210,22 +217,20 @@ impl Sample {
         if self.take == Take::FlowLast && packet > FLOW_PACKETS_MAX {
             return Ok(());
         }
-        // In this order a reflector's port above the services' is drawn as well where the victim's falls below it: behind a translator any port answers.
-        if let Some(seed) = self.any_ports[usize::from(class)] {
-            disperse(&mut features, split::mix(!seed ^ split::mix(flow)));
-        }
-        if let Some(seed) = self.ports {
-            redraw(&mut features, split::mix(seed ^ split::mix(flow)));
-        }
+        self.draw(&mut features, capture, flow, class);
         let row = self.table.len();
         let next = u32::try_from(self.flows.len()).map_err(|_| SampleError::TooManyRows)?;
-        let index = *self.known.entry(flow).or_insert(next);
+        let index = *self.known.entry((capture, flow)).or_insert(next);
         if index == next {
             self.flows.push(Flow { capture, class, rows_count: 0, is_test: false });
+            self.last_packets.push(packet);
         } else if self.take == Take::FlowLast {
-            // With one row a flow, the row's number is the flow's.
-            for (column, value) in self.table.columns.iter_mut().zip(features) {
-                column[index as usize] = value;
+            // With one row a flow, the row's number is the flow's. The rows of a table can come in any order.
+            if packet > self.last_packets[index as usize] {
+                self.last_packets[index as usize] = packet;
+                for (column, value) in self.table.columns.iter_mut().zip(features) {
+                    column[index as usize] = value;
+                }
             }
             return Ok(());
         }
@@ -236,6 +241,25 @@ impl Sample {
         self.flow.push(index);
         self.flows[index as usize].rows_count += 1;
         Ok(())
+    }
+
+    /// Draws the ports that are asked for, by the flow's number. Where captures of several runs have a flow of the same number, each has a draw of
+    /// its own.
+    fn draw(&mut self, features: &mut [i64; FEATURES], capture: u32, flow: u64, class: u16) {
+        let any_port = self.any_ports[usize::from(class)];
+        if any_port.is_none() && self.ports.is_none() {
+            return;
+        }
+        let owner = *self.owners.entry(flow).or_insert(capture);
+        let salt = if owner == capture { 0 } else { split::mix(u64::from(capture) + 1) };
+        let drawn = split::mix(flow) ^ salt;
+        // In this order a reflector's port above the services' is drawn as well where the victim's falls below it: behind a translator any port answers.
+        if let Some(seed) = any_port {
+            disperse(features, split::mix(!seed ^ drawn));
+        }
+        if let Some(seed) = self.ports {
+            redraw(features, split::mix(seed ^ drawn));
+        }
     }
 
     /// The model's classes, and the model's class of each of [`Sample::classes`]: none for an attack that is not trained on.

@@ -5,11 +5,14 @@
 //!
 //! | column | type | |
 //! |---|---|---|
-//! | `capture` | string | path as given |
-//! | `index`, `time_ns`, `flow`, `packet` | INT64 | as in [`Row`](crate::Row) |
+//! | `capture` | string | the capture's path, absolute |
+//! | `index`, `time_ns`, `flow`, `packet`, `midstream` | INT64 | as in [`Row`](crate::Row) |
 //! | each feature | DOUBLE | in its unit |
 //! | each feature with `_fixed` | INT64 | the same in 16 fractional bits, exact |
 //! | `class` | string or null | |
+//!
+//! A flow is known by its capture and its number: tables of several runs may be put together, and their rows come in any order. [`Identity`] refuses a
+//! table in which that key means two flows.
 //!
 //! Not here: the rows' making ([`crate::row`]).
 
@@ -17,6 +20,7 @@ mod column;
 mod csv;
 mod error;
 mod guard;
+mod identity;
 mod output;
 mod parquet;
 mod reader;
@@ -27,6 +31,7 @@ use treeline_ebpf::feature::FRACTION_BITS;
 pub use self::column::Column;
 pub use self::csv::CsvWriter;
 pub use self::error::TableError;
+pub use self::identity::Identity;
 pub use self::output::Output;
 pub use self::parquet::ParquetWriter;
 pub use self::reader::{Chunk, Chunks, Reader};

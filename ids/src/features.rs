@@ -1,8 +1,10 @@
 //! `treeline features`: captures and labels in, a table of rows out.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::iter;
+use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -26,6 +28,8 @@ const PROGRESS_ROWS: u64 = 1 << 14;
 /// Each feature comes twice, as a number in its unit and (`NAME_fixed`) as the exact integer with 16 fractional bits.
 /// `midstream` is 1 for a TCP connection that is older than its flow. With --labels, the packets of
 /// flows that no label covers are left out and counted.
+///
+/// A flow is known by its `capture`, an absolute path, and its number `flow`: tables of several runs can be put together.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Features {
@@ -76,7 +80,7 @@ pub fn run(options: &Features) -> Result<ExitCode, String> {
     let labels = options.labels.as_deref().map(Labels::open).transpose().map_err(|error| explain(&error))?;
     let limits = row::Options { config: options.table.config()?, flows_max: options.table.flows, frames_max: options.limit };
     let mut rows = Rows::new(options.captures.clone(), labels, limits).map_err(|error| explain(&error))?;
-    let captures = options.captures.iter().map(|path| path.display().to_string()).collect();
+    let captures = capture_names(&options.captures);
     let output = Output::create(&options.output, &Names { captures, classes: rows.classes() }).map_err(|error| explain(&error))?;
     let (written, damaged) = write(options, &mut rows, output)?;
     let summary = match options.format {
@@ -89,6 +93,27 @@ pub fn run(options: &Features) -> Result<ExitCode, String> {
         crate::output::print(&summary)?;
     }
     Ok(if damaged { ExitCode::from(EXIT_BAD_INPUT) } else { ExitCode::SUCCESS })
+}
+
+/// What a table calls a capture: its absolute path, so that captures of one name in several folders stay apart when tables are put together.
+/// Standard input has none and stays `-`.
+pub fn capture_name(path: &Path) -> String {
+    let absolute = if path == Path::new("-") { Ok(path.to_owned()) } else { path::absolute(path) };
+    absolute.as_deref().unwrap_or(path).display().to_string()
+}
+
+/// The names of all captures, each once: paths that are no UTF-8 can look the same.
+fn capture_names(paths: &[PathBuf]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut known = HashSet::new();
+    for path in paths {
+        let name = capture_name(path);
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let name = iter::once(name.clone()).chain(numbered).find(|name| !known.contains(name)).unwrap_or(name);
+        known.insert(name.clone());
+        names.push(name);
+    }
+    names
 }
 
 /// Writes the rows that have a class, or all if there are no labels; how many, and whether a capture was damaged.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use treeline_ebpf::feature::FRACTION_BITS;
 use treeline_model::Document;
-use treeline_model::import::{self, Imported, Options, Source, TimeUnit, Witness};
+use treeline_model::import::{self, Contract, Imported, Options, Source, TimeUnit, Unreachable, Witness};
 use treeline_sim::cause::explain;
 
 use crate::output::print;
@@ -37,7 +37,13 @@ pub struct Import {
     #[arg(long, value_enum, value_name = "UNIT")]
     pub time_unit: Option<Unit>,
 
-    /// The classifier's names of the model's columns, in the model's order. Default: the file's names, else all twelve in the classifier's order.
+    /// Rounds of a boosted model to import, from the first on. Default: those that the library's own predict takes: after early stopping of
+    /// XGBClassifier the best, else all.
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<usize>,
+
+    /// The classifier's names of the model's columns, in the model's order; `NAME_fixed` for a column of fixed-point integers, as `treeline features`
+    /// writes it. Default: the file's names, else all twelve in the classifier's order.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub features: Option<Vec<String>>,
 
@@ -113,6 +119,7 @@ pub fn run(options: &Import) -> Result<ExitCode, String> {
             Unit::Ms => TimeUnit::Ms,
             Unit::S => TimeUnit::S,
         }),
+        rounds: options.rounds,
         features: options.features.clone(),
         classes: options.classes.clone(),
         malicious: options.malicious.clone(),
@@ -153,6 +160,9 @@ fn text(options: &Import, imported: &Imported) -> String {
             ),
         );
     }
+    if let Some(question) = unit_question(contract) {
+        line("unit?", question);
+    }
     for note in &imported.notes {
         line("note", note.clone());
     }
@@ -167,6 +177,20 @@ fn text(options: &Import, imported: &Imported) -> String {
         let _ = writeln!(text, "\n  and {more} more (--list N shows more, --format json all)");
     }
     text
+}
+
+/// Whether the model's numbers look as if they were in another unit.
+fn unit_question(contract: &Contract) -> Option<String> {
+    if let Some(Unreachable { feature, threshold, range: (first, last), .. }) = contract.unreachable.first() {
+        return Some(format!(
+            "{} of {} thresholds divide nothing that their feature can be, the first {feature} at {threshold}, which is {first} to {last}: is this the right \
+             unit? --time-unit names that of times, --features NAME_fixed a column of fixed-point integers",
+            contract.unreachable.len(),
+            contract.splits
+        ));
+    }
+    let largest = contract.short_times?;
+    Some(format!("all thresholds on times are below 1 ms, the largest is {largest}: is this the right unit? --time-unit names it"))
 }
 
 fn size(document: &Document) -> String {
@@ -215,6 +239,11 @@ fn record(options: &Import, imported: &Imported) -> Value {
         "exact": contract.is_exact(),
         "inexact": contract.inexact.iter().map(witness).collect::<Vec<_>>(),
         "moved": contract.moved.iter().map(witness).collect::<Vec<_>>(),
+        "unreachable": contract.unreachable.iter().map(|split| {
+            let Unreachable { tree, node, feature, threshold, range: (first, last) } = split;
+            json!({"tree": tree, "node": node, "feature": feature, "threshold": threshold, "range": [first, last]})
+        }).collect::<Vec<_>>(),
+        "unit_question": unit_question(contract),
         "notes": imported.notes,
         "written": options.output.as_ref().map(|output| output.display().to_string()),
     })

@@ -16,11 +16,12 @@ mod json;
 mod lightgbm;
 mod onnx;
 mod paper;
+mod reach;
 mod sklearn;
 mod source;
 mod xgboost;
 
-pub use contract::{Contract, Witness};
+pub use contract::{Contract, Unreachable, Witness};
 pub use error::ImportError;
 pub use grid::TimeUnit;
 pub use source::{BYTES_MAX, Format, Source};
@@ -35,7 +36,9 @@ use forest::Forest;
 pub struct Options {
     /// The unit of the times that the model was trained on. Required where the format is the paper's; else ns.
     pub time_unit: Option<TimeUnit>,
-    /// The classifier's names of the model's columns, in the model's order.
+    /// The rounds of a boosted model to import, from the first on. Default: those that the library's own predict takes.
+    pub rounds: Option<usize>,
+    /// The classifier's names of the model's columns, in the model's order, with `_fixed` where they hold the fixed-point integers.
     pub features: Option<Vec<String>>,
     /// Names for the model's classes, in its order, benign first.
     pub classes: Option<Vec<String>>,
@@ -59,19 +62,23 @@ pub struct Imported {
 /// Imports `source`. Any bytes give a model or an error.
 pub fn import(source: &Source, options: &Options) -> Result<Imported, ImportError> {
     let mut forest = match source {
+        Source::Xgboost(text) => xgboost::parse(text, options.rounds)?,
+        Source::Lightgbm(text) => lightgbm::parse(text, options.rounds)?,
+        _ if options.rounds.is_some() => {
+            return Err(error::field("--rounds", source.format().name(), "a boosted model of XGBoost or LightGBM"));
+        }
         Source::Sklearn(text) => sklearn::parse(text)?,
         Source::Paper(arrays) => paper::parse(arrays, options.time_unit)?,
-        Source::Xgboost(text) => xgboost::parse(text)?,
-        Source::Lightgbm(text) => lightgbm::parse(text)?,
         Source::Onnx(bytes) => onnx::parse(bytes)?,
     };
     forest.check()?;
-    column::rename(&mut forest, options.features.as_deref())?;
+    column::resolve(&mut forest, options)?;
     let unit = options.time_unit.unwrap_or_default();
     let (classes, outputs) = class::resolve(&forest, options)?;
     forest.vote.classes = outputs;
     let members = grid::place(&forest, unit)?;
     let contract = contract::check(&forest, &members, unit);
+    forest.notes.extend(contract::depends_on_width(&forest, unit));
     let description = format!("imported from {}: {} trees", source.format().name(), forest.trees.len());
     let mut training = Map::new();
     training.insert("imported".into(), json!({"format": source.format().name(), "time_unit": unit.name(), "classes": forest.labels}));

@@ -8,10 +8,11 @@ use proptest::sample::Index;
 use treeline_model::Document;
 use treeline_model::import::{Format, Options, Source, TimeUnit, import};
 
-const FILES: [(&str, Format); 10] = [
+const FILES: [(&str, Format); 11] = [
     ("sklearn-tree.json", Format::Sklearn),
     ("sklearn-forest.json", Format::Sklearn),
     ("xgboost-one.json", Format::Xgboost),
+    ("xgboost-early.json", Format::Xgboost),
     ("xgboost-multi.json", Format::Xgboost),
     ("lightgbm-one.txt", Format::Lightgbm),
     ("lightgbm-multi.txt", Format::Lightgbm),

@@ -18,11 +18,13 @@ import lightgbm
 import numpy
 import onnx
 import onnxruntime
+import sklearn
 import xgboost
 import zstandard
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (AdaBoostClassifier, BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor,
+                              VotingClassifier)
 from sklearn.tree import DecisionTreeClassifier
 
 HERE = Path(__file__).resolve().parent
@@ -52,7 +54,9 @@ def traffic():
 
 
 def floats(rows, unit="ns"):
-    """The vectors as a library sees them: f64, gaps in `unit`, one division."""
+    """The vectors as a library sees them: f64, gaps in `unit`, one division; or the integers themselves, `fixed`."""
+    if unit == "fixed":
+        return rows.astype(float)
     divisor = numpy.full(12, 65536.0)
     divisor[GAPS] *= UNIT_NS[unit]
     return rows / divisor
@@ -87,7 +91,7 @@ def lightgbm_splits(node):
 
 def neighbours(feature, threshold, unit):
     """Grid points on both sides of a threshold and of its 32-bit neighbours' midpoints, exactly."""
-    scale = 65536 * (UNIT_NS[unit] if feature in GAPS else 1)
+    scale = 1 if unit == "fixed" else 65536 * (UNIT_NS[unit] if feature in GAPS else 1)
     at = numpy.float32(threshold)
     below, above = numpy.nextafter(at, numpy.float32(-numpy.inf)), numpy.nextafter(at, numpy.float32(numpy.inf))
     points = [threshold, float(at), (float(at) + float(above)) / 2, (float(at) + float(below)) / 2]
@@ -140,7 +144,9 @@ def exported(trees, classifier, names=None):
     arrays = lambda tree: {
         "children_left": tree.children_left.tolist(), "children_right": tree.children_right.tolist(), "feature": tree.feature.tolist(),
         "threshold": tree.threshold.tolist(), "value": tree.value[:, 0, :].tolist()}
-    return {"classes": classifier.classes_.tolist(), "n_features": int(classifier.n_features_in_),
+    kind = type(classifier)
+    return {"type": f"{kind.__module__}.{kind.__qualname__}", "version": sklearn.__version__,
+            "classes": classifier.classes_.tolist(), "n_features": int(classifier.n_features_in_),
             "trees": [arrays(tree) for tree in trees]} | ({"feature_names": names} if names else {})
 
 
@@ -304,10 +310,82 @@ def version_5(trees):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("ai.onnx.ml", 5), helper.make_opsetid("", 21)], ir_version=10)
 
 
+def fixed_columns(rows, classes):
+    """Trained on the columns NAME_fixed of a table: integers, in a frame with names and without."""
+    names = [f"{name}_fixed" for name in NAMES]
+    forest = ExtraTreesClassifier(5, max_depth=5, max_leaf_nodes=14, random_state=11).fit(floats(rows, "fixed"), classes)
+    trees = [tree.tree_ for tree in forest.estimators_]
+    write_json("sklearn-fixed.json", exported(trees, forest, names))
+    probes("sklearn-fixed", [sklearn_splits(tree) for tree in trees], forest.predict, rows, "fixed")
+    booster = xgboost.XGBClassifier(n_estimators=3, max_depth=4, n_jobs=1, random_state=1).fit(floats(rows, "fixed"), classes > 0)
+    saved("xgboost-fixed", booster, rows, "fixed")
+
+
+def saved(name, booster, rows, unit="ns"):
+    """Saves and asks a model of XGBoost's scikit-learn interface; the probes lie about all its rounds."""
+    booster.save_model(HERE / f"{name}.json")
+    trees = json.loads((HERE / f"{name}.json").read_text())["learner"]["gradient_booster"]["model"]["trees"]
+    probes(name, [xgboost_splits(tree) for tree in trees], booster.predict, rows, unit)
+
+
+def early_stopped(rows, classes):
+    """More rounds than the best ones, two trees a round; one with the scikit-learn interface, one without, and LightGBM's."""
+    real, target, half = floats(rows), classes > 0, len(rows) // 2
+    settings = {"max_depth": 4, "learning_rate": 1, "num_parallel_tree": 2, "subsample": 0.5}
+    booster = xgboost.XGBClassifier(n_estimators=30, early_stopping_rounds=3, n_jobs=1, random_state=1, **settings)
+    booster.fit(real[:half], target[:half], eval_set=[(real[half:], target[half:])], verbose=False)
+    saved("xgboost-early", booster, rows)
+    data = lambda part: xgboost.DMatrix(real[part], label=target[part])
+    booster = xgboost.train(settings | {"objective": "binary:logistic", "seed": 1, "nthread": 1}, data(slice(half)), 30,
+                            evals=[(data(slice(half, None)), "half")], early_stopping_rounds=3, verbose_eval=False)
+    booster.save_model(HERE / "xgboost-early-native.json")
+    trees = json.loads((HERE / "xgboost-early-native.json").read_text())["learner"]["gradient_booster"]["model"]["trees"]
+    probes("xgboost-early-native", [xgboost_splits(tree) for tree in trees], lambda real: booster.predict(xgboost.DMatrix(real)) > 0.5, rows)
+    settings = {"objective": "binary", "num_leaves": 12, "learning_rate": 0.9, "verbose": -1, "num_threads": 1, "seed": 1, "deterministic": True,
+                "force_row_wise": True}
+    booster = lightgbm.train(settings, lightgbm.Dataset(real[:half], target[:half]), 60, valid_sets=[lightgbm.Dataset(real[half:], target[half:])],
+                             callbacks=[lightgbm.early_stopping(3, verbose=False)])
+    booster.save_model(HERE / "lightgbm-early.txt")
+    splits = [lightgbm_splits(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
+    probes("lightgbm-early", splits, lambda real: booster.predict(real) > 0.5, rows)
+    print("best iterations:", booster.best_iteration, "of", booster.current_iteration())
+
+
+def rejected(rows, classes):
+    """Models that have trees and decide by them in ways of their own, as the snippet of docs/import.md and the library write them."""
+    (HERE / "rejected").mkdir(exist_ok=True)
+    small, target = DecisionTreeClassifier(max_depth=2, random_state=1), (classes > 0).astype(int)
+    for name, model in [
+        ("adaboost", AdaBoostClassifier(small, n_estimators=3, random_state=1)),
+        ("bagging", BaggingClassifier(small, n_estimators=3, max_features=6, random_state=1)),
+        ("voting", VotingClassifier([("two", small), ("three", DecisionTreeClassifier(max_depth=3, random_state=1))])),
+    ]:
+        model.fit(floats(rows), target)
+        write_json(f"rejected/{name}.json", exported([tree.tree_ for tree in model.estimators_], model))
+    data = xgboost.DMatrix(floats(rows), label=target)
+    for name, settings in [
+        ("gblinear", {"booster": "gblinear", "objective": "binary:logistic"}),
+        ("dart", {"booster": "dart", "rate_drop": 0.5, "objective": "binary:logistic"}),
+        ("hinge", {"objective": "binary:hinge"}),
+        ("vector", {"objective": "multi:softprob", "num_class": 2, "multi_strategy": "multi_output_tree"}),
+    ]:
+        booster = xgboost.train(settings | {"max_depth": 1, "seed": 1, "nthread": 1}, data, 2)
+        booster.save_model(HERE / "rejected" / f"{name}.json")
+    for name, settings in [
+        ("forest", {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}),
+        ("one-against-all", {"objective": "multiclassova", "num_class": 2}),
+        ("zero-missing", {"objective": "binary", "zero_as_missing": True}),
+        ("custom", {"objective": lambda scores, data: (scores - data.get_label(), numpy.ones_like(scores))}),
+    ]:
+        settings = settings | {"num_leaves": 3, "verbose": -1, "num_threads": 1, "seed": 1}
+        lightgbm.train(settings, lightgbm.Dataset(floats(rows), target), 2).save_model(HERE / "rejected" / f"{name}.txt")
+
+
 def main():
     rows, classes = traffic()
     compressed("rows.zst", rows.astype("<i8").tobytes())
-    for write in (scikit_learn, paper, boosted_xgboost, boosted_lightgbm, onnx_models):
+    # The order matters: each draws on from where the one before it stopped.
+    for write in (scikit_learn, paper, boosted_xgboost, boosted_lightgbm, onnx_models, fixed_columns, early_stopped, rejected):
         write(rows, classes)
 
 

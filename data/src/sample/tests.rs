@@ -215,3 +215,46 @@ fn rows_that_teach_nothing_are_refused_with_advice() {
         "no packet to train on; give captures with packets that the classifier judges, or a smaller --packets-min",
     );
 }
+
+/// Rows of (capture, flow, packet), all of class 1; feature 3 is the packet's number, the responder's port its own.
+fn of_rows(mut sample: Sample, rows: &[(u32, u64, u64)]) -> Sample {
+    for &(capture, flow, packet) in rows {
+        let mut features = [0; FEATURES];
+        features[3] = packet.cast_signed();
+        features[feature::RESPONDER_PORT] = fixed(80);
+        features[feature::ORIGINATOR_PORT] = fixed(40_000);
+        sample.push(&Row { capture, flow, packet, features, class: Some(1), ..Row::default() }).expect("few rows");
+    }
+    sample
+}
+
+fn empty(take: Take) -> Sample {
+    Sample::new(["benign", "scan"].map(str::to_owned).to_vec(), take, 1).expect("two classes")
+}
+
+#[test]
+fn flows_of_one_number_in_two_captures_stay_apart() {
+    let rows = [(0, 7, 1), (1, 7, 1), (0, 7, 2), (2, 7, 1), (1, 7, 2), (1, 7, 3)];
+    let sample = of_rows(empty(Take::Packet), &rows);
+    let flows: Vec<_> = sample.flows.iter().map(|flow| (flow.capture, flow.rows_count)).collect();
+    assert_eq!(flows, [(0, 2), (1, 3), (2, 1)]);
+    assert_eq!(sample.flow, [0, 1, 0, 2, 1, 1]);
+}
+
+#[test]
+fn flows_of_one_number_in_two_captures_draw_ports_of_their_own() {
+    let rows = [(0, 7, 1), (1, 7, 1), (1, 7, 2), (0, 7, 2)];
+    let sample = of_rows(empty(Take::Packet).redraw_ports(Some(3)), &rows);
+    let ports = &sample.table.columns[feature::ORIGINATOR_PORT];
+    assert_eq!((ports[0], ports[1]), (ports[3], ports[2]));
+    assert_ne!(ports[0], ports[1]);
+    let alone = of_rows(empty(Take::Packet).redraw_ports(Some(3)), &rows[..1]);
+    assert_eq!(alone.table.columns[feature::ORIGINATOR_PORT][0], ports[0], "one run's draws stay as they were");
+}
+
+#[test]
+fn the_last_packet_of_a_flow_is_taken_whatever_the_order_of_rows() {
+    let rows = [(0, 7, 2), (1, 7, 5), (0, 7, 9), (0, 7, 101), (1, 7, 4), (0, 7, 3)];
+    let sample = of_rows(empty(Take::FlowLast), &rows);
+    assert_eq!(sample.table.columns[3], [9, 5]);
+}

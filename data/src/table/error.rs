@@ -108,6 +108,30 @@ pub enum TableError {
         /// The column.
         column: String,
     },
+    /// The column of captures is missing.
+    #[error(
+        "{}: there is no column \"capture\": a flow's number is its own within its capture only, and a table of several runs has each number \
+         several times; write the table again with `treeline features`, or keep the column", path.display()
+    )]
+    NoCapture {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What rows say of one flow cannot be true of one flow.
+    #[error(
+        "{}: capture {capture:?}, flow {flow}: {found}: these are rows of two flows, or copies; \
+         captures of one name have been put together: write them under different paths, each once", path.display()
+    )]
+    TwoFlows {
+        /// The file.
+        path: PathBuf,
+        /// The capture's name.
+        capture: String,
+        /// The flow's number.
+        flow: u64,
+        /// What contradicts.
+        found: String,
+    },
     /// A column of another type.
     #[error("{}: column {column:?}: the type is {found}, expected {expected}", path.display())]
     ColumnType {

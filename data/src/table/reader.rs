@@ -66,6 +66,12 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Rows of the file.
     #[must_use]
     pub fn rows_count(&self) -> u64 {
@@ -95,7 +101,11 @@ impl Reader {
         let name = column.name();
         let columns = self.file.metadata().file_metadata().schema_descr().columns();
         let place = columns.iter().position(|descriptor| descriptor.path().parts() == [name.as_str()]);
-        let place = place.ok_or_else(|| TableError::MissingColumn { path: self.path.clone(), column: name.clone() })?;
+        let path = || self.path.clone();
+        let place = place.ok_or_else(|| match column {
+            Column::Capture => TableError::NoCapture { path: path() },
+            _ => TableError::MissingColumn { path: path(), column: name.clone() },
+        })?;
         let descriptor = &columns[place];
         let (physical, levels, expected) = match column {
             Column::Capture => (Physical::BYTE_ARRAY, 0..=1, "one string a row"),

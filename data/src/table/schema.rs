@@ -1,5 +1,6 @@
 //! What a file says about itself: its columns' types, and in its metadata their meaning.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
@@ -20,9 +21,9 @@ pub const VERSION: u64 = 1;
 /// The captures and classes that the numbers in rows stand for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Paths of the captures, by number.
+    /// Paths of the captures, by number, each once.
     pub captures: Vec<String>,
-    /// Names of the classes, by number.
+    /// Names of the classes, by number, each once.
     pub classes: Vec<String>,
 }
 
@@ -104,6 +105,12 @@ pub(super) fn check(path: &Path, text: &str) -> Result<Names, TableError> {
     }
     if document.classes.len() > treeline_model::CLASSES_MAX {
         return Err(metadata(format!("{} classes, expected at most {}", document.classes.len(), treeline_model::CLASSES_MAX)));
+    }
+    for (field, names) in [("captures", &document.captures), ("classes", &document.classes)] {
+        let mut known = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !known.insert(name.as_str())) {
+            return Err(metadata(format!("{field} has {name:?} twice, and rows do not say which of them they mean")));
+        }
     }
     Ok(Names { captures: document.captures, classes: document.classes })
 }

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 use treeline_data::row::{Options, RowError};
 use treeline_data::sample::LEFT_OUT;
-use treeline_data::table::{Column, Reader};
+use treeline_data::table::{Column, Identity, Reader};
 use treeline_data::{Labels, Row, Rows, Sample};
 use treeline_ebpf::FEATURES;
 use treeline_model::train::ROWS_MAX;
@@ -16,6 +16,7 @@ use treeline_sim::capture::{Capture, CaptureError, Unsupported};
 use treeline_sim::cause::explain;
 
 use super::{Midstream, Train, take};
+use crate::features::capture_name;
 
 /// Where rows come from.
 pub struct Source {
@@ -82,24 +83,27 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
     let reader = Reader::open(path).map_err(|error| explain(&error))?;
     let captures = reader.captures().to_vec();
     let tests = options.test.iter().map(|name| {
-        let name = name.display().to_string();
-        let number = captures.iter().position(|capture| *capture == name).and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| format!("--test {name}: {} has no such capture, only {}", path.display(), captures.join(", ")))
+        // A table has the absolute path; older ones have what was given.
+        let names = [name.display().to_string(), capture_name(name)];
+        let number = captures.iter().position(|capture| names.contains(capture)).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| format!("--test {}: {} has no such capture, only {}", name.display(), path.display(), captures.join(", ")))
     });
     let tests = tests.collect::<Result<_, _>>()?;
     let mut sample = sample(options, reader.classes().to_vec())?;
     sample.reserve(usize::try_from(reader.rows_count()).unwrap_or(usize::MAX).min(ROWS_MAX));
     let features = (0..FEATURES).map(Column::Feature);
     let midstream = (options.midstream == Midstream::Pass).then_some(Column::Midstream);
-    let columns = [Column::Capture, Column::Flow, Column::Packet, Column::Class].into_iter().chain(midstream).chain(features);
+    let columns = Identity::COLUMNS.into_iter().chain(midstream).chain(features);
     let columns: Vec<_> = columns.collect();
     let bar = super::bar("reading {wide_bar} {percent:>3} %  {eta} left")?;
     bar.set_length(reader.rows_count());
+    let mut identity = Identity::default();
     for chunk in reader.chunks(&columns) {
         let chunk = chunk.map_err(|error| explain(&error))?;
         for row in 0..chunk.rows {
             let row = Row {
                 capture: chunk.capture[row],
+                index: chunk.index[row],
                 flow: chunk.flow[row],
                 packet: chunk.packet[row],
                 midstream: chunk.midstream.get(row).is_some_and(|midstream| *midstream),
@@ -107,11 +111,13 @@ fn table(options: &Train, path: &Path) -> Result<(Sample, Source), String> {
                 class: chunk.class[row],
                 ..Row::default()
             };
+            identity.observe(&reader, &row).map_err(|error| explain(&error))?;
             sample.push(&row).map_err(|error| error.to_string())?;
         }
         bar.inc(chunk.rows as u64);
     }
     bar.finish_and_clear();
+    identity.finish(&reader).map_err(|error| explain(&error))?;
     let digests = vec![None; captures.len()];
     let other = ("table", path.display().to_string(), digest(path)?);
     Ok((sample, Source { captures, digests, tests, other, damage: Vec::new(), unsupported: Unsupported::default() }))

@@ -57,7 +57,16 @@ mod tests {
     fn resolve_of(labels: &[&str], options: &Options) -> Result<(Vec<String>, Vec<u16>), String> {
         let vote = Vote { rule: Rule::Largest, arithmetic: Arithmetic::F64, base: vec![], classes: vec![] };
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        let forest = Forest { trees: vec![], precision: Precision::F64, vote, labels, columns: None, columns_count: 12, notes: vec![] };
+        let forest = Forest {
+            trees: vec![],
+            precision: Precision::F64,
+            vote,
+            labels,
+            names: None,
+            columns_count: 12,
+            columns: vec![],
+            notes: vec![],
+        };
         resolve(&forest, options).map_err(|error| error.to_string())
     }
 

@@ -114,6 +114,11 @@ pub(crate) fn field(field: impl Into<String>, found: impl ToString, expected: im
     ImportError::Field { field: field.into(), found: found.to_string(), expected: expected.into() }
 }
 
+/// Refuses a number of rounds that the model does not have.
+pub(crate) fn check_rounds(found: usize, rounds: usize) -> Result<(), ImportError> {
+    if (1..=rounds).contains(&found) { Ok(()) } else { Err(field("--rounds", found, format!("1 to {rounds}, the rounds of the model"))) }
+}
+
 /// [`ImportError::Unsupported`] in one line.
 #[expect(clippy::needless_pass_by_value, reason = "called with numbers and texts alike")]
 pub(crate) fn unsupported(field: impl Into<String>, found: impl ToString, advice: &'static str) -> ImportError {

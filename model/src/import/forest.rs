@@ -1,6 +1,7 @@
 //! The intermediate form: what every format says, with its own numbers.
 
 use crate::ensemble::{ENSEMBLE_NODES_MAX, EnsembleError, Vote};
+use crate::import::column::Column;
 use crate::import::error::{ImportError, field};
 
 /// Leaf values of a whole forest: bounds memory where many classes meet many leaves.
@@ -26,9 +27,11 @@ pub(crate) struct Forest {
     /// The library's names of the classes, in the order of its outputs.
     pub labels: Vec<String>,
     /// The library's names of the columns, if the file has any.
-    pub columns: Option<Vec<String>>,
+    pub names: Option<Vec<String>>,
     /// How many columns there are.
     pub columns_count: usize,
+    /// What each column is; filled in when the names are known.
+    pub columns: Vec<Column>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }

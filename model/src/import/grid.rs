@@ -1,13 +1,14 @@
 //! A threshold as written -> the fixed-point threshold that turns where the library's comparison turns.
 //!
 //! The float form of a fixed-point feature is one f64 division: by 65536, or for a gap by 65536 times the nanoseconds of the model's unit.
-//! A library may round that to f32. Both steps keep order, so along one feature its comparison turns at exactly one grid point, and a
-//! bisection over the comparison itself finds it: `X <= found` is the library's answer for every X of 0 and above, ties of rounding included.
+//! A column of fixed-point integers is the nearest f64 of each. A library may round that to f32. Both steps keep order, so along one feature
+//! its comparison turns at exactly one grid point, and a bisection over the comparison itself finds it: `X <= found` is the library's answer for every X of 0 and above, ties of rounding included.
 
-use treeline_ebpf::feature::{FRACTION_BITS, GAP, TO_DEVIATION, TO_MEAN};
+use treeline_ebpf::feature::FRACTION_BITS;
 use treeline_ebpf::tree::NODES_MAX;
 
 use super::ImportError;
+use super::column::Column;
 use super::forest::{Branch, Forest, Precision, Tree};
 use crate::ensemble::Member;
 use crate::{Error, Node};
@@ -59,19 +60,33 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    pub(crate) fn new(feature: usize, threshold: f64, strict: bool, precision: Precision, unit: TimeUnit) -> Self {
-        let is_time = [GAP, GAP + TO_MEAN, GAP + TO_DEVIATION].contains(&feature);
-        let steps = if is_time { unit.nanoseconds() } else { 1 } << FRACTION_BITS;
+    pub(crate) fn new(column: Column, threshold: f64, strict: bool, precision: Precision, unit: TimeUnit) -> Self {
+        let steps = match column {
+            Column { is_fixed: true, .. } => 1,
+            _ if column.is_time() => unit.nanoseconds() << FRACTION_BITS,
+            _ => 1 << FRACTION_BITS,
+        };
         Self { threshold, strict, precision, steps }
     }
 
+    /// Whether a 32-bit library decides some value otherwise where it is given the integer itself and not its nearest f64: both roundings together can
+    /// end elsewhere than one.
+    pub(crate) fn depends_on_width(&self) -> bool {
+        self.steps == 1 && self.precision == Precision::F32 && self.threshold >= 2.0_f64.powi(53)
+    }
+
+    /// The float form of a fixed-point value.
+    #[expect(clippy::cast_precision_loss, reason = "the contract's own rounding")]
+    pub(crate) fn real(&self, value: i64) -> f64 {
+        value as f64 / self.steps as f64
+    }
+
     /// The library's answer for a fixed-point value.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the library's own roundings")]
+    #[expect(clippy::cast_possible_truncation, reason = "the library's own rounding")]
     pub(crate) fn goes_left(&self, value: i64) -> bool {
-        let real = value as f64 / self.steps as f64;
         let real = match self.precision {
-            Precision::F32 => f64::from(real as f32),
-            Precision::F64 => real,
+            Precision::F32 => f64::from(self.real(value) as f32),
+            Precision::F64 => self.real(value),
             Precision::Exact => return value <= self.written(),
         };
         if self.strict { real < self.threshold } else { real <= self.threshold }
@@ -120,10 +135,10 @@ fn scaled(number: f64, steps: i64) -> (i128, bool) {
 
 /// The trees with fixed-point thresholds. The forest is checked, its features are the classifier's.
 pub(crate) fn place(forest: &Forest, unit: TimeUnit) -> Result<Vec<Member>, ImportError> {
-    forest.trees.iter().map(|tree| member(tree, forest.precision, unit)).collect()
+    forest.trees.iter().map(|tree| member(tree, forest, unit)).collect()
 }
 
-fn member(tree: &Tree, precision: Precision, unit: TimeUnit) -> Result<Member, ImportError> {
+fn member(tree: &Tree, forest: &Forest, unit: TimeUnit) -> Result<Member, ImportError> {
     if tree.nodes.len() > NODES_MAX {
         return Err(ImportError::Model(Error::TooManyNodes { found: tree.nodes.len() }));
     }
@@ -131,8 +146,9 @@ fn member(tree: &Tree, precision: Precision, unit: TimeUnit) -> Result<Member, I
     let mut values = Vec::new();
     let nodes = tree.nodes.iter().map(|node| match node {
         &Branch::Split { feature, threshold, strict, left, right } => {
-            let threshold = Question::new(feature, threshold, strict, precision, unit).last_left();
-            Node::Inner { feature: narrow(feature), threshold, left: narrow(left), right: narrow(right) }
+            let column = forest.columns[feature];
+            let threshold = Question::new(column, threshold, strict, forest.precision, unit).last_left();
+            Node::Inner { feature: narrow(column.feature), threshold, left: narrow(left), right: narrow(right) }
         }
         Branch::Leaf(leaf) => {
             values.push(leaf.clone());
@@ -147,11 +163,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LENGTH: usize = 3;
+    const LENGTH: Column = Column { feature: 3, is_fixed: false };
+    const GAP: Column = Column { feature: 4, is_fixed: false };
 
     #[track_caller]
-    fn check(feature: usize, threshold: f64, unit: TimeUnit, exact: i64, strict: i64) {
-        let question = |strict| Question::new(feature, threshold, strict, Precision::Exact, unit);
+    fn check(column: Column, threshold: f64, unit: TimeUnit, exact: i64, strict: i64) {
+        let question = |strict| Question::new(column, threshold, strict, Precision::Exact, unit);
         assert_eq!((question(false).written(), question(true).written()), (exact, strict), "{threshold}");
     }
 
@@ -168,6 +185,7 @@ mod tests {
         check(GAP, 1.5, TimeUnit::Ms, 1_500_000 << 16, (1_500_000 << 16) - 1);
         check(GAP, 1e12, TimeUnit::S, i64::MAX, i64::MAX);
         check(GAP, 0.1, TimeUnit::S, 6_553_600_000_000, 6_553_600_000_000);
+        check(Column { is_fixed: true, ..GAP }, 98_304.5, TimeUnit::S, 98_304, 98_304);
     }
 
     #[test]
@@ -187,13 +205,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_turn_is_where_the_comparison_turns(
-            feature in 0_usize..12, value in 0_i64..1 << 59, step in -2_i64..=2, strict: bool, unit in unit(),
+            feature in 0_usize..12, is_fixed: bool, value in 0_i64..1 << 59, step in -2_i64..=2, strict: bool, unit in unit(),
             precision in prop_oneof![Just(Precision::F32), Just(Precision::F64), Just(Precision::Exact)],
         ) {
-            let steps = Question::new(feature, 0.0, strict, precision, unit).steps;
+            let column = Column { feature, is_fixed };
+            let steps = Question::new(column, 0.0, strict, precision, unit).steps;
             #[expect(clippy::cast_precision_loss, reason = "any number will do")]
             let threshold = value as f64 / steps as f64;
-            let question = Question::new(feature, threshold, strict, precision, unit);
+            let question = Question::new(column, threshold, strict, precision, unit);
             let last = question.last_left();
             prop_assert!(last < 0 || question.goes_left(last));
             prop_assert!(last == i64::MAX || !question.goes_left(last + 1));

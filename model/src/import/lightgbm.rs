@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use super::bound::bound_f64;
-use super::error::{ImportError, field, unsupported};
+use super::error::{ImportError, check_rounds, field, unsupported};
 use super::forest::{Branch, Forest, Precision, Tree};
 use crate::ensemble::{Arithmetic, ENSEMBLE_NODES_MAX, Rule, Vote};
 
@@ -51,7 +51,7 @@ impl<'a> Block<'a> {
     }
 }
 
-pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
+pub(crate) fn parse(text: &[u8], rounds: Option<usize>) -> Result<Forest, ImportError> {
     let text = str::from_utf8(text).map_err(|error| field(format!("byte {}", error.valid_up_to()), "no UTF-8", "LightGBM's text"))?;
     let (header, blocks) = blocks(text)?;
     if header.fields.contains_key("average_output") {
@@ -62,9 +62,13 @@ pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
     if each != vote.base.len() {
         return Err(field("num_tree_per_iteration", each, vote.base.len().to_string()));
     }
-    let trees = blocks.iter().enumerate().map(|(index, block)| tree(block, index % each)).collect::<Result<Vec<_>, _>>()?;
+    let mut trees = blocks.iter().enumerate().map(|(index, block)| tree(block, index % each)).collect::<Result<Vec<_>, _>>()?;
     if trees.is_empty() || trees.len() % each != 0 {
         return Err(field("trees", format!("{} before \"end of trees\"", trees.len()), format!("a multiple of {each}")));
+    }
+    if let Some(rounds) = rounds {
+        check_rounds(rounds, trees.len() / each)?;
+        trees.truncate(rounds * each);
     }
     let columns: Vec<String> = header.text("feature_names")?.split_ascii_whitespace().map(str::to_owned).collect();
     let last: usize = header.number("max_feature_idx")?;
@@ -74,8 +78,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
         vote,
         labels: (0..outputs).map(|class| class.to_string()).collect(),
         // The names that it makes up where it is given none.
-        columns: Some(columns).filter(|names| !names.iter().enumerate().all(|(column, name)| *name == format!("Column_{column}"))),
+        names: Some(columns).filter(|names| !names.iter().enumerate().all(|(column, name)| *name == format!("Column_{column}"))),
         columns_count: last.saturating_add(1),
+        columns: Vec::new(),
         notes: vec!["directions of missing values are dropped: no feature is ever missing".to_owned()],
     })
 }
@@ -103,7 +108,9 @@ fn blocks(text: &str) -> Result<(Block<'_>, Vec<Block<'_>>), ImportError> {
 
 /// The vote of the objective, and how many classes it tells apart.
 fn vote(header: &Block<'_>) -> Result<(Vote, usize), ImportError> {
-    let objective = header.text("objective")?;
+    let Some(objective) = header.fields.get("objective") else {
+        return Err(unsupported("header: objective", "a custom objective", "train with binary or multiclass"));
+    };
     let mut words = objective.split_ascii_whitespace();
     let name = words.next().unwrap_or_default();
     let parameter = |words: std::str::SplitAsciiWhitespace<'_>, key: &str| {

@@ -93,8 +93,9 @@ impl Input {
             precision: self.precision,
             vote,
             labels,
-            columns: None,
+            names: None,
             columns_count: self.columns.unwrap_or(treeline_ebpf::feature::FEATURES),
+            columns: Vec::new(),
             notes: vec!["directions of missing values are dropped: no feature is ever missing".to_owned()],
         }
     }
@@ -182,13 +183,13 @@ impl Mode {
     }
 }
 
-/// The vote of the scores of `outputs` targets without classes of their own: one is the share of malicious, several are one a class.
+/// The vote of the scores of `outputs` targets without classes of their own: one is the share of malicious, several are one a class. One target
+/// takes no LOGISTIC: onnxruntime leaves it out, against the operator's text.
 fn regression(outputs: usize, is_mean: bool, transform: &str, arithmetic: Arithmetic) -> Result<(Vote, usize), ImportError> {
     let refused =
-        || unsupported("post_transform", format!("{transform} on {outputs} targets"), "export with NONE, LOGISTIC (one) or SOFTMAX");
+        || unsupported("post_transform", format!("{transform} on {outputs} targets"), "export with NONE, or several targets with SOFTMAX");
     let rule = match (outputs, transform) {
         (1, "NONE") if !is_mean => Rule::Above(0.5),
-        (1, "LOGISTIC") if !is_mean => Rule::Above(super::bound::bound_f32(|sum| 1.0 / (1.0 + (-sum).exp()))),
         (2.., "NONE") if is_mean => Rule::LargestMean,
         (2.., "NONE") => Rule::Largest,
         (2.., "SOFTMAX") if !is_mean => Rule::LargestSoftmax,

@@ -33,8 +33,9 @@ pub(crate) fn parse(files: &[Vec<u8>; 5], unit: Option<TimeUnit>) -> Result<Fore
         precision: Precision::Exact,
         vote: Vote { rule: Rule::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: Vec::new() },
         labels: vec!["0".to_owned(), "1".to_owned()],
-        columns: None,
+        names: None,
         columns_count: COLUMNS,
+        columns: Vec::new(),
         notes: vec!["columns are taken in the paper's order".to_owned()],
     })
 }

@@ -3,6 +3,8 @@
 //! `predict` casts features to f32 and compares `<` with f32 thresholds; margins start at the base score and add leaves in f32, in the
 //! file's order; a sigmoid or softmax in f32 follows, and the class is above one half, or the first of the largest.
 
+mod round;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -26,6 +28,8 @@ struct Learner {
     attributes: Attributes,
     #[serde(default)]
     feature_names: Vec<String>,
+    #[serde(default)]
+    feature_types: Vec<String>,
     gradient_booster: Booster,
     #[serde(rename = "learner_model_param")]
     parameters: Parameters,
@@ -35,6 +39,8 @@ struct Learner {
 #[derive(Deserialize, Default)]
 struct Attributes {
     best_iteration: Option<String>,
+    /// There if the booster is that of a scikit-learn interface.
+    scikit_learn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,14 +60,27 @@ struct Objective {
 #[derive(Deserialize)]
 struct Booster {
     name: String,
-    /// Absent in boosters of other kinds.
+    /// Absent in some boosters of other kinds.
     model: Option<Model>,
 }
 
+/// Boosters of other kinds have other fields: all may be missing until the kind is known.
 #[derive(Deserialize)]
 struct Model {
+    #[serde(default)]
     tree_info: Vec<usize>,
+    #[serde(default)]
     trees: Vec<Arrays>,
+    #[serde(default)]
+    iteration_indptr: Vec<usize>,
+    #[serde(default)]
+    gbtree_model_param: ModelParameters,
+}
+
+#[derive(Deserialize, Default)]
+struct ModelParameters {
+    #[serde(default)]
+    num_parallel_tree: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -92,12 +111,15 @@ pub(crate) fn looks_like(text: &[u8]) -> bool {
     json::<Fields>(text).is_ok_and(|fields| fields.learner.is_some())
 }
 
-pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
+pub(crate) fn parse(text: &[u8], rounds: Option<usize>) -> Result<Forest, ImportError> {
     let Document { learner } = json(text)?;
     let booster = learner.gradient_booster;
     let Some(model) = booster.model.filter(|_| booster.name == "gbtree") else {
         return Err(unsupported("learner.gradient_booster.name", booster.name, "train with booster gbtree"));
     };
+    if let Some(column) = learner.feature_types.iter().position(|kind| kind == "c") {
+        return Err(unsupported(format!("learner.feature_types[{column}]"), "a column of categories", "train on numbers"));
+    }
     let parameters = learner.parameters;
     if parameters.num_target.as_deref().is_some_and(|targets| targets != "1") {
         return Err(unsupported("learner.learner_model_param.num_target", "more than one target", "train one model a target"));
@@ -108,7 +130,8 @@ pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
         let found = format!("{} numbers for {} trees", model.tree_info.len(), model.trees.len());
         return Err(field("learner.gradient_booster.model.tree_info", found, "one number a tree, and a tree"));
     }
-    let trees = model.trees.iter().zip(model.tree_info).enumerate();
+    let (wanted, note) = round::trees(&model, &learner.attributes, vote.base.len(), rounds)?;
+    let trees = model.trees.iter().zip(model.tree_info).take(wanted).enumerate();
     let trees = trees.map(|(index, (arrays, output))| {
         if output >= vote.base.len() {
             return Err(field(format!("tree_info[{index}]"), output, format!("below {}", vote.base.len())));
@@ -117,16 +140,15 @@ pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
     });
     let trees = trees.collect::<Result<_, _>>()?;
     let mut notes = vec!["directions of missing values are dropped: no feature is ever missing".to_owned()];
-    if let Some(best) = learner.attributes.best_iteration {
-        notes.push(format!("all rounds are imported, as Booster.predict uses them; slice the booster to keep the best ({best})"));
-    }
+    notes.extend(note);
     Ok(Forest {
         trees,
         precision: Precision::F32,
         vote,
         labels: (0..outputs).map(|class| class.to_string()).collect(),
-        columns: Some(learner.feature_names).filter(|names| !names.is_empty()),
+        names: Some(learner.feature_names).filter(|names| !names.is_empty()),
         columns_count: number("num_feature", &parameters.num_feature)?,
+        columns: Vec::new(),
         notes,
     })
 }

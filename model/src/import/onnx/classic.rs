@@ -3,7 +3,7 @@
 //! A classifier of two classes gives one weight a leaf, the second class's, whatever class id it is filed under: read literally it would
 //! turn every answer round. onnxruntime answers the second class above one half where all weights are positive, else above 0.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Attributes, Input, Mode, regression};
 use crate::ensemble::{Rule, Vote};
@@ -56,7 +56,10 @@ pub(super) fn parse(attributes: &Attributes, input: &Input) -> Result<Forest, Im
     if let Some(place) = weights.outputs.iter().position(|output| *output >= outputs) {
         return Err(field(format!("leaf weight {place}"), format!("output {}", weights.outputs[place]), format!("below {outputs}")));
     }
-    let mut trees = nodes(attributes, &weights, outputs)?;
+    let (mut trees, scored) = nodes(attributes, &weights, outputs)?;
+    if outputs > 1 && is_classifier == base.is_empty() {
+        check_scored(&scored)?;
+    }
     if !base.is_empty() {
         if base.len() != outputs {
             return Err(field(attributes.place("base_values"), format!("{} numbers", base.len()), outputs.to_string()));
@@ -91,6 +94,10 @@ fn classes(attributes: &Attributes, weights: &mut Weights, input: &Input, classe
             let advice = "runtimes differ here; give one weight a leaf, the second class's, as skl2onnx does";
             return Err(unsupported(attributes.place("class_ids"), "weights for both of two classes", advice));
         }
+        if scored[1] && base > 0 {
+            let advice = "onnxruntime does not add it to these weights; file the weights under class 0, as skl2onnx does";
+            return Err(unsupported(attributes.place("base_values"), "a base beside weights of class 1", advice));
+        }
         weights.outputs.fill(0);
         let bound = if weights.numbers.iter().all(|weight| *weight >= 0.0) { 0.5 } else { 0.0 };
         return Ok(Vote { rule: Rule::Above(bound), arithmetic: input.arithmetic, base: vec![0.0], classes: Vec::new() });
@@ -101,8 +108,8 @@ fn classes(attributes: &Attributes, weights: &mut Weights, input: &Input, classe
     Ok(Vote { rule: Rule::Largest, arithmetic: input.arithmetic, base: vec![0.0; classes], classes: Vec::new() })
 }
 
-/// The trees in the order of their first nodes.
-fn nodes(attributes: &Attributes, weights: &Weights, outputs: usize) -> Result<Vec<Tree>, ImportError> {
+/// The trees in the order of their first nodes, and which outputs some tree weighs in each of its leaves.
+fn nodes(attributes: &Attributes, weights: &Weights, outputs: usize) -> Result<(Vec<Tree>, Vec<bool>), ImportError> {
     let modes = attributes.get("nodes_modes").map_or(&[] as &[_], |attribute| attribute.strings.as_slice());
     let count = modes.len();
     let list = |name: &str| attributes.indices(name, count);
@@ -149,18 +156,30 @@ fn nodes(attributes: &Attributes, weights: &Weights, outputs: usize) -> Result<V
         let (is_true, is_false) = (child("nodes_truenodeids", yes[entry])?, child("nodes_falsenodeids", no[entry])?);
         trees[numbers[&tree]].nodes.push(mode.split(features[entry], thresholds[entry], is_true, is_false));
     }
-    weigh(&mut trees, &places, weights, outputs)?;
-    Ok(trees)
+    let scored = weigh(&mut trees, &places, weights, outputs)?;
+    Ok((trees, scored))
 }
 
-/// Gives each leaf its weights, 0 where there are none.
+/// Refuses leaves that leave outputs without a weight where that is not the same as a weight of 0: onnxruntime compares only classes that a leaf
+/// weighed, and adds a target's base only to what a leaf weighed. `scored` are the outputs that some tree weighs in each of its leaves.
+fn check_scored(scored: &[bool]) -> Result<(), ImportError> {
+    match scored.iter().position(|scored| !scored) {
+        None => Ok(()),
+        Some(output) => {
+            let advice = "runtimes do not take it for 0; give each leaf a weight for every class or target";
+            Err(unsupported("leaf weights", format!("a leaf without one for class or target {output}"), advice))
+        }
+    }
+}
+
+/// Gives each leaf its weights, 0 where there are none. Which outputs some tree weighs in each of its leaves.
 fn weigh(
     trees: &mut [Tree],
     places: &HashMap<(usize, usize), (usize, usize)>,
     weights: &Weights,
     outputs: usize,
-) -> Result<(), ImportError> {
-    let mut given = std::collections::HashSet::new();
+) -> Result<Vec<bool>, ImportError> {
+    let (mut given, mut counts) = (HashSet::new(), HashMap::<_, usize>::new());
     for (entry, &number) in weights.numbers.iter().enumerate() {
         let at = (weights.trees[entry], weights.nodes[entry]);
         let refused = |found: &str| {
@@ -173,11 +192,18 @@ fn weigh(
         }
         values.resize(outputs, 0.0);
         values[weights.outputs[entry]] = number;
+        *counts.entry((tree, weights.outputs[entry])).or_default() += 1;
+    }
+    let leaves = |tree: &Tree| tree.nodes.iter().filter(|node| matches!(node, Branch::Leaf(_))).count();
+    let leaves: Vec<_> = trees.iter().map(leaves).collect();
+    let mut scored = vec![false; outputs];
+    for ((tree, output), count) in counts {
+        scored[output] |= count == leaves[tree];
     }
     for node in trees.iter_mut().flat_map(|tree| &mut tree.nodes) {
         if let Branch::Leaf(values) = node {
             values.resize(outputs, 0.0);
         }
     }
-    Ok(())
+    Ok(scored)
 }
