@@ -24,4 +24,5 @@ mod stress;
 mod tail;
 mod text;
 mod types;
+mod unlinked;
 mod unwritten;
