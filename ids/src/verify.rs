@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use treeline_model::Model;
 use treeline_model::link::link;
+use treeline_sim::bpf::Object;
 use treeline_sim::cause::explain;
 use treeline_sim::guest::message::{Reply, Request};
 use treeline_sim::guest::{Fleet, Line, Machine};
@@ -110,6 +111,8 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let (name, elf) = file(options)?;
     let in_file = |error: String| format!("{name}: {error}");
     let loading = object::options(&elf, &options.set, options.kind).map_err(in_file)?;
+    // What is no object, or has no program, wants no kernel.
+    Object::parse(&elf, &loading).map_err(|error| in_file(explain(&error)))?;
     let job = Job { elf, globals: loading.globals, kind: loading.kind, program: options.program.clone(), full: options.log };
     let answers: Vec<Answer> =
         if options.kernels.is_empty() { vec![(None, job.run().map_err(in_file)?)] } else { elsewhere(options, &job)? };
@@ -170,7 +173,16 @@ fn file(options: &Verify) -> Result<(String, Vec<u8>), String> {
 /// One program under veristat's column names, and some it does not have.
 fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
     let value = match row {
-        Err((program, reason)) => json!({"file_name": file, "prog_name": program, "verdict": "failure", "reason": reason}),
+        Err(unloaded) => json!({
+            "file_name": file,
+            "prog_name": unloaded.program,
+            "verdict": "failure",
+            "rule": unloaded.rule,
+            "reason": unloaded.reason,
+            "instruction": unloaded.place.as_ref().map(|place| place.instruction),
+            "source_file": unloaded.place.as_ref().and_then(|place| Some(&place.source.as_ref()?.0)),
+            "source_line": unloaded.place.as_ref().and_then(|place| Some(place.source.as_ref()?.1)),
+        }),
         Ok(report) => json!({
             "file_name": file,
             "prog_name": report.program,
@@ -189,6 +201,11 @@ fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
             "longest_path": report.longest_path,
             "rule": report.refusal.as_ref().and_then(|refusal| refusal.name.clone()),
             "reason": report.refusal.as_ref().map(|refusal| refusal.message.clone()),
+            "instruction": report.refusal.as_ref().and_then(|refusal| refusal.instruction),
+            "source_file": report.refusal.as_ref().and_then(|refusal| Some(&refusal.source.as_ref()?.0)),
+            "source_line": report.refusal.as_ref().and_then(|refusal| Some(refusal.source.as_ref()?.1)),
+            "cause": report.refusal.as_ref().and_then(|refusal| Some(&refusal.cause.as_ref()?.text)),
+            "cause_line": report.refusal.as_ref().and_then(|refusal| Some(refusal.cause.as_ref()?.source.as_ref()?.1)),
         }),
     };
     let mut record = value.as_object().cloned().unwrap_or_default();
@@ -201,7 +218,7 @@ fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
 /// The column of the kernel's line, where it was asked for.
 const KERNEL: &str = "kernel";
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 22] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -219,6 +236,11 @@ const COLUMNS: [&str; 17] = [
     "longest_path",
     "rule",
     "reason",
+    "instruction",
+    "source_file",
+    "source_line",
+    "cause",
+    "cause_line",
 ];
 
 fn csv(records: &[Map<String, Value>], has_kernels: bool) -> String {

@@ -111,6 +111,10 @@ impl Setup {
         let name = match (&options.program, known.as_slice()) {
             (Some(name), _) => name.as_str(),
             (None, [only]) => only,
+            (None, []) => {
+                let reasons: Vec<String> = object.refused().iter().map(ToString::to_string).collect();
+                return Err(format!("{}: no program of it can be loaded: {}", path.display(), reasons.join("; ")));
+            }
             (None, _) => return Err(format!("{}: which program? --program with one of {}", path.display(), known.join(", "))),
         };
         let program = object.program(name).map_err(|error| format!("{}: {error}", path.display()))?;

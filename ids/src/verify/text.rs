@@ -3,7 +3,7 @@
 use console::Term;
 
 use super::time;
-use treeline_sim::verifier::{Refusal, Report, Row, Step};
+use treeline_sim::verifier::{Refusal, Report, Row, Source, Step, Unloaded};
 
 /// All programs of a file.
 pub fn text(file: &str, rows: &[Row], log: bool) -> String {
@@ -11,7 +11,7 @@ pub fn text(file: &str, rows: &[Row], log: bool) -> String {
     let mut lines = Vec::new();
     for row in rows {
         match row {
-            Err((_, reason)) => lines.push(wrapped("error: ", &format!("{file}: {reason}"), width)),
+            Err(unloaded) => lines.extend(self::unloaded(file, unloaded, width)),
             Ok(report) => {
                 lines.extend(match &report.refusal {
                     None => accepted(file, report),
@@ -54,13 +54,37 @@ fn accepted(file: &str, report: &Report) -> Vec<String> {
     lines
 }
 
+fn unloaded(file: &str, unloaded: &Unloaded, width: usize) -> Vec<String> {
+    let head = head(unloaded.rule.as_ref());
+    if unloaded.program.is_empty() {
+        return vec![wrapped_by(&head, 4, &format!("{file}: {}", unloaded.reason), width)];
+    }
+    let named = format!("{file}: {} ({}) is not loaded: {}", unloaded.program, unloaded.section, unloaded.reason);
+    let mut lines = vec![wrapped_by(&head, 4, &named, width)];
+    if let Some(place) = &unloaded.place {
+        lines.push(stopped(place.instruction, place.function.as_ref(), &place.text));
+        if let Some((path, line, column, text)) = &place.source {
+            lines.extend(excerpt(path, *line, *column, text, width));
+        }
+    }
+    lines
+}
+
+fn head(rule: Option<&String>) -> String {
+    rule.map_or_else(|| "error: ".to_owned(), |name| format!("error[{name}]: "))
+}
+
+fn stopped(instruction: usize, function: Option<&String>, text: &str) -> String {
+    let function = function.map_or_else(String::new, |function| format!(" of function `{function}`"));
+    format!("  --> instruction {instruction}{function}: {text}")
+}
+
 fn refused(file: &str, report: &Report, refusal: &Refusal, width: usize) -> Vec<String> {
-    let head = refusal.name.as_ref().map_or_else(|| "error: ".to_owned(), |name| format!("error[{name}]: "));
+    let head = head(refusal.name.as_ref());
     let rule = refusal.rule.as_deref().unwrap_or("the verifier says");
     let mut lines = vec![wrapped_by(&head, 4, &format!("{file}: {} ({}) is refused: {rule}", report.program, report.section), width)];
     if let Some(instruction) = refusal.instruction {
-        let function = refusal.function.as_ref().map_or_else(String::new, |function| format!(" of function `{function}`"));
-        lines.push(format!("  --> instruction {instruction}{function}: {}", refusal.text));
+        lines.push(stopped(instruction, refusal.function.as_ref(), &refusal.text));
     }
     if let Some((path, line, column, text)) = &refusal.source {
         lines.extend(excerpt(path, *line, *column, text, width));
@@ -68,8 +92,11 @@ fn refused(file: &str, report: &Report, refusal: &Refusal, width: usize) -> Vec<
     let fact = |text: &str| wrapped("   = ", text, width);
     lines.extend(refusal.registers.iter().map(|(name, state)| fact(&format!("{name} is {state}"))));
     if let Some((instruction, source)) = &refusal.acquired {
-        let source = source.as_ref().map_or_else(String::new, |(path, line, text)| format!("   {path}:{line}: {}", text.trim()));
-        lines.push(cut(&format!("   = acquired at instruction {instruction}{source}"), width));
+        lines.push(cut(&format!("   = acquired at instruction {instruction}{}", plain(source.as_ref())), width));
+    }
+    if let Some(cause) = &refusal.cause {
+        lines.push(fact(&cause.text));
+        lines.extend(cause.source.as_ref().map(|source| cut(&format!("    {}", plain(Some(source))), width)));
     }
     lines.extend(way(&refusal.branches, width));
     lines.extend(refusal.message.lines().map(|line| fact(&format!("the verifier: {line}"))));
@@ -118,10 +145,14 @@ fn way(branches: &[Step], width: usize) -> Vec<String> {
     for step in &branches[skipped..] {
         let way = if step.taken { "taken" } else { "not taken" };
         let times = if step.times > 1 { format!(", {} times", step.times) } else { String::new() };
-        let source = step.source.as_ref().map_or_else(String::new, |(path, line, text)| format!("   {path}:{line}: {}", text.trim()));
-        lines.push(cut(&format!("       {}: {} [{way}{times}]{source}", step.instruction, step.text), width));
+        lines.push(cut(&format!("       {}: {} [{way}{times}]{}", step.instruction, step.text, plain(step.source.as_ref())), width));
     }
     lines
+}
+
+/// A source line on the line that it belongs to.
+fn plain(source: Option<&Source>) -> String {
+    source.map_or_else(String::new, |(path, line, text)| format!("   {path}:{line}: {}", text.trim()))
 }
 
 /// Branches shown at most: the last before the error.

@@ -1,6 +1,8 @@
 //! The ELF file: sections, symbols and relocations as plain data.
+//!
+//! Not here: what a file is that is no BPF object (`format`), and functions that no symbol of type FUNC names (`symbol`).
 
-use super::ObjectError;
+use super::{ObjectError, format, symbol};
 use object::read::elf::{ElfFile64, ElfSection64};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget, SectionFlags, SymbolKind};
 use std::collections::BTreeMap;
@@ -21,6 +23,8 @@ pub(super) struct Section<'a> {
     pub(super) data: &'a [u8],
     /// Its bytes, also where the file has none (`.bss`).
     pub(super) size: usize,
+    pub(super) is_executable: bool,
+    /// Executable, and not empty.
     pub(super) is_code: bool,
     /// Symbol by the offset it is put at.
     pub(super) relocations: BTreeMap<usize, usize>,
@@ -37,20 +41,18 @@ pub(super) struct Symbol {
     pub(super) size: usize,
     pub(super) is_function: bool,
     pub(super) is_section: bool,
+    /// Of no type, as assemblers and the clang of old give it to functions.
+    pub(super) is_untyped: bool,
     pub(super) is_local: bool,
     pub(super) is_weak: bool,
 }
 
 impl<'a> Elf<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ObjectError> {
-        let wrong = |text: &str| ObjectError::Unreadable { text: text.to_owned() };
+        if let Some(text) = format::refusal(bytes) {
+            return Err(ObjectError::Unreadable { text });
+        }
         let file = ElfFile64::<Endianness>::parse(bytes).map_err(|error| ObjectError::unreadable(&error))?;
-        if !matches!(file.architecture(), object::Architecture::Bpf) {
-            return Err(wrong("the ELF file is for another processor than BPF; compile with `clang --target=bpf`"));
-        }
-        if !file.is_little_endian() {
-            return Err(wrong("the object is big-endian; compile with `--target=bpfel`"));
-        }
         let mut sections = BTreeMap::new();
         for section in file.sections() {
             sections.insert(section.index().0, Section::read(&section)?);
@@ -66,12 +68,15 @@ impl<'a> Elf<'a> {
                 size: number(symbol.size())?,
                 is_function: kind == SymbolKind::Text,
                 is_section: kind == SymbolKind::Section,
+                is_untyped: matches!(kind, SymbolKind::Unknown | SymbolKind::Label),
                 is_local: symbol.is_local(),
                 is_weak: symbol.is_weak(),
             };
             symbols.insert(symbol.index().0, read);
         }
-        Ok(Self { sections, symbols })
+        let mut elf = Self { sections, symbols };
+        symbol::find_functions(&mut elf);
+        Ok(elf)
     }
 
     /// A section by its name.
@@ -100,6 +105,6 @@ impl<'a> Section<'a> {
             }
         }
         let size = usize::try_from(section.size()).map_err(|error| ObjectError::unreadable(&error))?;
-        Ok(Self { name, data, size, is_code: executable && !data.is_empty(), relocations })
+        Ok(Self { name, data, size, is_executable: executable, is_code: executable && !data.is_empty(), relocations })
     }
 }

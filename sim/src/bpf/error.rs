@@ -11,6 +11,12 @@ pub enum ObjectError {
         /// What is wrong with it.
         text: String,
     },
+    /// The file is an object, and nothing in it is a program.
+    #[error("no programs found: {reason}")]
+    NoPrograms {
+        /// What there is instead.
+        reason: String,
+    },
     /// The object has no program of that name.
     #[error("no program `{program}` in the object, which has: {known}")]
     NoProgram {
@@ -27,6 +33,18 @@ pub enum ObjectError {
         /// Its section.
         section: String,
         /// What it uses that cannot be had.
+        reason: String,
+    },
+    /// The same, of an instruction of the program.
+    #[error("program `{program}` (section `{section}`), {place}: {reason}")]
+    Instruction {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+        /// The instruction.
+        place: Box<InstructionPlace>,
+        /// Why it cannot be linked.
         reason: String,
     },
     /// A name in [`Options`](super::Options) that the object does not have.
@@ -49,12 +67,35 @@ pub enum ObjectError {
     },
 }
 
+/// An instruction that cannot be linked.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct InstructionPlace {
+    /// Its index in the linked program, in 8-byte slots, as the verifier's log counts.
+    pub instruction: usize,
+    /// Its assembly.
+    pub text: String,
+    /// The function it is in, where that is not the program itself.
+    pub function: Option<String>,
+    /// The source line: file, line, column, text.
+    pub source: Option<(String, u32, u32, String)>,
+}
+
+impl std::fmt::Display for InstructionPlace {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "instruction {} `{}`", self.instruction, self.text)?;
+        if let Some((file, line, ..)) = &self.source {
+            write!(out, " ({file}:{line})")?;
+        }
+        Ok(())
+    }
+}
+
 impl ObjectError {
     /// The program that is refused.
     #[must_use]
     pub fn program(&self) -> Option<&str> {
         match self {
-            Self::Program { program, .. } => Some(program),
+            Self::Program { program, .. } | Self::Instruction { program, .. } => Some(program),
             _ => None,
         }
     }

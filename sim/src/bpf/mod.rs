@@ -15,20 +15,24 @@ mod core;
 mod elf;
 mod error;
 mod ext;
+mod format;
 mod kind;
 mod legacy;
 mod link;
 mod map;
+mod program;
+mod symbol;
 pub(crate) mod types;
 
 pub use aya_obj::btf::Btf as TargetBtf;
-pub use error::ObjectError;
+pub use error::{InstructionPlace, ObjectError};
 pub use kind::Kind;
 pub use map::{Initial, Map};
 pub use rbpf::ebpf::Insn;
 pub use types::Types;
 
 use crate::vm::{Hook, Options, Shape};
+use std::collections::BTreeMap;
 
 /// `struct bpf_line_info`
 const LINE_BYTES: usize = 16;
@@ -57,7 +61,8 @@ pub struct Program {
     /// Where it attaches; `None` where the VM has no context for it.
     pub hook: Option<Hook>,
     /// The instructions, in 8-byte slots. `ld_imm64` names a map by its position in [`Object::maps`] (source 1: the map; source 2:
-    /// its first value, with an offset in the second slot).
+    /// its first value, with an offset in the second slot). A file's instruction that holds a descriptor without a relocation never gets
+    /// here: its program is refused.
     pub instructions: Vec<Insn>,
     /// Where its functions start; the first is the program itself, at 0.
     pub functions: Vec<Function>,
@@ -68,6 +73,8 @@ pub struct Program {
     pub func_info: Vec<u8>,
     /// See [`Program::func_info`].
     pub line_info: Vec<u8>,
+    /// Instructions that CO-RE could not relocate and replaced by calls of no helper, and what the kernel's types lack for each.
+    pub unrelocated: BTreeMap<usize, String>,
 }
 
 /// A function within a linked program.
@@ -165,6 +172,7 @@ impl Object {
             lines: Vec::new(),
             func_info: Vec::new(),
             line_info: Vec::new(),
+            unrelocated: BTreeMap::new(),
         };
         Ok(Self {
             programs: vec![program],

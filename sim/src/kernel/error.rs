@@ -38,6 +38,16 @@ pub enum KernelError {
         /// What is wrong.
         reason: String,
     },
+    /// An instruction names a map that the object does not have. Never loaded: the number would be that of any map of this process.
+    #[error("program `{program}`, instruction {instruction}: the object has no map number {map}")]
+    NoMap {
+        /// The program.
+        program: String,
+        /// The instruction, in 8-byte slots.
+        instruction: usize,
+        /// The position that it names.
+        map: i32,
+    },
     /// The system call itself failed, not the verifier.
     #[error("program `{program}`: {source}")]
     Load {

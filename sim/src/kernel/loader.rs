@@ -183,10 +183,10 @@ impl Loaded {
             }
         }
         for slot in program.map_slots() {
-            let position = usize::try_from(program.instructions[slot].imm).ok();
-            if let Some(map) = position.and_then(|position| self.maps.get(position)) {
-                program.instructions[slot].imm = map.fd.as_raw_fd();
-            }
+            let position = program.instructions[slot].imm;
+            let map = usize::try_from(position).ok().and_then(|position| self.maps.get(position));
+            let missing = || KernelError::NoMap { program: program.name.clone(), instruction: slot, map: position };
+            program.instructions[slot].imm = map.ok_or_else(missing)?.fd.as_raw_fd();
         }
         let mut buffer = vec![0_u8; if log == Log::None { 0 } else { bytes_first }];
         loop {

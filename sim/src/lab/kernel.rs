@@ -11,6 +11,7 @@ use crate::kernel::map::Entries;
 use crate::kernel::record::{Perf, Ring};
 use crate::kernel::run::{Runner, takes};
 use crate::kernel::{KernelError, Loaded, LoadedProgram, Loader, Log, affinity};
+use crate::verifier;
 use crate::vm::{Hook, MapKind, Object, Shape, random};
 
 /// The engine's name.
@@ -130,7 +131,8 @@ fn load(loaded: &Loaded, program: &Program) -> Result<LoadedProgram, LabError> {
     loaded.load(program, Log::Statistics).map_err(|error| unloaded(&error))?.map_err(|rejection| {
         let lines: Vec<&str> = rejection.log.lines().filter(|line| !line.starts_with("processed")).collect();
         let last = lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
-        refused(&format!("{}: {}; the verifier's last lines: {last}", program.name, rejection.error))
+        let reason = format!("{}: {}; the verifier's last lines: {last}", program.name, rejection.error);
+        refused(&verifier::unrelocated(program, &rejection.log).map_or(reason, |missing| format!("{}: {missing}", program.name)))
     })
 }
 

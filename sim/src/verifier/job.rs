@@ -1,7 +1,7 @@
 //! A whole object verified: what is asked, so that it can be asked of another kernel, and the answer.
 
-use super::{Report, verify};
-use crate::bpf::{Kind, Object};
+use super::{Report, rule, verify};
+use crate::bpf::{InstructionPlace, Kind, Object, ObjectError};
 use crate::cause::explain;
 use crate::kernel::KernelError;
 use crate::vm::Options;
@@ -9,8 +9,35 @@ use crate::vm::Options;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One program's report; or the program's name, which may be empty, and why it could not be loaded.
-pub type Row = Result<Report, (String, String)>;
+/// One program's report, or why it could not be loaded.
+pub type Row = Result<Report, Unloaded>;
+
+/// A program that the verifier never saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unloaded {
+    /// Its name.
+    pub program: String,
+    /// Its section.
+    pub section: String,
+    /// Why.
+    pub reason: String,
+    /// The name of the rule that the verifier would have named.
+    pub rule: Option<String>,
+    /// The instruction, where it is one.
+    pub place: Option<InstructionPlace>,
+}
+
+impl Unloaded {
+    fn of(error: &ObjectError) -> Self {
+        let (section, reason, place) = match error {
+            ObjectError::Program { section, reason, .. } => (section.clone(), reason.clone(), None),
+            ObjectError::Instruction { section, reason, place, .. } => (section.clone(), reason.clone(), Some((**place).clone())),
+            other => (String::new(), other.to_string(), None),
+        };
+        let rule = rule::find(&reason).filter(|_| place.is_some()).map(|rule| rule.name.to_owned());
+        Self { program: error.program().unwrap_or_default().to_owned(), section, reason, rule, place }
+    }
+}
 
 /// An object to verify. It is read where it is verified: CO-RE wants that kernel's types.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,11 +66,17 @@ impl Job {
                 Ok(report) => Ok(report),
                 // Nothing else would go better.
                 Err(error @ KernelError::Right { .. }) => return Err(explain(&error)),
-                Err(error) => Err((program.name.clone(), format!("program `{}`: {}", program.name, explain(&error)))),
+                Err(error) => Err(Unloaded {
+                    program: program.name.clone(),
+                    section: program.section.clone(),
+                    reason: explain(&error),
+                    rule: None,
+                    place: None,
+                }),
             });
         }
         for refused in object.refused().iter().filter(|refused| is_asked(refused.program())) {
-            rows.push(Err((refused.program().unwrap_or_default().to_owned(), refused.to_string())));
+            rows.push(Err(Unloaded::of(refused)));
         }
         if let Some(program) = self.program.as_ref().filter(|_| rows.is_empty()) {
             object.program(program).map_err(|error| explain(&error))?;

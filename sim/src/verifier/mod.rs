@@ -1,13 +1,15 @@
 //! The kernel's verifier: what it says of a program, as numbers, and as an explanation where it says no.
 //!
 //! ```text
-//! Program -> kernel::Loaded::load, with its log -> statistic, diagnosis, path, state, rule -> Report
+//! Program -> kernel::Loaded::load, with its log -> statistic, diagnosis, path, state, loss, rule -> Report
 //! ```
 //!
 //! Not here: how a report is shown.
 
 mod diagnosis;
+mod effect;
 mod job;
+mod loss;
 mod path;
 mod refusal;
 mod rule;
@@ -15,9 +17,9 @@ mod state;
 mod statistic;
 
 pub use diagnosis::Diagnosis;
-pub use job::{Job, Row};
+pub use job::{Job, Row, Unloaded};
 pub use path::{Source, Step};
-pub use refusal::Refusal;
+pub use refusal::{Cause, Refusal};
 pub use rule::{Rule, find, rules};
 pub use statistic::Statistics;
 
@@ -57,6 +59,17 @@ pub struct Report {
     /// The log, where it was asked for or the program was refused.
     pub log: Option<String>,
 }
+
+/// What CO-RE did not find, of a program that the verifier refused for it; `None` for another refusal. `log` may be the message alone.
+#[must_use]
+pub fn unrelocated(program: &Program, log: &str) -> Option<String> {
+    let is_it = rule::find(log).is_some_and(|rule| rule.name == CORE_RELOCATION) && !program.unrelocated.is_empty();
+    let missing = program.unrelocated.iter().map(|(instruction, missing)| format!("instruction {instruction}, {missing}"));
+    is_it.then(|| format!("an invalid CO-RE relocation: {}", missing.collect::<Vec<_>>().join("; ")))
+}
+
+/// The name of its rule.
+const CORE_RELOCATION: &str = "core-relocation";
 
 /// Log for each instruction verified, as a guess.
 const INSTRUCTION_LOG_BYTES: usize = 256;

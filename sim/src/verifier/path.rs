@@ -5,6 +5,7 @@
 //! known form, is its message; since 7.3 an explanation of its own may follow, see `diagnosis`.
 
 use super::diagnosis::{self, Diagnosis};
+use super::loss::{self, Loss};
 use super::state;
 use crate::bpf::Program;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Step {
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     path: Vec<Place>,
+    /// What the log shows of registers before the first instruction.
+    before: String,
     pub(super) longest: usize,
     pub(super) instruction: Option<usize>,
     pub(super) text: String,
@@ -42,10 +45,13 @@ pub(super) struct Walk {
     in_call: bool,
 }
 
+/// An instruction on the way.
 #[derive(Debug)]
-struct Place {
-    instruction: usize,
-    text: String,
+pub(super) struct Place {
+    pub(super) instruction: usize,
+    pub(super) text: String,
+    /// What the log shows of registers and stack behind it.
+    pub(super) after: Vec<String>,
     /// The verifier came back to it for its other way, so it will not again.
     resumed: bool,
 }
@@ -117,7 +123,7 @@ pub(super) fn walk(log: &str) -> Walk {
             message.clear();
         } else if line.starts_with("Validating ") || line.starts_with("Func#") {
             // Each global function is a walk of its own.
-            (walk.path, walk.states) = (Vec::new(), BTreeMap::new());
+            (walk.path, walk.before, walk.states) = (Vec::new(), String::new(), BTreeMap::new());
             message.clear();
         } else if line.starts_with("callee:") || line.starts_with("to caller at ") {
             walk.states.clear();
@@ -152,7 +158,7 @@ impl Walk {
         let text = text.trim();
         self.leave_call();
         self.in_call = text.starts_with("call ");
-        self.path.push(Place { instruction, text: text.to_owned(), resumed: false });
+        self.path.push(Place { instruction, text: text.to_owned(), after: Vec::new(), resumed: false });
         self.longest = self.longest.max(self.path.len());
         if !state.trim().is_empty() {
             self.leave_call();
@@ -180,27 +186,49 @@ impl Walk {
         self.path.truncate(position.map_or(0, |position| position + 1));
         if let Some(place) = self.path.last_mut() {
             place.resumed = true;
+            place.after.clear();
         }
         self.states.clear();
-        self.note(rest);
+        self.note(rest.split_once(": ").map_or("", |(_, states)| states));
     }
 
     /// Keeps the states of registers.
     fn note(&mut self, state: &str) {
+        match self.path.last_mut() {
+            Some(place) if !state.trim().is_empty() => place.after.push(state.to_owned()),
+            Some(_) => {}
+            None => state.clone_into(&mut self.before),
+        }
         self.states.extend(state::registers(state).map(|(name, state)| (name, state.to_owned())));
     }
 
     /// The instruction it stopped at: the one that the message names, the last one walked, or none where all paths were walked before.
     fn stop(&mut self) {
-        const AFTERWARDS: [&str; 5] =
-            ["combined stack size", "stack size of subprog", "tail_calls are not allowed", "cannot be called from callback", "insn array"];
+        // What is looked at once all paths are walked (`check_max_stack_depth` and the passes after it). Of the two messages on deep
+        // calls it is the one with an exclamation mark.
+        const AFTERWARDS: [&str; 11] = [
+            "combined stack size",
+            "stack size of subprog",
+            "frames is too deep !",
+            "recursive call from",
+            "tail_calls are not allowed",
+            "within callback",
+            "within exception cb",
+            "cannot be called from callback",
+            "tail_call abusing map_ptr",
+            "cannot be patched due to 16-bit range",
+            "insn array",
+        ];
         let named = self.message.split("insn ").skip(1).find_map(|rest| {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             digits.parse::<usize>().ok()
         });
-        if AFTERWARDS.iter().any(|words| self.message.contains(words)) {
+        // The walk itself says the same of a packet load.
+        let is_load = self.path.last().is_some_and(|place| place.text.contains("skb["));
+        if !is_load && AFTERWARDS.iter().any(|words| self.message.contains(words)) {
             self.path.clear();
             self.states.clear();
+            self.instruction = named;
         } else if let Some(named) = named {
             let text = self.path.iter().rev().find(|place| place.instruction == named).map(|place| place.text.clone());
             (self.instruction, self.text) = (Some(named), text.unwrap_or_default());
@@ -223,6 +251,16 @@ impl Walk {
                 || self.message.split_whitespace().any(|word| word.split('(').next().is_some_and(|word| word.eq_ignore_ascii_case(name)))
         };
         self.states.iter().filter(|(name, _)| mentioned(name)).map(|(name, state)| (name.clone(), state::words(state))).collect()
+    }
+
+    /// The register that the message is about whose address became invalid on the path, and how.
+    pub(super) fn loss(&self, program: &Program) -> Option<(u8, Loss)> {
+        loss::find(program, &self.before, &self.path, &self.message)
+    }
+
+    /// A place of the path.
+    pub(super) fn place(&self, position: usize) -> &Place {
+        &self.path[position]
     }
 
     /// The conditional jumps of the path.

@@ -1,7 +1,8 @@
 //! A program that the kernel did not take: the message, where it stands, and what it means.
 
+use super::loss::{self, Loss};
 use super::path::{Source, Step, Walk};
-use super::{Diagnosis, rule};
+use super::{Diagnosis, Rule, effect, rule, state};
 use crate::bpf::Program;
 use crate::kernel::Rejection;
 use crate::vm::listing;
@@ -34,10 +35,23 @@ pub struct Refusal {
     pub branches: Vec<Step>,
     /// Where what is not released was acquired: the instruction and its source.
     pub acquired: Option<(usize, Option<Source>)>,
+    /// What made it so, where that is not the instruction itself.
+    pub cause: Option<Cause>,
     /// What newer kernels explain themselves.
     pub diagnosis: Option<Diagnosis>,
     /// The log did not fit: the way there may be that of another path, and end early.
     pub is_cut: bool,
+}
+
+/// What lies behind a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// What happened, as a clause.
+    pub text: String,
+    /// The instruction that did it.
+    pub instruction: Option<usize>,
+    /// Its source line.
+    pub source: Option<Source>,
 }
 
 impl Refusal {
@@ -50,15 +64,20 @@ impl Refusal {
         }
         let instruction = walk.instruction.or_else(|| place(program, &walk.message));
         let rule = if walk.message.is_empty() { rule::of_error(errno) } else { rule::find(&walk.message) };
+        let lost = rule.filter(|rule| NUMBERS.contains(&rule.name)).and_then(|_| walk.loss(program));
+        let rule = lost.as_ref().map_or(rule, |(_, loss)| Some(rule_of(loss.kind)));
         let suggestion = walk.diagnosis.as_ref().map(|diagnosis| diagnosis.suggestion.clone()).filter(|text| !text.is_empty());
-        let source = |instruction| program.line(instruction).map(|line| (line.file.clone(), line.line, line.text.clone()));
         let function = instruction.and_then(|instruction| program.function(instruction)).filter(|function| function.start > 0);
         Self {
             errno,
             name: rule.map(|rule| rule.name.to_owned()),
             rule: rule.map(|rule| rule.rule.to_owned()),
             remedy: rule.map(|rule| rule.remedy.to_owned()).or(suggestion),
-            registers: walk.registers(),
+            registers: registers(&walk, lost.as_ref()),
+            cause: match &lost {
+                Some((register, loss)) => Some(lost_by(program, &walk, *register, loss)),
+                None => instruction.and_then(|instruction| unrelocated(program, instruction)),
+            },
             branches: walk.branches(program),
             text: instruction
                 .map(|instruction| if walk.text.is_empty() { assembly(program, instruction) } else { walk.text.clone() })
@@ -67,13 +86,81 @@ impl Refusal {
             source: instruction
                 .and_then(|instruction| program.line(instruction))
                 .map(|line| (line.file.clone(), line.line, line.column, line.text.clone())),
-            acquired: acquired(&walk.message).map(|instruction| (instruction, source(instruction))),
+            acquired: acquired(&walk.message).map(|instruction| (instruction, source(program, instruction))),
             instruction,
             message: walk.message,
             diagnosis: walk.diagnosis,
             is_cut,
         }
     }
+}
+
+/// Rules that a number breaks where an address is wanted: it may have been one.
+const NUMBERS: [&str; 9] = [
+    "scalar-dereference",
+    "register-unwritten",
+    "argument-kind",
+    "function-arguments",
+    "kernel-pointer-type",
+    "release-unacquired",
+    "object-ownership",
+    "dynptr",
+    "iterator",
+];
+
+fn rule_of(kind: loss::Kind) -> &'static Rule {
+    match kind {
+        loss::Kind::Packet => &rule::STALE_PACKET,
+        loss::Kind::Released | loss::Kind::Overwritten => &rule::USE_AFTER_RELEASE,
+        loss::Kind::Unlocked => &rule::USE_AFTER_UNLOCK,
+    }
+}
+
+/// What the registers held; of the one whose address became invalid the log may still show the address.
+fn registers(walk: &Walk, lost: Option<&(u8, Loss)>) -> Vec<(String, String)> {
+    let mut registers = walk.registers();
+    let Some((register, loss)) = lost.filter(|(_, loss)| !loss.was.is_empty()) else { return registers };
+    let name = format!("r{register}");
+    let told = format!("a number; up to instruction {} it was {}", walk.place(loss.position).instruction, state::words(&loss.was));
+    match registers.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, state)) => *state = told,
+        None => registers.push((name, told)),
+    }
+    registers
+}
+
+fn lost_by(program: &Program, walk: &Walk, register: u8, loss: &Loss) -> Cause {
+    let place = walk.place(loss.position);
+    let (instruction, text) = (place.instruction, place.text.as_str());
+    let what = match (effect::called(text), effect::target(program, instruction).and_then(|start| program.function(start))) {
+        (Some(name), _) => format!("`{name}`"),
+        (None, Some(function)) => match effect::changes_packet(program, instruction) {
+            Some((helper, at)) => format!("`{}`, which calls `bpf_{helper}` at instruction {at},", function.name),
+            None => format!("`{}`", function.name),
+        },
+        (None, None) => format!("`{text}`"),
+    };
+    let done = match loss.kind {
+        loss::Kind::Packet => format!("may move the packet, and made r{register} invalid"),
+        loss::Kind::Released => format!("released what r{register} points to"),
+        loss::Kind::Unlocked => format!("gave back the lock under which r{register} was valid"),
+        loss::Kind::Overwritten => format!("overwrote the dynptr that r{register} is a slice of"),
+    };
+    Cause {
+        text: format!("instruction {instruction}, {what} {done}"),
+        instruction: Some(instruction),
+        source: source(program, instruction),
+    }
+}
+
+/// Of a call of no helper, which stands where CO-RE found nothing.
+fn unrelocated(program: &Program, instruction: usize) -> Option<Cause> {
+    let missing = program.unrelocated.get(&instruction)?;
+    Some(Cause { text: format!("an invalid CO-RE relocation: {missing}"), instruction: None, source: None })
+}
+
+fn source(program: &Program, instruction: usize) -> Option<Source> {
+    program.line(instruction).map(|line| (line.file.clone(), line.line, line.text.clone()))
 }
 
 /// `Unreleased reference id=2 alloc_insn=5`

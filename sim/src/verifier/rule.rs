@@ -12,12 +12,16 @@ mod resource;
 mod structure;
 mod value;
 
+pub(super) use memory::STALE_PACKET;
+pub(super) use resource::{USE_AFTER_RELEASE, USE_AFTER_UNLOCK};
+
 /// A rule of the verifier's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Its name.
     pub name: &'static str,
-    /// What its messages say, on kernels of 5.10 to 7.3; `*` stands for anything within a line.
+    /// What its messages say, on kernels of 5.10 to 7.3; `*` stands for anything within a line. None where the message is that of another rule, and
+    /// the way there says that it is this one.
     pub patterns: &'static [&'static str],
     /// The rule, in a sentence.
     pub rule: &'static str,
@@ -47,7 +51,7 @@ impl Rule {
 /// All rules, in the order in which they are tried.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     let tables = [load::BUGS, memory::RULES, pointer::RULES, value::RULES, resource::RULES, load::RULES, call::RULES, structure::RULES];
-    tables.into_iter().flatten()
+    tables.into_iter().flatten().chain([&STALE_PACKET, &USE_AFTER_RELEASE, &USE_AFTER_UNLOCK])
 }
 
 /// The rule behind a message of the verifier's, of one line or several.

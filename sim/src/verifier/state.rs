@@ -12,6 +12,65 @@ pub(super) fn registers(text: &str) -> impl Iterator<Item = (String, &str)> {
     })
 }
 
+/// Offsets and states of the stack on a line: `fp-8=pkt(r=14)`, 5.10's `fp-8_w=pkt`.
+pub(super) fn slots(text: &str) -> impl Iterator<Item = (i32, &str)> {
+    words_of(text).into_iter().filter_map(|word| {
+        let (name, state) = word.split_once('=')?;
+        let offset = name.split('_').next()?.strip_prefix("fp")?;
+        Some((offset.parse().ok().filter(|offset| *offset < 0)?, state))
+    })
+}
+
+/// The frame that a line is about, 0 for the program's own; `None` for a line that says nothing.
+pub(super) fn frame(text: &str) -> Option<usize> {
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    let number = text.strip_prefix("frame").and_then(|rest| rest.split_once(':')).and_then(|(number, _)| number.parse().ok());
+    Some(number.unwrap_or(0))
+}
+
+/// What a state says of being an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shown<'a> {
+    /// A number, or bytes.
+    Number,
+    /// An address, or a dynptr or an iterator on the stack.
+    Address {
+        /// `pkt`, `ringbuf_mem`, `dynptr_skb`
+        kind: &'a str,
+        /// The number of what was acquired.
+        reference: Option<u32>,
+        is_non_owning: bool,
+        /// Frame, where the line says it, and offset of an address in the stack.
+        stack: Option<(Option<usize>, i32)>,
+    },
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(state: &'a str) -> Self {
+        let plain = state.trim_start_matches('P');
+        let kind = plain.split('(').next().unwrap_or_default();
+        let number = kind.strip_prefix("inv").unwrap_or(kind).trim_start_matches('P');
+        let is_bytes = kind.bytes().all(|byte| b"m0?".contains(&byte)) || kind.contains('?');
+        if is_bytes || kind.ends_with("scalar") || number.is_empty() || number.starts_with("0x") || number.parse::<i64>().is_ok() {
+            return Self::Number;
+        }
+        let stack = kind.strip_prefix("fp").and_then(|place| {
+            let (frame, offset) =
+                place.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or((None, place), |(frame, rest)| (Some(frame), rest));
+            let offset = if offset.is_empty() { Some(0) } else { offset.parse().ok() };
+            Some((frame.and_then(|frame| frame.parse().ok()), offset?))
+        });
+        let reference = ["ref_obj_id=", "ref_id="].iter().find_map(|name| {
+            let (_, rest) = plain.split_once(name)?;
+            rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok().filter(|id| *id > 0)
+        });
+        Self::Address { kind, reference, is_non_owning: plain.contains("non_own_ref"), stack }
+    }
+}
+
 /// Words between blanks that are in no parentheses.
 fn words_of(text: &str) -> Vec<&str> {
     parts(text, ' ')
@@ -200,6 +259,25 @@ mod tests {
         for (state, expected) in told {
             assert_eq!(words(state), expected, "{state}");
         }
+    }
+
+    #[test]
+    fn addresses_are_told_from_numbers_on_old_and_new_kernels() {
+        for number in
+            ["inv3", "invP0", "inv(id=0)", "scalar()", "Pscalar(umax=4)", "P7", "-8", "0xffffffff", "mmmmmmmm", "0000????", "????scalar()"]
+        {
+            assert_eq!(Shown::of(number), Shown::Number, "{number}");
+        }
+        let address = |kind, reference, stack| Shown::Address { kind, reference, is_non_owning: false, stack };
+        assert_eq!(Shown::of("pkt(id=0,off=0,r=14,imm=0)"), address("pkt", None, None));
+        assert_eq!(Shown::of("pkt"), address("pkt", None, None), "spilled, on 5.10");
+        assert_eq!(Shown::of("mem(id=0,ref_obj_id=2,off=0,imm=0)"), address("mem", Some(2), None));
+        assert_eq!(Shown::of("dynptr_ringbuf(ref_id=3)"), address("dynptr_ringbuf", Some(3), None));
+        assert_eq!(Shown::of("map_value(map=m,ks=4,vs=8)"), address("map_value", None, None));
+        assert_eq!(Shown::of("fp-16"), address("fp-16", None, Some((None, -16))));
+        assert_eq!(Shown::of("fp[0]-16"), address("fp[0]-16", None, Some((Some(0), -16))));
+        assert_eq!(slots(" frame1: R1=fp-8 R10=fp0 fp-8_w=pkt fp-16=mmmm").collect::<Vec<_>>(), [(-8, "pkt"), (-16, "mmmm")]);
+        assert_eq!((frame(" frame1: R1=1"), frame("R1=1"), frame(" ")), (Some(1), Some(0), None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What can go wrong in the VM: an object it cannot take, an instruction it will not run, a run that did what the kernel forbids.
 
 use super::MapKind;
-use crate::bpf::ObjectError;
+use crate::bpf::{ObjectError, Program};
 use thiserror::Error;
 
 /// Why the VM did not load or did not finish a program.
@@ -90,6 +90,18 @@ pub enum VmError {
         /// Linux's error number, positive.
         errno: i32,
     },
+}
+
+impl VmError {
+    /// Why an instruction of this program was refused that CO-RE could not relocate.
+    pub(super) fn explained(mut self, program: &Program) -> Self {
+        if let Self::Refused { instruction, reason, .. } = &mut self
+            && let Some(missing) = program.unrelocated.get(instruction)
+        {
+            *reason = format!("an invalid CO-RE relocation: {missing}");
+        }
+        self
+    }
 }
 
 /// What a run did wrong.

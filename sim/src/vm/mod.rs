@@ -90,6 +90,11 @@ pub fn listing(program: &[rbpf::ebpf::Insn]) -> String {
     lines
 }
 
+/// The kernel's name of a helper, without `bpf_`.
+pub(crate) fn helper_name(number: i32) -> Option<&'static str> {
+    helper::named(number)
+}
+
 /// One instruction of a program in assembly.
 #[must_use]
 pub fn disassembled(program: &[rbpf::ebpf::Insn], index: usize) -> String {

@@ -67,7 +67,8 @@ impl Vm {
                 program.hook.ok_or_else(|| VmError::ProgramType { program: program.name.clone(), section: program.section.clone() })?;
             let context = contexts[hook as usize];
             let memory = Memory { maps: &maps, keys: &keys, stack };
-            loaded.push(Loaded::new(name, known.instructions(program), hook, context, &memory, options)?);
+            let lowered = Loaded::new(name, known.instructions(program), hook, context, &memory, options);
+            loaded.push(lowered.map_err(|error| error.explained(program))?);
         }
         let Some(first) = loaded.first() else {
             return Err(VmError::Object(ObjectError::NoProgram { program: String::new(), known: "none was asked for".to_owned() }));

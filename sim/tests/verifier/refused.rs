@@ -12,8 +12,14 @@ use treeline_sim::vm::Options;
 /// Loaded without `CAP_PERFMON`.
 const FEW_RIGHTS: &str = "right";
 
-/// A program's source: the number of the line marked, and words on the registers.
-type Mark = Option<(u32, String)>;
+/// What a program's source says of it.
+#[derive(Debug, Clone, Default)]
+struct Marks {
+    /// The number of the line that the verifier stops at, and words on a register.
+    stop: Option<(u32, String)>,
+    /// The line of the call that is to blame.
+    cause: Option<u32>,
+}
 
 /// A trial for each program.
 pub fn trials() -> Vec<Trial> {
@@ -22,7 +28,7 @@ pub fn trials() -> Vec<Trial> {
         for (program, mark) in marks(&object.with_extension("c")) {
             let (object, name) = (object.clone(), format!("{subject}_{program}_is_explained"));
             let few = subject == FEW_RIGHTS;
-            trials.push(Trial::test(name, move || explained(&object, &program, mark.as_ref(), few)));
+            trials.push(Trial::test(name, move || explained(&object, &program, &mark, few)));
         }
     }
     trials
@@ -35,43 +41,47 @@ fn objects() -> BTreeMap<String, PathBuf> {
     files.filter_map(|path| Some((subject(&path)?, path))).collect()
 }
 
-/// The programs of a source, each with the line that bears an arrow before the next program.
-fn marks(source: &Path) -> Vec<(String, Mark)> {
+/// The programs of a source, each with the line that bears an arrow before the next program, and the one that bears a double one.
+fn marks(source: &Path) -> Vec<(String, Marks)> {
     let text = fs::read_to_string(source).expect("the source");
-    let mut programs: Vec<(String, Mark)> = Vec::new();
-    let mut pending = None;
+    let mut programs: Vec<(String, Marks)> = Vec::new();
+    // Marks in a function belong to the program that follows.
+    let mut pending: Option<Marks> = None;
     for (number, line) in (1..).zip(text.lines()) {
-        let mark = line.split_once("// <-").map(|(_, words)| (number, words.trim().to_owned()));
         if let Some(name) = line.strip_prefix("SEC(").and_then(|line| line.split_once(" int ")).map(|(_, name)| name) {
             let name = name.split('(').next().unwrap_or_default();
-            programs.push((name.to_owned(), pending.take()));
+            programs.push((name.to_owned(), pending.take().unwrap_or_default()));
         } else if line.starts_with("static ") || line.starts_with("NOINLINE ") {
-            // A mark in a function belongs to the program that follows.
-            pending = Some((0, String::new()));
-        } else if mark.is_some() {
-            match (&mut pending, programs.last_mut()) {
-                (Some(waiting), _) => *waiting = mark.expect("there is one"),
-                (None, Some((_, place))) => *place = mark,
-                (None, None) => {}
-            }
+            pending.get_or_insert_default();
         }
-    }
-    for (_, mark) in &mut programs {
-        *mark = mark.take().filter(|(number, _)| *number > 0);
+        let Some(marks) = pending.as_mut().or(programs.last_mut().map(|(_, marks)| marks)) else { continue };
+        if let Some((_, words)) = line.split_once("// <-") {
+            marks.stop = Some((number, words.trim().to_owned()));
+        }
+        if line.contains("// <=") {
+            marks.cause = Some(number);
+        }
     }
     programs
 }
 
-fn explained(path: &Path, program: &str, mark: Option<&(u32, String)>, few_rights: bool) -> Result<(), Failed> {
+fn explained(path: &Path, program: &str, marks: &Marks, few_rights: bool) -> Result<(), Failed> {
     let Some(refusal) = refusal(path, program, few_rights)? else {
         return Err("accepted".into());
     };
     let expected = rule(program);
-    let shown = format!("`{}` meets {:?} at {:?}: {:?}", refusal.message, refusal.name, refusal.source, refusal.registers);
+    let shown = format!(
+        "`{}` meets {:?} at {:?} by {:?}: {:?}",
+        refusal.message, refusal.name, refusal.source, refusal.cause, refusal.registers
+    );
     if refusal.name.as_deref() != Some(expected.as_str()) {
         return Err(shown.into());
     }
-    if let Some((line, words)) = mark {
+    let cause = refusal.cause.as_ref().and_then(|cause| cause.source.as_ref()).map(|(_, line, _)| *line);
+    if cause != marks.cause {
+        return Err(format!("{:?} is to blame, not {cause:?}: {shown}", marks.cause).into());
+    }
+    if let Some((line, words)) = &marks.stop {
         let mut states = refusal.registers.iter().map(|(name, state)| format!("{name} is {state}"));
         if refusal.source.as_ref().map(|(_, line, ..)| *line) != Some(*line) {
             return Err(format!("not at line {line}: {shown}").into());

@@ -31,6 +31,7 @@ mod text;
 #[path = "../support/trial.rs"]
 mod trial;
 mod types;
+mod unlinked;
 mod unwritten;
 
 fn main() -> std::process::ExitCode {

@@ -23,7 +23,7 @@ pub const HEAD_BYTES: usize = 8;
 /// What either side writes to the serial line.
 pub const BELL: u8 = b'!';
 /// Changes with every change of a message.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// What the host asks.
 #[derive(Debug, Clone)]

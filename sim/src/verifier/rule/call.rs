@@ -4,6 +4,19 @@ use super::{Rule, rule};
 
 pub(super) const RULES: &[Rule] = &[
     rule(
+        "core-relocation",
+        &["func unknown#195896080"],
+        "Each field, type and value that the program finds by CO-RE is one that this kernel's types have, unless the access is never reached.",
+        "Check the name against this kernel (`bpftool btf dump file /sys/kernel/btf/vmlinux`); guard the access with `bpf_core_field_exists`, \
+         `bpf_core_type_exists` or `bpf_core_enum_value_exists`.",
+    ),
+    rule(
+        "argument-flags",
+        &["get_local_storage() doesn't support"],
+        "Flags that a helper keeps for later are the constant 0.",
+        "Pass a literal 0: `bpf_get_local_storage(&map, 0)`.",
+    ),
+    rule(
         "helper-unknown",
         &["invalid func unknown", "func unknown"],
         "A program calls helpers that the kernel has.",
@@ -17,7 +30,6 @@ pub(super) const RULES: &[Rule] = &[
             "not supported for program type",
             "supported only for fentry",
             "helper call is not allowed in probe",
-            "get_local_storage() doesn't support",
         ],
         "A program calls helpers that the kernel has for its type.",
         "Use another program type (the section's name says it), or a helper that this one has; `bpftool feature probe` lists them.",

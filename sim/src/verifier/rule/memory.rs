@@ -2,6 +2,14 @@
 
 use super::{Rule, rule};
 
+/// No message says it: the address has become a number.
+pub(in crate::verifier) static STALE_PACKET: Rule = rule(
+    "packet-pointer-stale",
+    &[],
+    "An address in the packet is valid up to the next call that may move or change the packet.",
+    "After that call read `data` and `data_end` from the context again, and compare them again, before the packet is accessed.",
+);
+
 pub(super) const RULES: &[Rule] = &[
     rule(
         "null-check",

@@ -2,6 +2,22 @@
 
 use super::{Rule, rule};
 
+/// No message says it: the address has become a number.
+pub(in crate::verifier) static USE_AFTER_RELEASE: Rule = rule(
+    "use-after-release",
+    &[],
+    "What was released (a socket, a record of a ring buffer, an object, a dynptr) is not used any more, nor is anything that was reached through it.",
+    "Do all that needs it before the call that releases it, and copy what is needed later.",
+);
+
+/// The same of a lock.
+pub(in crate::verifier) static USE_AFTER_UNLOCK: Rule = rule(
+    "use-after-unlock",
+    &[],
+    "An address of an object that is in a list or a tree is valid while the lock beside it is held.",
+    "Use the object before the unlock, or take a reference of its own with `bpf_refcount_acquire`.",
+);
+
 pub(super) const RULES: &[Rule] = &[
     rule(
         "reference-unreleased",

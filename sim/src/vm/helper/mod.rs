@@ -82,6 +82,11 @@ pub(super) struct Meter {
     pub(super) site: Option<usize>,
 }
 
+/// The kernel's name of a helper without `bpf_`, also of those that are not here.
+pub(super) fn named(number: i32) -> Option<&'static str> {
+    name::name(number)
+}
+
 /// The helper of a number, if the hook has it; otherwise why the call is refused.
 pub(super) fn allowed(number: i32, hook: Hook) -> Result<&'static Helper, String> {
     let named = || name::name(number).map_or_else(|| format!("{number}"), |name| format!("{number} ({name})"));
