@@ -176,6 +176,14 @@ impl Types {
         })
     }
 
+    /// Where a map's values of this type have their `struct bpf_spin_lock`.
+    pub(crate) fn spin_lock(&self, id: u32) -> Option<usize> {
+        let value = self.resolve(id);
+        let is_lock = |member: u32| self.kind(self.resolve(member)) == STRUCT && self.name(self.resolve(member)) == "bpf_spin_lock";
+        let mut members = (self.kind(value) == STRUCT).then(|| self.members(value))?;
+        members.find(|(_, member, _)| is_lock(*member)).map(|(_, _, offset_bits)| offset_bits as usize / 8)
+    }
+
     /// The variables of a data section: their type numbers, with their offset in bytes.
     pub(crate) fn variables(&self, id: u32) -> impl Iterator<Item = (u32, u32)> {
         (0..self.length(id)).map(move |index| (self.word(id, 3 + index * 3), self.word(id, 4 + index * 3)))

@@ -4,12 +4,21 @@ use super::VmError;
 use super::map::Shape;
 use crate::bpf::{Insn, Object, Program};
 
+/// A map that the VM has.
+#[derive(Debug)]
+pub(super) struct Defined<'a> {
+    pub(super) shape: Shape,
+    /// The first value of global data.
+    pub(super) data: &'a [u8],
+    /// Where a value has its spin lock.
+    pub(super) lock: Option<usize>,
+}
+
 /// The object's maps that the VM has.
 #[derive(Debug)]
 pub(super) struct Maps<'a> {
-    /// With the first value of global data.
-    pub(super) shapes: Vec<(Shape, &'a [u8])>,
-    /// Where each map of the object is in `shapes`.
+    pub(super) defined: Vec<Defined<'a>>,
+    /// Where each map of the object is among those.
     positions: Vec<Option<usize>>,
 }
 
@@ -17,7 +26,7 @@ pub(super) struct Maps<'a> {
 #[must_use]
 pub fn shapes(object: &Object) -> Vec<Shape> {
     // Without a program no map is missed.
-    Maps::of(object, &[]).map(|maps| maps.shapes.into_iter().map(|(shape, _)| shape).collect()).unwrap_or_default()
+    Maps::of(object, &[]).map(|maps| maps.defined.into_iter().map(|map| map.shape).collect()).unwrap_or_default()
 }
 
 impl<'a> Maps<'a> {
@@ -27,12 +36,13 @@ impl<'a> Maps<'a> {
         for name in programs {
             used.extend(object.program(name)?.map_positions());
         }
-        let mut maps = Self { shapes: Vec::new(), positions: Vec::new() };
+        let mut maps = Self { defined: Vec::new(), positions: Vec::new() };
         for (position, map) in object.maps().iter().enumerate() {
             match Shape::new(map) {
                 Ok(shape) => {
-                    maps.positions.push(Some(maps.shapes.len()));
-                    maps.shapes.push((shape, &map.data));
+                    maps.positions.push(Some(maps.defined.len()));
+                    let lock = object.types().and_then(|types| types.spin_lock(map.types.1));
+                    maps.defined.push(Defined { shape, data: &map.data, lock });
                 }
                 Err(error) if used.contains(&position) => return Err(error),
                 Err(_) => maps.positions.push(None),
@@ -50,5 +60,20 @@ impl<'a> Maps<'a> {
             instructions[slot].imm = position.map_or(-1, |position| i32::try_from(position).expect("few maps"));
         }
         instructions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::Options;
+
+    #[test]
+    fn values_with_a_spin_lock_are_known_by_their_type() {
+        let elf = include_bytes!("../../../testdata/verifier/resource.bpf.o");
+        let object = Object::parse(elf, &Options::default()).expect("parses");
+        let maps = Maps::of(&object, &[]).expect("maps");
+        let lock = |name: &str| maps.defined.iter().find(|map| map.shape.name == name).map(|map| map.lock);
+        assert_eq!((lock("locks"), lock("timers")), (Some(Some(0)), Some(None)));
     }
 }

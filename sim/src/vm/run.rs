@@ -5,7 +5,7 @@ use super::helper::{self, Session};
 use super::loaded::{self, Loaded, Memory};
 use super::map::Map;
 use super::memory::{Arena, Piece};
-use super::object::Maps;
+use super::object::{Defined, Maps};
 use super::stack::{self, Stack};
 use super::{ANY, Hook, Input, Object, Options, VmError, context};
 use crate::bpf::{Initial, ObjectError};
@@ -39,10 +39,10 @@ impl Vm {
     /// Loads as other options say than those the object was read with; of these, what the reader uses does not count.
     pub fn load_with(object: &Object, programs: &[&str], options: &Options) -> Result<Self, VmError> {
         let known = Maps::of(object, programs)?;
-        let mut values = Arena::anywhere(known.shapes.iter().map(|(shape, _)| Map::room(shape, options)).sum())?;
-        let mut maps = Vec::with_capacity(known.shapes.len());
-        for (shape, data) in &known.shapes {
-            let mut map = Map::new(shape, &mut values, options)?;
+        let mut values = Arena::anywhere(known.defined.iter().map(|map| Map::room(&map.shape, options)).sum())?;
+        let mut maps = Vec::with_capacity(known.defined.len());
+        for Defined { shape, data, lock } in &known.defined {
+            let mut map = Map::new(shape, &mut values, options)?.with_lock(*lock);
             if let Some(entry) = map.entry_mut(0)
                 && entry.len() == data.len()
             {

@@ -227,3 +227,28 @@ fn the_hosts_changes_move_elements_as_the_kernels_do() {
         }
     }
 }
+
+#[test]
+fn an_update_under_a_lock_that_values_do_not_have_fails_as_in_the_kernel() {
+    let test = "an_update_under_a_lock_that_values_do_not_have_fails_as_in_the_kernel";
+    let kinds = [MapKind::Hash, MapKind::PerCpuHash, MapKind::LruHash, MapKind::LruPerCpuHash, MapKind::Array, MapKind::PerCpuArray];
+    for kind in kinds {
+        let key_size = if kind.is_array() { 4 } else { 8 };
+        let maps = [cell(RESULTS), Shape { key_size, ..target(kind, 0, 4) }];
+        let mut code = Code::default().value(6, 0, 0).asm("stdw [r10-16], 7\nstdw [r10-8], 0");
+        // Of an array the second key lies beyond the end.
+        let calls = [0, 4, 5, 6, 7, 8, 12].into_iter().flat_map(|flags| [(1, flags), (9, flags)]);
+        for (place, (key, flags)) in calls.enumerate() {
+            code = code.asm(&format!("stw [r10-8], {key}\nmov r3, r10\nadd r3, -16\nmov r4, {flags}")).map(1, 1);
+            code = code.asm(&format!("mov r2, r10\nadd r2, -8\ncall 2\nstxdw [r6+{}], r0", place * 8));
+        }
+        let code = code.asm("mov r0, 2\nexit");
+        let mut vm = load_with(Hook::Xdp, &code, &maps, &Options::default()).expect("loads");
+        vm.run(&[0; 64], 0).expect("runs");
+        let ours = vm.map("Array").and_then(|map| map.entry(0)).map(words).expect("the results");
+        assert!(ours[2..8].iter().all(|answer| *answer != 0), "{kind:?}: {ours:?}");
+        let Some(kernel) = Kernel::load(test, Hook::Xdp, &code.0, &maps) else { return };
+        kernel.run(&[0; 64]);
+        assert_eq!(Some(ours), kernel.lookup(0, &[0; 4]).map(|bytes| words(&bytes)), "{kind:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use super::super::VmError;
 use super::super::memory::{Arena, Piece};
 use super::window::Windows;
-use super::{E2BIG, EEXIST, EINVAL, EXIST, LOCK, MapKind, Miss, NOEXIST, Shape};
+use super::{E2BIG, EEXIST, EINVAL, EXIST, LOCK, Miss, NOEXIST, Shape};
 
 /// Up to so many entries an array lives where the program sees it; a bigger one is seen through windows.
 const PLACED_MAX: usize = 8;
@@ -90,7 +90,7 @@ impl Array {
     /// Overwrites an entry in place, with the kernel's order of complaints (`array_map_update_elem`).
     pub(super) fn update(&mut self, shape: &Shape, index: u32, value: &[u8], flags: u64) -> Result<(), i32> {
         // One thread need not take the value's spin lock.
-        let flags = if shape.kind == MapKind::Array { flags & !LOCK } else { flags };
+        let flags = flags & !LOCK;
         if flags > EXIST {
             return Err(EINVAL);
         }

@@ -101,6 +101,8 @@ enum Body {
 pub struct Map {
     shape: Shape,
     body: Body,
+    /// Where a value has its spin lock, which no update touches.
+    lock: Option<usize>,
     /// Keys that the run named, one after the other.
     touched: Vec<u8>,
 }
@@ -128,7 +130,12 @@ impl Map {
             MapKind::RingBuf => Body::Ring(Ring::new(ring_size(shape, options), arena)),
             _ => Body::Sparse(Sparse::new(shape, arena, options)),
         };
-        Ok(Self { shape: shape.clone(), body, touched: Vec::new() })
+        Ok(Self { shape: shape.clone(), body, lock: None, touched: Vec::new() })
+    }
+
+    /// The same map with a spin lock in its values.
+    pub(super) fn with_lock(self, lock: Option<usize>) -> Self {
+        Self { lock, ..self }
     }
 
     /// Name, kind and sizes.

@@ -6,7 +6,7 @@ use super::hash::Hash;
 use super::ring::Ring;
 use super::sparse::Sparse;
 use super::trie::Trie;
-use super::{Body, EINVAL, ENOENT, Map, Miss, index};
+use super::{Body, E2BIG, EEXIST, EINVAL, ENOENT, EXIST, LOCK, Map, Miss, NOEXIST, index};
 
 impl Map {
     /// Begins a run.
@@ -47,6 +47,17 @@ impl Map {
 
     /// An update with sizes already right.
     pub(in crate::vm) fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), i32> {
+        let mut unlocked;
+        let value = match self.lock {
+            // A program in an update holds no lock: the word is zero, and stays so.
+            Some(lock) => {
+                unlocked = value.to_vec();
+                unlocked.get_mut(lock..lock + 4).ok_or(EINVAL)?.fill(0);
+                &unlocked
+            }
+            None if flags & LOCK != 0 => return Err(self.lockless(key, flags)),
+            None => value,
+        };
         match &mut self.body {
             Body::Array(array) => array.update(&self.shape, index(key).ok_or(EINVAL)?, value, flags),
             Body::Hash(hash) => hash.update(&self.shape, key, value, flags),
@@ -54,6 +65,16 @@ impl Map {
             Body::Sparse(sparse) => sparse.update(&self.shape, key, value, flags),
             Body::Queue(queue) => queue.push(&self.shape, value, flags),
             Body::Ring(_) => Err(EINVAL),
+        }
+    }
+
+    /// Why an update under a lock fails where values have none: an array complains of its index and of the other flags first.
+    fn lockless(&self, key: &[u8], flags: u64) -> i32 {
+        let is_array = self.shape.kind.is_array() && flags & !LOCK <= EXIST;
+        match index(key) {
+            Some(index) if is_array && index >= self.shape.max_entries => E2BIG,
+            Some(_) if is_array && flags & NOEXIST != 0 => EEXIST,
+            _ => EINVAL,
         }
     }
 
