@@ -38,7 +38,7 @@ pub struct Import {
     pub time_unit: Option<Unit>,
 
     /// Rounds of a boosted model to import, from the first on. Default: those that the library's own predict takes: after early stopping of
-    /// XGBClassifier the best, else all.
+    /// `XGBClassifier` the best, else all.
     #[arg(long, value_name = "N")]
     pub rounds: Option<usize>,
 
@@ -160,8 +160,8 @@ fn text(options: &Import, imported: &Imported) -> String {
             ),
         );
     }
-    if let Some(question) = unit_question(contract) {
-        line("unit?", question);
+    for (number, part) in unit_question(contract).into_iter().enumerate() {
+        line(if number == 0 { "unit?" } else { "" }, part);
     }
     for note in &imported.notes {
         line("note", note.clone());
@@ -179,18 +179,23 @@ fn text(options: &Import, imported: &Imported) -> String {
     text
 }
 
-/// Whether the model's numbers look as if they were in another unit.
-fn unit_question(contract: &Contract) -> Option<String> {
+/// Whether the model's numbers look as if they were in another unit; empty if they do not.
+fn unit_question(contract: &Contract) -> Vec<String> {
     if let Some(Unreachable { feature, threshold, range: (first, last), .. }) = contract.unreachable.first() {
-        return Some(format!(
-            "{} of {} thresholds divide nothing that their feature can be, the first {feature} at {threshold}, which is {first} to {last}: is this the right \
-             unit? --time-unit names that of times, --features NAME_fixed a column of fixed-point integers",
-            contract.unreachable.len(),
-            contract.splits
-        ));
+        let (count, splits) = (contract.unreachable.len(), contract.splits);
+        return vec![
+            format!("{count} of {splits} thresholds lie outside of what their feature can be. Is this the right unit?"),
+            format!("the first: {feature} at {threshold}, which is {first} to {last}"),
+            "--time-unit names the unit of times, --features NAME_fixed columns of integers".to_owned(),
+        ];
     }
-    let largest = contract.short_times?;
-    Some(format!("all thresholds on times are below 1 ms, the largest is {largest}: is this the right unit? --time-unit names it"))
+    let short = contract.short_times.map(|largest| {
+        vec![
+            format!("all thresholds on times are below 1 ms, the largest is {largest}. Is this the right unit?"),
+            "--time-unit names the unit of times".to_owned(),
+        ]
+    });
+    short.unwrap_or_default()
 }
 
 fn size(document: &Document) -> String {
@@ -243,7 +248,7 @@ fn record(options: &Import, imported: &Imported) -> Value {
             let Unreachable { tree, node, feature, threshold, range: (first, last) } = split;
             json!({"tree": tree, "node": node, "feature": feature, "threshold": threshold, "range": [first, last]})
         }).collect::<Vec<_>>(),
-        "unit_question": unit_question(contract),
+        "unit_question": unit_question(contract).first(),
         "notes": imported.notes,
         "written": options.output.as_ref().map(|output| output.display().to_string()),
     })

@@ -271,6 +271,10 @@ fn models_that_decide_by_their_trees_in_other_ways_are_refused_by_name() {
         ("one-against-all.txt", "header: objective: multiclassova"),
         ("zero-missing.txt", "Tree=0 (line 12): decision_type[0]: zero as missing"),
         ("custom.txt", "header: objective: a custom objective"),
+        ("base-of-class-1.onnx", "TreeEnsembleClassifier.base_values: a base beside weights of class 1"),
+        ("leaf-without-class.onnx", "leaf weights: a leaf without one for class or target 0"),
+        ("leaf-without-target.onnx", "leaf weights: a leaf without one for class or target 2"),
+        ("logistic-target.onnx", "post_transform: LOGISTIC on 1 targets"),
     ] {
         let source = Source::read(folder().join("rejected").join(file), None).expect("a known format");
         let refused = import(&source, &Options::default()).expect_err(file).to_string();

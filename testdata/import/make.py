@@ -381,12 +381,49 @@ def rejected(rows, classes):
         lightgbm.train(settings, lightgbm.Dataset(floats(rows), target), 2).save_model(HERE / "rejected" / f"{name}.txt")
 
 
+def rejected_operators():
+    """Stumps of which onnxruntime does not add up what the operator's text says. Each is asserted to show it."""
+    def stump(name, operator, weights, **attributes):
+        prefix = "class" if operator == "TreeEnsembleClassifier" else "target"
+        nodes, outputs, numbers = zip(*weights)
+        leaves = {f"{prefix}_treeids": [0] * len(weights), f"{prefix}_nodeids": nodes, f"{prefix}_ids": outputs, f"{prefix}_weights": numbers}
+        node = helper.make_node(
+            operator, ["X"], ["Y", "Z"] if prefix == "class" else ["Y"], domain="ai.onnx.ml", nodes_treeids=[0] * 3, nodes_nodeids=[0, 1, 2],
+            nodes_featureids=[3, 0, 0], nodes_values=[100.5, 0.0, 0.0], nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+            nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0], **leaves, **attributes)
+        value = lambda name, kind, shape: helper.make_tensor_value_info(name, kind, shape)
+        outputs = [value("Y", TensorProto.INT64 if prefix == "class" else TensorProto.FLOAT, None)]
+        outputs += [value("Z", TensorProto.FLOAT, None)] if prefix == "class" else []
+        graph = helper.make_graph([node], "stump", [value("X", TensorProto.FLOAT, [None, 12])], outputs)
+        document = helper.make_model(graph, opset_imports=[helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(document, HERE / "rejected" / f"{name}.onnx")
+        rows = numpy.zeros((2, 12), numpy.float32)
+        rows[1, 3] = 200
+        return onnxruntime.InferenceSession(document.SerializeToString(), sessions()).run(None, {"X": rows})[0]
+
+    # 0.4 and 0.6 with a base of 0.2 are 0.6 and 0.8: both above one half, by the text.
+    answers = stump("base-of-class-1", "TreeEnsembleClassifier", [(1, 1, 0.4), (2, 1, 0.6)], base_values=[0.2], classlabels_int64s=[0, 1])
+    assert answers.tolist() != [1, 1], answers
+    # Without a weight class 0 has 0, more than the others.
+    weights = [(1, 1, -1.0), (1, 2, -2.0), (2, 0, 1.0), (2, 1, 0.5), (2, 2, 0.0)]
+    answers = stump("leaf-without-class", "TreeEnsembleClassifier", weights, classlabels_int64s=[0, 1, 2])
+    assert answers.tolist() != [0, 0], answers
+    # Target 2 has its base of 0.9 in any case.
+    weights = [(1, 0, 0.1), (1, 1, 0.2), (2, 0, 0.1), (2, 1, 0.2), (2, 2, 0.3)]
+    answers = stump("leaf-without-target", "TreeEnsembleRegressor", weights, base_values=[0.0, 0.0, 0.9], n_targets=3)
+    assert answers.argmax(axis=1).tolist() != [2, 2], answers
+    # The sigmoid of 0.2 and 0.4 is above one half.
+    answers = stump("logistic-target", "TreeEnsembleRegressor", [(1, 0, 0.2), (2, 0, 0.4)], post_transform="LOGISTIC", n_targets=1)
+    assert not (answers > 0.5).any(), answers
+
+
 def main():
     rows, classes = traffic()
     compressed("rows.zst", rows.astype("<i8").tobytes())
     # The order matters: each draws on from where the one before it stopped.
     for write in (scikit_learn, paper, boosted_xgboost, boosted_lightgbm, onnx_models, fixed_columns, early_stopped, rejected):
         write(rows, classes)
+    rejected_operators()
 
 
 main()

@@ -255,8 +255,10 @@ impl Place<'_> {
 
     fn strings(&self, values: &[ByteArray], defined: &[bool], names: &Names, chunk: &mut Chunk) -> Result<(), TableError> {
         let (known, expected) = match self.column {
-            Column::Capture => (&names.captures, "a capture that the metadata name"),
-            _ => (&names.classes, "a class that the metadata name"),
+            Column::Capture => {
+                (&names.captures, "a capture that the metadata name; tables put together need the captures and classes of all in theirs")
+            }
+            _ => (&names.classes, "a class that the metadata name; tables put together need the captures and classes of all in theirs"),
         };
         let mut values = values.iter();
         let mut last: Option<(&[u8], usize)> = None;
