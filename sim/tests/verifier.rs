@@ -14,8 +14,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use rbpf::assembler::assemble;
 use treeline_sim::bpf::Object;
 use treeline_sim::kernel::Features;
-use treeline_sim::verifier::{Report, Rule, find, rules, verify};
-use treeline_sim::vm::{Hook, Options, Shape};
+use treeline_sim::lab::kernel::Machine;
+use treeline_sim::verifier::{Job, Refusal, Report, Rule, find, rules, verify};
+use treeline_sim::vm::{Hook, MapKind, Options, Shape};
 
 const MESSAGES: &str = include_str!("../../testdata/verifier/messages.txt");
 
@@ -25,6 +26,10 @@ fn main() {
     let mut trials = refused::trials();
     trials.push(Trial::test("an_accepted_program_has_its_numbers", numbers));
     trials.push(Trial::test("a_program_without_source_lines_is_explained", plain));
+    trials.push(Trial::test("a_fault_of_the_whole_program_has_no_instruction", whole));
+    trials.push(Trial::test("what_core_relocation_did_not_find_is_named", unrelocated));
+    trials.push(Trial::test("a_number_that_is_no_map_of_the_object_is_never_loaded", no_map));
+    trials.push(Trial::test("a_program_that_is_not_loaded_is_told_with_its_place", unloaded));
     trials.push(Trial::test("mutated_programs_that_are_rejected_are_explained", mutation::explained));
     let mut trials: Vec<Trial> = trials.into_iter().map(|trial| trial.with_ignored_flag(!allowed)).collect();
     trials.push(Trial::test("each_message_meets_its_rule_before_all_others", messages));
@@ -52,6 +57,64 @@ fn plain() -> Result<(), Failed> {
     assert_eq!((refusal.instruction, refusal.source), (Some(3), None));
     assert_eq!(refusal.registers[0].1, "an address in the packet, not compared with its end");
     assert_eq!(refusal.branches.iter().map(|step| (step.instruction, step.taken)).collect::<Vec<_>>(), [(2, false)]);
+    Ok(())
+}
+
+fn refusal(elf: &[u8], program: &str) -> Result<Refusal, Failed> {
+    let object = Object::parse(elf, &Options::default())?;
+    verify(&object, object.program(program)?, false)?.refusal.ok_or_else(|| format!("{program} is accepted").into())
+}
+
+fn whole() -> Result<(), Failed> {
+    let refusal = refusal(include_bytes!("objects/recursion.bpf.o"), "recursion")?;
+    assert_eq!(refusal.name.as_deref(), Some("calls-too-deep"));
+    assert_eq!((refusal.instruction, refusal.source, refusal.registers), (None, None, Vec::new()), "{}", refusal.message);
+    assert!(refusal.branches.is_empty());
+    Ok(())
+}
+
+fn unrelocated() -> Result<(), Failed> {
+    let elf = include_bytes!("objects/unrelocated.bpf.o");
+    for (program, missing) in [
+        ("field", "the kernel's `struct task_struct` has no matching field `no_such_field`"),
+        ("nested", "the kernel's `struct task_struct` has no matching field `no_such_part.inner[2]`"),
+        ("type", "the kernel has no `struct treeline_has_no_such`, of which the program wants the field `field`"),
+        ("value", "the kernel's `enum bpf_map_type` has no matching value `TREELINE_HAS_NO_SUCH_VALUE`"),
+    ] {
+        let refusal = refusal(elf, program)?;
+        assert_eq!(refusal.name.as_deref(), Some("core-relocation"), "{}", refusal.message);
+        let cause = refusal.cause.ok_or("no cause")?.text;
+        assert_eq!(cause, format!("an invalid CO-RE relocation: {missing}"));
+    }
+    assert!(refusal(elf, "reached_never").is_err(), "behind `bpf_core_field_exists` nothing is missed");
+    let object = Object::parse(elf, &Options::default())?;
+    let Err(error) = Machine::new(&object, "type") else { return Err("the kernel took it".into()) };
+    assert!(error.to_string().contains("an invalid CO-RE relocation: instruction 0, the kernel has no `struct treeline"), "{error}");
+    Ok(())
+}
+
+/// Position 7 of one map would be the descriptor 7 of this process.
+fn no_map() -> Result<(), Failed> {
+    let maps = [Shape { name: "one".to_owned(), kind: MapKind::Array, key_size: 4, value_size: 8, max_entries: 1 }];
+    for number in [1_u8, 7, 0xff] {
+        for source in [0x11, 0x21] {
+            let code = [0x18, source, 0, 0, number, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+            let error = report(&code, &maps).err().ok_or("accepted")?;
+            let expected = format!("program `test`, instruction 0: the object has no map number {number}");
+            assert_eq!(error.message(), Some(expected.as_str()));
+        }
+    }
+    Ok(())
+}
+
+fn unloaded() -> Result<(), Failed> {
+    let elf = include_bytes!("objects/literal.bpf.o").to_vec();
+    let rows = Job { elf, program: Some("called".to_owned()), ..Job::default() }.run()?;
+    let [Err(row)] = rows.as_slice() else { return Err(format!("{rows:?}").into()) };
+    let place = row.place.as_ref().ok_or("no place")?;
+    let source = place.source.as_ref().map(|(file, line, ..)| (file.as_str(), *line));
+    assert_eq!((row.program.as_str(), row.rule.as_deref()), ("called", Some("map-descriptor")));
+    assert_eq!((place.function.as_deref(), source), (Some("inner"), Some(("./literal.bpf.c", 40))));
     Ok(())
 }
 

@@ -93,14 +93,15 @@ SEC("tc") int packet_pointer_stale__vlan_push(struct skb *context)
 	return data[13]; // <-
 }
 
-/* A tail call that fails comes back. */
+/* A tail call that fails comes back, and has changed nothing. */
 SEC("tc") int packet_pointer_stale__tail_call(struct skb *context)
 {
 	u8 *data = DATA(context);
 
 	if (data + 14 > END(context))
 		return 2;
-	tail_call(context, &programs, 0); // <=
+	tail_call(context, &programs, 0);
+	skb_pull_data(context, 64); // <=
 	return data[13]; // <-
 }
 
@@ -181,12 +182,15 @@ SEC("tc") int packet_pointer_stale__static(struct skb *context)
 	return data[13]; // <-
 }
 
-NOINLINE int widen(struct skb *context)
+/* Global functions take the context by its name. */
+struct __sk_buff { u32 len; };
+
+NOINLINE int widen(struct __sk_buff *context)
 {
 	return clock_ns() ? skb_change_head(context, 8, 0) : 0;
 }
 
-NOINLINE int prepare(struct skb *context)
+NOINLINE int prepare(struct __sk_buff *context)
 {
 	return widen(context) + 1;
 }
@@ -197,7 +201,7 @@ SEC("tc") int packet_pointer_stale__global(struct skb *context)
 
 	if (data + 14 > END(context))
 		return 2;
-	prepare(context); // <=
+	prepare((struct __sk_buff *)context); // <=
 	return data[13]; // <-
 }
 

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub(super) enum Effect {
     /// Addresses in the packet, and slices of it, are invalid.
     ChangesPacket,
+    /// The same on some kernels.
+    MayChangePacket,
     /// The same where the dynptr is one over the packet.
     WritesDynptr,
     /// What an argument holds is given back.
@@ -23,8 +25,12 @@ pub(super) enum Effect {
     GivesSlice,
 }
 
-/// Helpers after which the packet may lie elsewhere. A tail call returns only if it failed, and counts all the same.
-const CHANGE_PACKET: [&str; 24] = [
+/// A tail call returns only if it failed, so in the program itself it changes nothing; kernels of 6.13 and later thought otherwise for a while, and in a
+/// function that is called it counts.
+const TAIL_CALL: &str = "tail_call";
+
+/// Helpers after which the packet may lie elsewhere.
+const CHANGE_PACKET: [&str; 23] = [
     "clone_redirect",
     "l3_csum_replace",
     "l4_csum_replace",
@@ -44,7 +50,6 @@ const CHANGE_PACKET: [&str; 24] = [
     "skb_vlan_pop",
     "skb_vlan_push",
     "store_hdr_opt",
-    "tail_call",
     "xdp_adjust_head",
     "xdp_adjust_meta",
     "xdp_adjust_tail",
@@ -76,6 +81,7 @@ pub(super) fn of(program: &Program, instruction: usize, text: &str) -> Vec<Effec
     let is_release = || RELEASE.contains(&name) || RELEASE_ENDS.iter().any(|end| name.ends_with(end));
     let effects = [
         (Effect::ChangesPacket, CHANGE_PACKET.contains(&name)),
+        (Effect::MayChangePacket, name == TAIL_CALL),
         (Effect::WritesDynptr, name == "dynptr_write"),
         (Effect::Releases, is_release()),
         (Effect::Shares, SHARE.contains(&name)),
@@ -97,7 +103,7 @@ pub(super) fn changes_packet(program: &Program, call: usize) -> Option<(&'static
         for slot in start..next.unwrap_or(program.instructions.len()) {
             let insn = &program.instructions[slot];
             if insn.opc == ebpf::CALL && insn.src == 0 {
-                let name = helper_name(insn.imm).filter(|name| CHANGE_PACKET.contains(name));
+                let name = helper_name(insn.imm).filter(|name| *name == TAIL_CALL || CHANGE_PACKET.contains(name));
                 if let Some(name) = name {
                     return Some((name, slot));
                 }

@@ -19,6 +19,8 @@ pub(super) struct Loss {
     /// Place on the path of the instruction that did it.
     pub(super) position: usize,
     pub(super) kind: Kind,
+    /// A kernel may see it otherwise: what comes later and is sure counts more.
+    is_sure: bool,
     /// The address before, as the log has its kind: `pkt`, `ringbuf_mem`.
     pub(super) was: String,
 }
@@ -145,6 +147,7 @@ impl State<'_> {
         for effect in effect::of(self.program, place.instruction, &place.text) {
             match effect {
                 Effect::ChangesPacket => self.lose(position, Kind::Packet, |value| value.is_packet),
+                Effect::MayChangePacket => self.doubt(position),
                 Effect::WritesDynptr if first_slot.as_ref().is_some_and(|slot| slot.is_over_packet) => {
                     self.lose(position, Kind::Packet, |value| value.is_packet);
                 }
@@ -249,9 +252,17 @@ impl State<'_> {
     }
 
     fn lose(&mut self, position: usize, kind: Kind, is_it: impl Fn(&Value) -> bool) {
-        for value in self.values().filter(|value| value.lost.is_none() && is_it(value)) {
-            let loss = Loss { position, kind, was: std::mem::take(&mut value.kind) };
+        let is_open = |value: &Value| value.lost.as_ref().is_none_or(|loss| !loss.is_sure);
+        for value in self.values().filter(|value| is_open(value) && is_it(value)) {
+            let loss = Loss { position, kind, is_sure: true, was: std::mem::take(&mut value.kind) };
             *value = Value { lost: Some(loss), ..Value::default() };
+        }
+    }
+
+    /// Addresses in the packet may be lost, and are kept in case they are not.
+    fn doubt(&mut self, position: usize) {
+        for value in self.values().filter(|value| value.lost.is_none() && value.is_packet) {
+            value.lost = Some(Loss { position, kind: Kind::Packet, is_sure: false, was: value.kind.clone() });
         }
     }
 
@@ -305,3 +316,6 @@ fn size(insn: &Insn) -> i32 {
         _ => 8,
     }
 }
+
+#[cfg(test)]
+mod test;

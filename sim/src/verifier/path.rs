@@ -121,8 +121,8 @@ pub(super) fn walk(log: &str) -> Walk {
                 }
             }
             message.clear();
-        } else if line.starts_with("Validating ") || line.starts_with("Func#") {
-            // Each global function is a walk of its own.
+        } else if line.starts_with("Validating ") || line.starts_with("Func#") && line.contains("is safe for any args") {
+            // Each global function is a walk of its own; where one is called, `Func#1 is global and assumed valid`.
             (walk.path, walk.before, walk.states) = (Vec::new(), String::new(), BTreeMap::new());
             message.clear();
         } else if line.starts_with("callee:") || line.starts_with("to caller at ") {
@@ -313,6 +313,14 @@ mod tests {
         assert_eq!((walk.instruction, walk.text.as_str()), (Some(2), "r0 = *(u8 *)(r2 +0)"));
         let told = "an address in the packet, at an offset from 0 to 12, not compared with its end";
         assert_eq!(walk.registers(), [("r2".to_owned(), told.to_owned())]);
+    }
+
+    #[test]
+    fn a_call_of_a_global_function_is_no_new_walk() {
+        let call = "0: R1=ctx() R10=fp0\n0: (b7) r6 = 2\n1: (85) call pc+2\nFunc#1 ('one') is global and assumed valid.\n2: R0=scalar()\n2: (95) exit\n";
+        assert_eq!(ways(&walk(call)), [0, 1, 2]);
+        let done = "Func#1 ('one') is safe for any args that match its prototype\n";
+        assert!(ways(&walk(&format!("{call}Validating one() func#1...\n4: R1=ctx() R10=fp0\n4: (95) exit\n{done}"))).is_empty());
     }
 
     #[test]

@@ -70,10 +70,8 @@ fn explained(path: &Path, program: &str, marks: &Marks, few_rights: bool) -> Res
         return Err("accepted".into());
     };
     let expected = rule(program);
-    let shown = format!(
-        "`{}` meets {:?} at {:?} by {:?}: {:?}",
-        refusal.message, refusal.name, refusal.source, refusal.cause, refusal.registers
-    );
+    let shown =
+        format!("`{}` meets {:?} at {:?} by {:?}: {:?}", refusal.message, refusal.name, refusal.source, refusal.cause, refusal.registers);
     if refusal.name.as_deref() != Some(expected.as_str()) {
         return Err(shown.into());
     }

@@ -131,7 +131,10 @@ fn an_object_without_programs_says_what_it_has() {
     let emptied = Elf(LAB.to_vec()).emptied(|_| true).0;
     assert!(matches!(parse(&emptied), Err(ObjectError::NoPrograms { .. })));
     check(&emptied, "no programs found: the file's sections of code (");
-    check(&Elf(UNTYPED.to_vec()).emptied(|name| name != ".text").0, "the file's only code is in `.text`, whose functions (`elsewhere`) are called");
+    check(
+        &Elf(UNTYPED.to_vec()).emptied(|name| name != ".text").0,
+        "the file's only code is in `.text`, whose functions (`elsewhere`) are called",
+    );
     check(&Elf(LAB.to_vec()).without_code().0, "is not executable; an assembler wants the flags");
 }
 
@@ -199,9 +202,15 @@ fn what_core_relocation_did_not_find_is_named() {
     let text = |text: &str| text.to_owned();
     assert_eq!(missing("field"), [(3, text("the kernel's `struct task_struct` has no matching field `no_such_field`"))]);
     assert_eq!(missing("nested"), [(3, text("the kernel's `struct task_struct` has no matching field `no_such_part.inner[2]`"))]);
-    assert_eq!(missing("type"), [(0, text("the kernel has no `struct treeline_has_no_such`, of which the program wants the field `field`"))]);
+    assert_eq!(
+        missing("type"),
+        [(0, text("the kernel has no `struct treeline_has_no_such`, of which the program wants the field `field`"))]
+    );
     let value = text("the kernel's `enum bpf_map_type` has no matching value `TREELINE_HAS_NO_SUCH_VALUE`");
-    assert_eq!(missing("value"), [(0, value.clone()), (1, value)]);
+    assert_eq!(missing("value"), [(0, value)]);
     let refused = Vm::load(&object, "type").err().expect("refused").to_string();
-    assert!(refused.contains("instruction 0 `") && refused.contains("an invalid CO-RE relocation: the kernel has no `struct treeline_has"), "{refused}");
+    assert!(
+        refused.contains("instruction 0 `") && refused.contains("an invalid CO-RE relocation: the kernel has no `struct treeline_has"),
+        "{refused}"
+    );
 }
