@@ -23,7 +23,7 @@ use super::serve::{End, Server, signals};
 use super::setup::Setup;
 use super::sink::{Sink, Target};
 use super::state::State;
-use super::survey::{Survey, Surveyor, Wish};
+use super::survey::{Surveyor, Wish};
 use super::tap::Tap;
 use super::terminal::Terminal;
 use super::user::User;
@@ -103,8 +103,7 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     card.pin = card.pin.filter(|_| !matches!(end, End::Detach(_)));
     leave(&mut server, &end)?;
     screen.iter().for_each(Screen::end);
-    let survey = surveyor.ask(Wish::default())?;
-    finish(server, &end, &survey, options, &card)
+    finish(server, &end, &surveyor, options, &card)
 }
 
 /// The interfaces, each once, whatever it is called.
@@ -197,11 +196,11 @@ fn leave(server: &mut Server, end: &End) -> Result<(), String> {
 }
 
 /// Empties the ring buffer, lets the output finish, says what it was.
-fn finish(mut server: Server, end: &End, survey: &Survey, options: &Run, card: &Card) -> Result<ExitCode, String> {
+fn finish(mut server: Server, end: &End, surveyor: &Surveyor, options: &Run, card: &Card) -> Result<ExitCode, String> {
     let is_deserted = matches!(end, End::Deserted);
     while !server.hand_over(1024) {}
     let closed = server.sink.as_mut().is_none_or(|sink| sink.close(CLOSE_MAX));
-    let numbers = server.numbers(survey)?;
+    let numbers = server.numbers(&*surveyor.ask(Wish::default())?)?;
     if !closed {
         say("the output does not take its alerts; those that waited are lost");
     }

@@ -106,7 +106,7 @@ impl Server {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.terminal.look();
-                if self.miss()? {
+                if self.miss() {
                     return Ok(End::Deserted);
                 }
             }
@@ -147,7 +147,7 @@ impl Server {
     }
 
     /// Looks for interfaces that went away, or have another name; true if none is left.
-    fn miss(&mut self) -> Result<bool, String> {
+    fn miss(&mut self) -> bool {
         for index in self.tap.gone() {
             let name = self.state.interfaces.iter().find(|interface| interface.index == index).map_or("", |interface| &interface.name);
             say(&format!("interface {name} is gone; nothing is watched there any more"));
@@ -164,9 +164,10 @@ impl Server {
         }
         if is_renamed {
             self.card.interfaces.clone_from(&self.state.interfaces);
-            self.locks.write(&self.card)?;
+            // Its index finds it all the same.
+            let _ = self.locks.write(&self.card).inspect_err(|error| say(error));
         }
-        Ok(self.state.places.is_empty())
+        self.state.places.is_empty()
     }
 
     /// Answers; to the request to end, the answer is still to be given.

@@ -33,15 +33,12 @@ impl Table {
     fn insert(&mut self, key: &Key, inserted: impl FnOnce()) -> usize {
         inserted();
         let is_full = self.places.len() == self.places.cap().get();
-        let place = match is_full.then(|| self.places.pop_lru()).flatten() {
-            Some((_, evicted)) => {
-                self.flows[evicted] = Flow::new(key);
-                evicted
-            }
-            None => {
-                self.flows.push(Flow::new(key));
-                self.flows.len() - 1
-            }
+        let place = if let Some((_, evicted)) = is_full.then(|| self.places.pop_lru()).flatten() {
+            self.flows[evicted] = Flow::new(key);
+            evicted
+        } else {
+            self.flows.push(Flow::new(key));
+            self.flows.len() - 1
         };
         self.places.put(*key, place);
         place
