@@ -28,6 +28,8 @@ mod instance;
 
 mod kernel;
 
+mod link;
+
 mod listing;
 
 mod load;
