@@ -40,12 +40,12 @@ pub use allow::Allowed;
 pub use feature::{FEATURES, Features};
 pub use flow::{Flow, Key};
 pub use live::Live;
-pub use packet::Packet;
+pub use packet::{Link, Packet};
 pub use platform::{Config, Platform};
 pub use tree::{Node, Tree};
 pub use verdict::{Counter, Counters, Outcome, Skip};
 
-/// Judges the packet that `platform` holds and counts what happened; exactly one outcome counter moves per call.
+/// Classifies the packet that `platform` holds and counts what happened; exactly one outcome counter moves per call.
 #[inline(always)]
 pub fn classify<P: Platform>(platform: &mut P) -> Outcome {
     let outcome = match judge(platform) {

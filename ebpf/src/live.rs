@@ -7,7 +7,7 @@ pub const CLASSES: usize = 256;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Live {
-    /// Lengths of all frames, Ethernet header included.
+    /// Lengths of all frames, Ethernet header included where there is one.
     pub bytes: u64,
     /// Entries that the programs put into the flow table.
     pub flows_inserted: u64,

@@ -1,4 +1,4 @@
-//! bytes -> packet: Ethernet, up to two VLAN tags, IPv4 or IPv6, and the ports where the protocol has them.
+//! bytes -> packet: Ethernet with up to two VLAN tags, or nothing, then IPv4 or IPv6, and the ports where the protocol has them.
 //!
 //! Only headers are read, and a frame shorter than its IP length is still judged: captures are cut by a snap length, and
 //! in the kernel only the linear part of a packet is in reach. Payloads are never looked at.
@@ -15,6 +15,8 @@ pub const HEADER_BYTES_MAX: usize = 40;
 /// IPv6 extension headers walked before giving up with [`Skip::HeaderChain`].
 pub const EXTENSIONS_MAX: usize = 8;
 
+/// Bytes of an Ethernet header.
+const ETHERNET_BYTES: usize = 14;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// IEEE 802.1Q customer tag and 802.1ad service tag.
@@ -41,6 +43,30 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 /// TCP's ACK bit.
 pub const ACK: u8 = 0x10;
+
+/// What a frame begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Link {
+    /// An Ethernet header.
+    #[default]
+    Ethernet,
+    /// The IP header: the frames of tunnels and point-to-point links, which have no link header.
+    Ip,
+}
+
+impl Link {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ethernet, Self::Ip];
+
+    /// No header behind an extension header begins beyond this offset. A packet has the same verdict with and without an Ethernet header.
+    #[inline(always)]
+    const fn offset_max(self) -> usize {
+        match self {
+            Self::Ethernet => OFFSET_MAX,
+            Self::Ip => OFFSET_MAX - ETHERNET_BYTES,
+        }
+    }
+}
 
 /// What the classifier keeps of a frame.
 ///
@@ -77,10 +103,14 @@ struct Network {
 /// Parses the frame up to its transport header.
 #[inline(always)]
 pub fn parse<P: Platform>(platform: &P) -> Result<Packet, Skip> {
-    let (ethertype, offset) = ethernet(platform)?;
+    let link = platform.link();
+    let (ethertype, offset) = match link {
+        Link::Ethernet => ethernet(platform)?,
+        Link::Ip => (version(platform)?, 0),
+    };
     let network = match ethertype {
         ETHERTYPE_IPV4 => ipv4(platform, offset)?,
-        ETHERTYPE_IPV6 => ipv6(platform, offset)?,
+        ETHERTYPE_IPV6 => ipv6(platform, offset, link.offset_max())?,
         _ => return Err(Skip::NotIp),
     };
     let (source_port, destination_port, tcp_flags) = transport(platform, &network)?;
@@ -92,7 +122,7 @@ pub fn parse<P: Platform>(platform: &P) -> Result<Packet, Skip> {
 /// The `EtherType` behind up to two VLAN tags, and the offset of what it announces. A third tag is not IP.
 #[inline(always)]
 fn ethernet<P: Platform>(platform: &P) -> Result<(u16, usize), Skip> {
-    let mut offset = 14;
+    let mut offset = ETHERNET_BYTES;
     let mut ethertype = be16(platform, 12)?;
     for _ in 0..2 {
         if !ETHERTYPES_VLAN.contains(&ethertype) {
@@ -102,6 +132,16 @@ fn ethernet<P: Platform>(platform: &P) -> Result<(u16, usize), Skip> {
         offset += 4;
     }
     Ok((ethertype, offset))
+}
+
+/// The `EtherType` that would announce an IP header at the frame's start, by the version in its first four bits.
+#[inline(always)]
+fn version<P: Platform>(platform: &P) -> Result<u16, Skip> {
+    match platform.byte(0).ok_or(Skip::Truncated)? >> 4 {
+        4 => Ok(ETHERTYPE_IPV4),
+        6 => Ok(ETHERTYPE_IPV6),
+        _ => Err(Skip::NotIp),
+    }
 }
 
 /// RFC 791, 3.1.
@@ -130,7 +170,7 @@ fn ipv4<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
 
 /// RFC 8200, 3 and 4.
 #[inline(always)]
-fn ipv6<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
+fn ipv6<P: Platform>(platform: &P, offset: usize, offset_max: usize) -> Result<Network, Skip> {
     let [first, second, s0, s1, s2, s3, d0, d1, d2, d3] = platform.words(offset).ok_or(Skip::Truncated)?;
     let payload = second >> 16;
     let next = (second >> 8) as u8;
@@ -152,7 +192,7 @@ fn ipv6<P: Platform>(platform: &P, offset: usize) -> Result<Network, Skip> {
         if !is_extension(network.protocol) {
             return Ok(network);
         }
-        extension(platform, &mut network)?;
+        extension(platform, &mut network, offset_max)?;
     }
     if is_extension(network.protocol) { Err(Skip::HeaderChain) } else { Ok(network) }
 }
@@ -165,7 +205,7 @@ const fn is_extension(protocol: u8) -> bool {
 
 /// Steps over one extension header.
 #[inline(always)]
-fn extension<P: Platform>(platform: &P, network: &mut Network) -> Result<(), Skip> {
+fn extension<P: Platform>(platform: &P, network: &mut Network, offset_max: usize) -> Result<(), Skip> {
     let [word] = platform.words(network.transport).ok_or(Skip::Truncated)?;
     let units = word >> 16 & 0xff;
     let bytes = match network.protocol {
@@ -185,7 +225,7 @@ fn extension<P: Platform>(platform: &P, network: &mut Network) -> Result<(), Ski
     network.protocol = (word >> 24) as u8;
     network.payload -= bytes;
     network.transport += bytes as usize;
-    if network.transport > OFFSET_MAX {
+    if network.transport > offset_max {
         return Err(Skip::HeaderChain);
     }
     network.transport = platform.forget(network.transport);

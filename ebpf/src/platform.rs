@@ -1,7 +1,7 @@
 //! What the classifier needs from the world around it. The kernel shell implements it over maps and contexts,
 //! the simulator over a byte slice and a hash table, a test over whatever it wants to show.
 
-use crate::{Alarm, Allowed, Counter, Features, Flow, Key, Skip};
+use crate::{Alarm, Allowed, Counter, Features, Flow, Key, Link, Skip};
 
 /// Default idle timeout, as in the paper's training data: 300 s.
 pub const IDLE_TIMEOUT_NS: u64 = 300_000_000_000;
@@ -80,9 +80,15 @@ impl Config {
 
 /// The world of one packet.
 pub trait Platform {
+    /// What its frame begins with. A kernel program's is a constant, so that it holds the code for its kind of link alone.
+    fn link(&self) -> Link;
+
     /// `N` 32-bit words in network order that begin `offset` bytes into the frame, or `None` if they are not all within reach.
     /// No call of this trait has an offset above [`crate::packet::OFFSET_MAX`].
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
+    /// The byte at `offset`.
+    fn byte(&self, offset: usize) -> Option<u8>;
 
     /// The 16-bit word in network order at `offset`.
     fn half(&self, offset: usize) -> Option<u16>;

@@ -30,6 +30,8 @@ mod instance;
 
 mod kernel;
 
+mod link;
+
 mod listing;
 
 mod load;

@@ -1,12 +1,15 @@
 //! Model and object file -> object file: the tree's instructions in place of the programs' calls of the function that stands for them.
 //!
 //! A linker of one symbol, on the host, without a compiler. Each call of `treeline_tree` becomes a jump to the tree's code, which is appended to
-//! the program and jumps back: a call in the kernel costs more than many questions (its return is guarded against speculation). So no other
-//! instruction moves, and type and line information, which name instructions by their place, stay true. The constant `COMPILED` is set, and the
+//! the program and jumps back: a call in the kernel costs more than many questions (its return is guarded against speculation). So no instruction
+//! moves within its program. Programs behind it in the same section move, and with them what names their instructions by place: symbols,
+//! relocations, type and line information ([`extension`]). The constant `COMPILED` is set, and the
 //! model's document added as section [`SECTION`], which loaders skip. MODEL stays, but no program reads it any more. `docs/linking.md` tells how
 //! to load the object.
 //!
 //! Not here: the instructions ([`crate::compile`]).
+
+mod extension;
 
 use object::build::elf::{Builder, Section, SectionData, SectionId, Symbol};
 use object::elf::{SHF_EXECINSTR, SHT_PROGBITS, SHT_STRTAB, STT_FUNC, STT_SECTION};
@@ -63,7 +66,9 @@ pub struct Linked {
 pub fn link(object: &[u8], model: &Model) -> Result<Linked, LinkError> {
     let code = compile(model);
     let mut elf = Builder::read64(object).map_err(|error| LinkError::Elf { reason: error.to_string() })?;
-    let calls = take_calls(&mut elf)?;
+    let mut calls = take_calls(&mut elf)?;
+    // From the last one on, so that no call moves that is still to be replaced.
+    calls.sort_by_key(|(_, offset)| std::cmp::Reverse(*offset));
     if calls.is_empty() {
         return Err(LinkError::Missing { what: "call of treeline_tree" });
     }
@@ -111,21 +116,35 @@ fn take_calls(elf: &mut Builder<'_>) -> Result<Vec<(SectionId, u64)>, LinkError>
     Ok(calls)
 }
 
-/// Puts a jump in place of the call at `offset`, and the tree's code behind the last function of the section, which must be the caller.
+/// Puts a jump in place of the call at `offset`, and the tree's code behind the function that calls. What follows in the section moves.
 fn replace(elf: &mut Builder<'_>, section: SectionId, offset: u64, code: &Code) -> Result<(), &'static str> {
-    let end = data(elf, section).ok_or("is not in code")?.len();
     let is_caller = |symbol: &&mut Symbol<'_>| {
         let bounds = symbol.st_value..symbol.st_value.saturating_add(symbol.st_size);
-        symbol.section == Some(section) && symbol.st_type() == STT_FUNC && bounds.contains(&offset) && bounds.end == end as u64
+        symbol.section == Some(section) && symbol.st_type() == STT_FUNC && bounds.contains(&offset)
     };
-    let caller = elf.symbols.iter_mut().find(is_caller).ok_or("is not in the last function of its section")?;
+    let caller = elf.symbols.iter_mut().find(is_caller).ok_or("is in no function")?;
+    let end = caller.st_value.saturating_add(caller.st_size);
     caller.st_size += code.bytes().len() as u64;
-    let site = usize::try_from(offset).unwrap_or(usize::MAX) / SLOT;
-    let (jump, inlined) = code.inlined(site, end / SLOT).ok_or("is too far from the end of its program")?;
+    let (site, place) = (usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(end).unwrap_or(usize::MAX));
+    let (jump, inlined) = code.inlined(site / SLOT, place / SLOT).ok_or("is too far from the end of its program")?;
     let bytes = data(elf, section).ok_or("is not in code")?;
-    bytes[site * SLOT..][..SLOT].copy_from_slice(&jump);
-    bytes.extend(inlined);
-    Ok(())
+    bytes.get_mut(site..).and_then(<[u8]>::first_chunk_mut).map(|call| *call = jump).ok_or("is not in its section")?;
+    if place > bytes.len() {
+        return Err("is in a function that ends behind its section");
+    }
+    let added = inlined.len() as u64;
+    bytes.splice(place..place, inlined);
+    for symbol in elf.symbols.iter_mut().filter(|symbol| symbol.section == Some(section) && symbol.st_value >= end) {
+        symbol.st_value = symbol.st_value.saturating_add(added);
+    }
+    for relocations in elf.sections.iter_mut().filter(|relocations| relocations.sh_info_section == Some(section)) {
+        let SectionData::Relocation(relocations) = &mut relocations.data else { continue };
+        for relocation in relocations.iter_mut().filter(|relocation| relocation.r_offset >= end) {
+            relocation.r_offset = relocation.r_offset.saturating_add(added);
+        }
+    }
+    let name = elf.sections.get(section).name.to_vec();
+    extension::shift(elf, &name, end, added).ok_or("has line information that cannot be read")
 }
 
 fn data<'a>(elf: &'a mut Builder<'_>, section: SectionId) -> Option<&'a mut Vec<u8>> {

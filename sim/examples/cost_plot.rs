@@ -36,7 +36,7 @@ fn number(path: &Path) -> (u32, u32) {
 fn read(text: &str) -> Result<Line, Box<dyn Error>> {
     let package = text.lines().next().and_then(|line| line.rsplit(' ').next()).ok_or("an empty snapshot")?;
     let mut points = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with("treeline_xdp") && line.contains("compiled,")) {
+    for line in text.lines().filter(|line| line.starts_with("treeline_xdp ") && line.contains("compiled,")) {
         let words: Vec<&str> = line.split_whitespace().collect();
         if let (Some(leaves), Some(instructions)) = (words.get(2), words.get(4)) {
             points.push((leaves.parse()?, instructions.parse()?));

@@ -10,9 +10,10 @@
 //! These agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
 //! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use treeline_ebpf::{Config, Counters, FEATURES, Flow, Outcome, Tree};
+use treeline_ebpf::{Config, Counters, FEATURES, Flow, Link, Outcome, Tree};
 use treeline_model::Model;
 use treeline_model::link::{LinkError, link};
 
@@ -47,13 +48,16 @@ impl Hook {
         }
     }
 
-    /// The program of the object that serves the hook.
+    /// The program of the object that serves the hook on interfaces whose frames begin so.
     #[must_use]
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Xdp => "treeline_xdp",
-            Self::Tc => "treeline_tc",
-            Self::Socket => "treeline_socket",
+    pub const fn program(self, link: Link) -> &'static str {
+        match (self, link) {
+            (Self::Xdp, Link::Ethernet) => "treeline_xdp",
+            (Self::Xdp, Link::Ip) => "treeline_xdp_ip",
+            (Self::Tc, Link::Ethernet) => "treeline_tc",
+            (Self::Tc, Link::Ip) => "treeline_tc_ip",
+            (Self::Socket, Link::Ethernet) => "treeline_socket",
+            (Self::Socket, Link::Ip) => "treeline_socket_ip",
         }
     }
 
@@ -74,6 +78,8 @@ impl Hook {
 pub struct Settings {
     /// The hook whose program runs.
     pub hook: Hook,
+    /// What frames begin with. Those of a [capture](crate::capture) are always Ethernet's.
+    pub link: Link,
     /// Load-time settings of the classifier. Engines set [`Config::replay`] themselves, and [`Config::allow`] with a list.
     pub config: Config,
     /// The tree.
@@ -89,10 +95,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Settings that walk `tree`, without an allow-list.
+    /// Settings that walk `tree`, for Ethernet frames, without an allow-list.
     #[must_use]
     pub fn new(hook: Hook, config: Config, tree: Box<Tree>, flows_max: u32) -> Self {
-        Self { hook, config, tree, flows_max, linked: None, allow: Arc::default(), unlocked: false }
+        Self { hook, link: Link::Ethernet, config, tree, flows_max, linked: None, allow: Arc::default(), unlocked: false }
     }
 
     /// The configuration as it is loaded: with [`Config::allow`] set if there is an allow-list.
@@ -105,6 +111,12 @@ impl Settings {
     pub fn compiled(self, model: &Model) -> Result<Self, LinkError> {
         let linked = link(object::OBJECT, model)?.object;
         Ok(Self { linked: Some(linked.into()), ..self })
+    }
+
+    /// The name of the program that runs.
+    #[must_use]
+    pub const fn program(&self) -> &'static str {
+        self.hook.program(self.link)
     }
 
     /// What vm and kernel load.
@@ -185,10 +197,26 @@ pub(crate) const FRAME_BYTES_MAX: usize = 2048;
 
 const _: () = assert!(treeline_ebpf::packet::OFFSET_MAX + treeline_ebpf::packet::HEADER_BYTES_MAX <= FRAME_BYTES_MAX);
 
-/// The start of a frame, as much as the vm and the kernel are given.
+/// The start of a frame, which is all that matters.
 pub(crate) fn clipped(frame: &Frame) -> &[u8] {
     frame.bytes.get(..FRAME_BYTES_MAX).unwrap_or(&frame.bytes)
 }
+
+/// What the vm and the kernel are given of a frame. A test run at TC takes what lies behind 14 bytes for the network header, where
+/// the program for frames without Ethernet header reads: such a frame is put behind an empty one.
+#[must_use]
+pub fn given(frame: &Frame, hook: Hook, link: Link) -> Cow<'_, [u8]> {
+    let bytes = clipped(frame);
+    match (hook, link) {
+        (Hook::Tc, Link::Ip) => [&[0; ETHERNET_BYTES], bytes].concat().into(),
+        _ => bytes.into(),
+    }
+}
+
+/// Bytes of an Ethernet header.
+const ETHERNET_BYTES: usize = 14;
+/// The longest that [`given`] gives.
+const GIVEN_BYTES_MAX: usize = ETHERNET_BYTES + FRAME_BYTES_MAX;
 
 /// What a replay cell says about a packet, given the one before it.
 pub(crate) fn observation(cell: &treeline_ebpf::replay::Cell, before: &Counters, returned: u32) -> Option<Observation> {

@@ -21,7 +21,7 @@ mod tree;
 
 use std::collections::HashMap;
 
-use treeline_ebpf::{Config, Outcome, Skip};
+use treeline_ebpf::{Config, Link, Outcome, Skip};
 use treeline_model::Model;
 
 pub use feature::{FEATURES, Feature};
@@ -40,6 +40,7 @@ use packet::{Key, Packet};
 #[derive(Debug)]
 pub struct Reference {
     config: Config,
+    link: Link,
     tree: FloatTree,
     packets_min: u32,
     midstream_passes: bool,
@@ -93,7 +94,7 @@ impl Reference {
     #[must_use]
     pub fn new(config: Config, tree: FloatTree) -> Self {
         assert!(config.is_valid(), "timeouts out of range: {config:?}");
-        Self { config, tree, packets_min: 1, midstream_passes: false, allow: Allow::default(), flows: HashMap::new() }
+        Self { config, link: Link::Ethernet, tree, packets_min: 1, midstream_passes: false, allow: Allow::default(), flows: HashMap::new() }
     }
 
     /// The engine with a first verdict at packet `packets_min` of a flow (rule 11).
@@ -107,6 +108,13 @@ impl Reference {
     #[must_use]
     pub fn with_midstream_passed(mut self, passes: bool) -> Self {
         self.midstream_passes = passes;
+        self
+    }
+
+    /// The engine for frames that begin so (rule 1); Ethernet's unless told.
+    #[must_use]
+    pub fn with_link(mut self, link: Link) -> Self {
+        self.link = link;
         self
     }
 
@@ -125,7 +133,7 @@ impl Reference {
 
     /// Judges the next frame.
     pub fn judge(&mut self, frame: &Frame) -> Judgement {
-        match Packet::parse(&frame.bytes) {
+        match Packet::parse(&frame.bytes, self.link) {
             Ok(packet) if self.passes(&packet) => Judgement::skipped(Skip::Allowed),
             Ok(packet) => self.observe(&packet, frame.time_ns),
             Err(skip) => Judgement::skipped(skip),

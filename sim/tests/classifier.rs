@@ -13,7 +13,7 @@ use treeline_ebpf::flow::{ORIGINATOR_LOW, PACKETS_MAX, observe};
 use treeline_ebpf::platform::TIMEOUT_NS_MAX;
 use treeline_ebpf::tree::{DEPTH_MAX, descend};
 use treeline_ebpf::verdict::COUNTERS;
-use treeline_ebpf::{Config, Counter, Counters, Flow, Key, Node, Outcome, Packet, Platform, Skip, Tree, classify};
+use treeline_ebpf::{Config, Counter, Counters, Flow, Key, Link, Node, Outcome, Packet, Platform, Skip, Tree, classify};
 use treeline_model::Model;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Observation};
@@ -349,9 +349,17 @@ struct World<F> {
 }
 
 impl<F: FnMut(&Key) -> Result<Arc<Mutex<Flow>>, Skip>> Platform for World<F> {
+    fn link(&self) -> Link {
+        Link::Ethernet
+    }
+
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         let bytes = self.frame.get(offset..offset + 4 * N)?;
         Some(std::array::from_fn(|word| u32::from_be_bytes(std::array::from_fn(|byte| bytes[4 * word + byte]))))
+    }
+
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.frame.get(offset).copied()
     }
 
     fn half(&self, offset: usize) -> Option<u16> {

@@ -25,7 +25,7 @@ use proptest::test_runner::TestRunner;
 use support::recipe::Recipe;
 use treeline_ebpf::tree::NODES_MAX;
 use treeline_ebpf::verdict::COUNTERS;
-use treeline_ebpf::{Config, Counter, Counters, Flow, Outcome, Skip};
+use treeline_ebpf::{Config, Counter, Counters, Flow, Link, Outcome, Skip};
 use treeline_model::Model;
 use treeline_model::link::link;
 use treeline_model::strategy::model_within;
@@ -130,15 +130,15 @@ impl Live {
     fn of(settings: &Settings) -> std::result::Result<Self, Failed> {
         let (hook, mut ebpf) = (settings.hook, kernel::load(settings)?);
         match hook {
-            Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program())?.load()?,
-            _ => kernel::program::<Xdp>(&mut ebpf, hook.program())?.load()?,
+            Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program(Link::Ethernet))?.load()?,
+            _ => kernel::program::<Xdp>(&mut ebpf, hook.program(Link::Ethernet))?.load()?,
         }
         Ok(Self { ebpf, hook })
     }
 
     fn run(&self, bytes: &[u8], repeat: u32) -> std::result::Result<TestRunResult, Failed> {
         let options = TestRunOptions { data_in: Some(bytes), repeat, ..TestRunOptions::new() };
-        let program = self.ebpf.program(self.hook.program()).ok_or("no such program")?;
+        let program = self.ebpf.program(self.hook.program(Link::Ethernet)).ok_or("no such program")?;
         Ok(match self.hook {
             Hook::Tc => <&SchedClassifier>::try_from(program)?.test_run(options)?,
             _ => <&Xdp>::try_from(program)?.test_run(options)?,
@@ -419,8 +419,8 @@ fn bpftool_loads(object: &[u8]) -> Result {
     }
     let mut pinned: Vec<_> = fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>()?;
     pinned.sort();
-    for hook in Hook::ALL {
-        equal(hook.program(), pinned.iter().any(|name| name == hook.program()), true)?;
+    for name in Hook::ALL.iter().flat_map(|hook| Link::ALL.map(|link| hook.program(link))) {
+        equal(name, pinned.iter().any(|pinned| pinned == name), true)?;
     }
     Ok(())
 }

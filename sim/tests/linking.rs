@@ -71,6 +71,26 @@ fn a_linked_object_carries_its_model_and_keeps_maps_and_programs() {
     assert_eq!(linked, link(object::OBJECT, &model).expect("links").object, "the same model gives the same bytes");
 }
 
+/// A section has two programs, and the tree's code lies between them.
+#[test]
+fn source_lines_of_every_program_stay_with_their_instructions() {
+    let own_lines = |elf: &[u8]| -> Vec<_> {
+        let object = vm::Object::parse(elf, &vm::Options::default()).expect("an object");
+        let own = |program: &vm::Program| {
+            // Behind the program itself lies the function that stands for the tree, if it is not linked.
+            let end = program.functions.get(1).map_or(usize::MAX, |function| function.start);
+            let lines: Vec<_> = program.lines.iter().filter(|line| line.instruction < end).cloned().collect();
+            assert!(lines.len() > 100 || program.name == object::FLOOR, "{} has source lines", program.name);
+            (program.name.clone(), program.functions[0].clone(), lines)
+        };
+        object.programs().iter().map(own).collect()
+    };
+    let linked = link(object::OBJECT, &support::model()).expect("links").object;
+    for (before, after) in own_lines(object::OBJECT).iter().zip(own_lines(&linked)) {
+        assert_eq!(*before, after);
+    }
+}
+
 #[test]
 fn what_has_no_place_for_a_tree_is_refused_by_name() {
     let model = by_length(0);

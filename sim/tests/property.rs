@@ -12,7 +12,7 @@ mod trial;
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::recipe::{frames, steps};
-use treeline_ebpf::{Config, Counter, Skip};
+use treeline_ebpf::{Config, Counter, Link, Skip};
 use treeline_model::{Model, strategy};
 use treeline_sim::Frame;
 use treeline_sim::engine::kernel::Kernel;
@@ -25,6 +25,7 @@ use treeline_sim::reference::Reference;
 #[derive(Debug, Clone)]
 struct Case {
     hook: Hook,
+    link: Link,
     config: Config,
     model: Model,
     frames: Vec<Frame>,
@@ -43,22 +44,23 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let arrivals = prop::collection::vec((frames(), steps()), 1..50);
     let start_ns = select(vec![0, 10_000_000, 1_700_000_000_000_000_000, u64::MAX - 1_000_000]);
-    (select(Hook::ALL.to_vec()), times, 0..=1_u32, models(), start_ns, arrivals).prop_map(
-        |(hook, (idle_timeout_ns, active_timeout_ns), enforce, model, start_ns, arrivals)| {
+    let kinds = (select(Hook::ALL.to_vec()), select(Link::ALL.to_vec()));
+    (kinds, times, 0..=1_u32, models(), start_ns, arrivals).prop_map(
+        |((hook, link), (idle_timeout_ns, active_timeout_ns), enforce, model, start_ns, arrivals)| {
             let config = Config { idle_timeout_ns, active_timeout_ns, enforce, ..Config::default() };
             let mut time_ns: u64 = start_ns;
             let frames = support::frames(arrivals.into_iter().map(|(bytes, step_ns)| {
                 time_ns = time_ns.saturating_add_signed(step_ns);
-                (time_ns, bytes)
+                (time_ns, support::begun(link, bytes))
             }));
-            Case { hook, config, model, frames }
+            Case { hook, link, config, model, frames }
         },
     )
 }
 
 impl Case {
     fn settings(&self) -> Settings {
-        Settings { flows_max: 4096, ..support::settings(self.hook, self.config, &self.model) }
+        Settings { link: self.link, flows_max: 4096, ..support::settings(self.hook, self.config, &self.model) }
     }
 
     /// The same with the tree as instructions.
@@ -98,7 +100,7 @@ impl Case {
             return Ok(());
         }
         let divergence = oracle::Divergence { engines, frame: frame.clone(), differences };
-        Err(TestCaseError::fail(format!("{} hook: {divergence}", self.hook.name())))
+        Err(TestCaseError::fail(format!("{} hook, {:?} frames: {divergence}", self.hook.name(), self.link)))
     }
 }
 
@@ -109,7 +111,7 @@ proptest! {
     fn rootless_engines_agree_on_any_frames_and_any_tree(case in cases()) {
         let mut engines = support::rootless(&case.settings());
         engines.push(Box::new(Vm::new(&case.compiled()).expect("the vm takes a linked object")));
-        case.check(engines, Some(Reference::of(case.config, &case.model)))?;
+        case.check(engines, Some(Reference::of(case.config, &case.model).with_link(case.link)))?;
     }
 }
 

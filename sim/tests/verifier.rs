@@ -95,7 +95,7 @@ fn unrelocated() -> Result<(), Failed> {
 
 /// Position 7 of one map would be the descriptor 7 of this process.
 fn no_map() -> Result<(), Failed> {
-    let maps = [Shape { name: "one".to_owned(), kind: MapKind::Array, key_size: 4, value_size: 8, max_entries: 1 }];
+    let maps = [Shape { name: "one".to_owned(), kind: MapKind::Array, key_size: 4, value_size: 8, max_entries: 1, flags: 0 }];
     for number in [1_u8, 7, 0xff] {
         for source in [0x11, 0x21] {
             let code = [0x18, source, 0, 0, number, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];

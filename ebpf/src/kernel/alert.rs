@@ -3,12 +3,13 @@
 //! # What is guaranteed when CPUs meet
 //!
 //! The flow's time of its last alert changes by compare-and-exchange only: of CPUs that find an alert due at once, one sends it and the others
-//! hold theirs back. An alert that finds no room in the ring buffer is lost and counted, and the flow's next one waits its interval all the
-//! same: sent, lost and held add up to the malicious packets. A flow that another CPU opens anew between verdict and alert may inherit the time.
+//! hold theirs back. The time changes only when the alert has its place in the ring buffer. So an alert that finds no room is lost and counted, and
+//! the flow's next malicious packet is due to send one. Sent, lost and held add up to the malicious packets. A flow that another CPU opens anew
+//! between verdict and alert may inherit the time.
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_ringbuf_submit;
+use aya_ebpf::helpers::{bpf_ringbuf_discard, bpf_ringbuf_submit};
 use treeline_ebpf::{Alarm, FEATURES, Flow, feature};
 
 use crate::map;
@@ -35,11 +36,13 @@ pub fn send(alarm: &Alarm<'_>, interval_ns: u64, model: u64, interface: u32) -> 
     if alerted_ns != 0 && alarm.now_ns.saturating_sub(alerted_ns) < interval_ns {
         return Fate::Held;
     }
-    if !exchange(flow, alerted_ns, alarm.now_ns) {
-        return Fate::Held;
-    }
     let Some(place) = map::reserve_alert() else { return Fate::Lost };
     let alert = place.as_mut_ptr();
+    if !exchange(flow, alerted_ns, alarm.now_ns) {
+        // SAFETY: the reserved record, which nobody uses any more.
+        unsafe { bpf_ringbuf_discard(alert.cast(), 0) };
+        return Fate::Held;
+    }
     let values = core::ptr::from_ref(alarm.features).cast::<i64>();
     let forward = alarm.features.value(feature::DIRECTION as u64) != 0;
     // SAFETY: the reserved record has the size of an `Alert`, and every field of it is written. Features are read volatile, so that

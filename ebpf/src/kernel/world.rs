@@ -13,7 +13,7 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use treeline_ebpf::replay::{Cell, Record};
-use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, Features, Flow, Key, Live, Platform, Skip};
+use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, Features, Flow, Key, Link, Live, Platform, Skip};
 
 use crate::alert::{self, Fate};
 use crate::reach::Reach;
@@ -22,16 +22,23 @@ use crate::{map, tree};
 /// Attempts at a flow's lock.
 const TRIES_MAX: u32 = 128;
 
-struct World<R> {
+/// `IP`: its frames begin with the IP header. As a part of the type it makes two of every function, each with one caller, into which the compiler
+/// puts it.
+struct World<const IP: bool, R> {
     reach: R,
     counters: &'static mut Counters,
     /// Present in a replay.
     record: Option<&'static mut Record>,
 }
 
+/// Frames begin with an Ethernet header.
+pub const ETHERNET: bool = false;
+/// Frames begin with the IP header.
+pub const IP: bool = true;
+
 /// Classifies the packet in reach; true if it is to be dropped.
 #[inline(always)]
-pub fn classify<R: Reach>(reach: R) -> bool {
+pub fn classify<const IP: bool, R: Reach>(reach: R) -> bool {
     // SAFETY: this CPU's own value and nothing else on this CPU runs meanwhile (the module's text); a replay runs one packet at a time.
     let (counters, record) = if map::config().replay == 0 {
         let Some(counters) = map::COUNTERS.get_ptr_mut(0) else { return false };
@@ -42,7 +49,7 @@ pub fn classify<R: Reach>(reach: R) -> bool {
         record.reached_flow = 0;
         (counters, Some(record))
     };
-    let mut world = World { reach, counters, record };
+    let mut world = World::<IP, R> { reach, counters, record };
     let outcome = treeline_ebpf::classify(&mut world);
     if let Some(live) = live() {
         live.bytes += u64::from(world.reach.length());
@@ -64,10 +71,20 @@ fn live() -> Option<&'static mut Live> {
     map::LIVE.get_ptr_mut(0).map(|live| unsafe { &mut *live })
 }
 
-impl<R: Reach> Platform for World<R> {
+impl<const IP: bool, R: Reach> Platform for World<IP, R> {
+    #[inline(always)]
+    fn link(&self) -> Link {
+        if IP { Link::Ip } else { Link::Ethernet }
+    }
+
     #[inline(always)]
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         self.reach.words(offset)
+    }
+
+    #[inline(always)]
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.reach.byte(offset)
     }
 
     #[inline(always)]
@@ -177,7 +194,7 @@ impl<R: Reach> Platform for World<R> {
     }
 }
 
-impl<R> World<R> {
+impl<const IP: bool, R> World<IP, R> {
     #[inline(always)]
     fn find_or_insert(&mut self, key: &Key) -> Result<*mut Flow, Skip> {
         if let Some(flow) = map::FLOWS.get_ptr_mut(key) {

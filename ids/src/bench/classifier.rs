@@ -8,7 +8,7 @@ use aya::Ebpf;
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use clap::Args;
 use serde_json::{Value, json};
-use treeline_ebpf::{Config, FEATURES, Outcome};
+use treeline_ebpf::{Config, FEATURES, Link, Outcome};
 use treeline_model::Model;
 use treeline_sim::capture::Capture;
 use treeline_sim::cause::explain;
@@ -179,7 +179,10 @@ fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, S
     paper::insert(&mut bench, input.packets.iter().map(|packet| &packet.key))?;
     let [mut walk, mut compiled] = [load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?];
     for ebpf in [&mut walk, &mut compiled] {
-        program::<Xdp>(ebpf, Hook::Xdp.program()).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
+        program::<Xdp>(ebpf, Hook::Xdp.program(Link::Ethernet))
+            .map_err(|error| explain(&error))?
+            .load()
+            .map_err(|error| explain(&error))?;
     }
     let sample = sample(&input.packets);
     let repeat = options.repeat.div_ceil(u32::try_from(sample.len()).unwrap_or(u32::MAX)).max(1);
@@ -192,8 +195,8 @@ fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, S
                 cost(&mut bench, paper::FLOOR, packets.iter().map(|packet| &packet.key[..]), repeat)?,
                 cost(&mut bench, paper::HELPERS, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
                 cost(&mut bench, paper::PAPER, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
-                cost(&mut walk, Hook::Xdp.program(), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
-                cost(&mut compiled, Hook::Xdp.program(), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&mut walk, Hook::Xdp.program(Link::Ethernet), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&mut compiled, Hook::Xdp.program(Link::Ethernet), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
             ];
             if round > 0 {
                 costs.push(cost);

@@ -6,7 +6,7 @@ use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use serde_json::{Value, json};
-use treeline_ebpf::{Config, Tree};
+use treeline_ebpf::{Config, Link, Tree};
 use treeline_model::{Model, Node};
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::{load, program};
@@ -31,17 +31,21 @@ pub fn one_flow(options: &Options) -> Result<OneFlow, String> {
     let settings = Settings::new(Hook::Xdp, Config::default(), full_tree()?, FLOWS_MAX);
     let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
     insert_floor_flow(&mut ebpf)?;
-    for name in [object::FLOOR, Hook::Xdp.program()] {
+    for name in [object::FLOOR, Hook::Xdp.program(Link::Ethernet)] {
         program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
     }
-    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program()).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
+    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program(Link::Ethernet))
+        .map_err(|error| explain(&error))?
+        .load()
+        .map_err(|error| explain(&error))?;
     let packet = packet();
     let mut times = [const { Vec::new() }; 3];
     // The first round warms up.
     for round in 0..=options.rounds {
-        for (position, name) in [object::FLOOR, Hook::Xdp.program(), Hook::Tc.program()].into_iter().enumerate() {
+        for (position, name) in [object::FLOOR, Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet)].into_iter().enumerate()
+        {
             let run = TestRunOptions { data_in: Some(&packet), repeat: options.repeat, ..TestRunOptions::new() };
-            let result = if name == Hook::Tc.program() {
+            let result = if name == Hook::Tc.program(Link::Ethernet) {
                 program::<SchedClassifier>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
             } else {
                 program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)

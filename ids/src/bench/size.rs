@@ -8,7 +8,7 @@ use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, TestRun
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::{Value, json};
-use treeline_ebpf::{Config, FEATURES};
+use treeline_ebpf::{Config, FEATURES, Link};
 use treeline_model::link::link;
 use treeline_model::{BENIGN, Model, Node};
 use treeline_sim::capture::Capture;
@@ -101,7 +101,7 @@ fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {
     let compiled = Settings { linked: Some(linked.object.into()), ..walk.clone() };
     let (mut walk, mut compiled) = (load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?);
     super::one_flow::insert_floor_flow(&mut walk)?;
-    let (xdp, tc) = (Hook::Xdp.program(), Hook::Tc.program());
+    let (xdp, tc) = (Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet));
     let (walk_load, compiled_load) = (loaded::<Xdp>(&mut walk, xdp)?, loaded::<Xdp>(&mut compiled, xdp)?);
     loaded::<Xdp>(&mut walk, object::FLOOR)?;
     loaded::<SchedClassifier>(&mut walk, tc)?;

@@ -13,8 +13,8 @@ use aya::Ebpf;
 use aya::maps::{MapData, MapInfo, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, SocketFilter, Xdp};
-use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
+use treeline_ebpf::{Flow, Link};
 use treeline_sim::allow::List;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::program;
@@ -24,6 +24,7 @@ use treeline_sim::object;
 use super::attachment::{self, Attached, Hold, Loaded, Wish};
 use super::folder::{self, Folder};
 use super::instance::Card;
+use super::link;
 use super::load::{self, Loader};
 use super::map::Maps;
 use super::model::Named;
@@ -37,6 +38,8 @@ pub struct Kernel {
     settings: Settings,
     compiled: bool,
     ring_bytes: u32,
+    /// What frames begin with on each interface; of each kind a program is loaded.
+    links: Vec<(String, Link)>,
     folder: Folder,
     /// Nothing was pinned there before.
     fresh: bool,
@@ -55,18 +58,28 @@ pub struct Kernel {
 /// An interface with what holds the program there.
 struct Placed {
     place: Place,
+    link: Link,
     holds: Vec<(String, Hold)>,
 }
 
 impl Kernel {
-    /// Loads the object with `model`, over what is pinned in `folder` if there is something, and tests it.
-    pub fn load(setup: &Setup, allow: Option<&Path>, hook: Hook, model: &Named, folder: Folder) -> Result<Self, String> {
+    /// Loads the object with `model` for interfaces, over what is pinned in `folder` if there is something, and tests it.
+    pub fn load(
+        setup: &Setup,
+        allow: Option<&Path>,
+        hook: Hook,
+        model: &Named,
+        folder: Folder,
+        interfaces: &[String],
+    ) -> Result<Self, String> {
+        let links: Vec<_> =
+            interfaces.iter().map(|name| link::of(name, hook).map(|link| (name.clone(), link))).collect::<Result<_, _>>()?;
         let compiled = setup.compiled;
         let list = allow.map(List::read).transpose().map_err(|error| format!("--allow {}", explain(&error)))?;
         let settings = setup.settings(hook, list.map(Arc::new).unwrap_or_default(), model);
         let settings = with_model(&settings, model, compiled)?;
         let mut unshared = Loader::new(&Folder::None(String::new()));
-        probe::check(&mut unshared, &settings)?;
+        probe::check(&mut unshared, &settings, &kinds(&links))?;
         let mut fresh = false;
         if let Folder::Pinned(path) = &folder {
             fresh = !path.join(object::FLOWS).exists();
@@ -80,12 +93,13 @@ impl Kernel {
         let maps = Maps::take(|name| ebpf.take_map(name).ok_or_else(|| format!("the object has no map {name}")))?;
         let alerts = ebpf.take_map(object::ALERTS).ok_or("the object has no map ALERTS")?;
         let alerts = RingBuf::try_from(alerts).map_err(|error| explain(&error))?;
-        load_program(&mut ebpf, settings.hook)?;
+        load_programs(&mut ebpf, settings.hook, &kinds(&links))?;
         let (placed, cost_before, ring_bytes) = (vec![], Cost::default(), setup.ring_bytes);
         Ok(Self {
             settings,
             compiled,
             ring_bytes,
+            links,
             folder,
             fresh,
             shared,
@@ -100,7 +114,8 @@ impl Kernel {
 
     /// Gives the pinned programs of an instance whose process is gone another model.
     pub fn swap_pinned(card: &Card, pins: &Path, model: &Named) -> Result<(), String> {
-        let mut kernel = Self::load(&card.setup, None, card.hook()?, model, Folder::Pinned(pins.to_owned()))?;
+        let names: Vec<_> = card.interfaces.iter().map(|interface| interface.name.clone()).collect();
+        let mut kernel = Self::load(&card.setup, None, card.hook()?, model, Folder::Pinned(pins.to_owned()), &names)?;
         for interface in &card.interfaces {
             kernel.attach(&interface.name, card.setup.wish(false))?;
         }
@@ -119,39 +134,48 @@ impl Kernel {
     /// Attaches to `interface`; a notice comes back where something is worth telling.
     pub fn attach(&mut self, interface: &str, wish: Wish) -> Result<Option<String>, String> {
         let index = attachment::index(interface)?;
-        let Self { folder, ebpf, settings, .. } = self;
+        let Self { folder, ebpf, settings, links, .. } = self;
+        let link = links.iter().find_map(|(name, link)| (name == interface).then_some(*link));
+        let link = link.ok_or_else(|| format!("{interface}: it came after the program was loaded"))?;
         let adopt = |name: &str| -> Option<FdLink> {
             let path = folder.is_pinned().then(|| folder.path(&format!("{}{name}", folder::LINK)).ok())??;
             PinnedLink::from_pin(path).ok().map(FdLink::from)
         };
-        let Attached { holds, how, notice } = attachment::attach(&mut loaded(ebpf, settings.hook)?, interface, wish, adopt)?;
+        let Attached { holds, how, notice } = attachment::attach(&mut loaded(ebpf, settings.hook, link)?, interface, wish, adopt)?;
         let mut kept = vec![];
         for (name, hold, adopted) in holds {
             let hold = if folder.is_pinned() && !adopted { hold.pin(&folder.path(&format!("{}{name}", folder::LINK))?)? } else { hold };
             kept.push((name, hold));
         }
-        self.placed.push(Placed { place: Place { index, name: interface.to_owned(), how }, holds: kept });
+        let how = link::told(link, how);
+        self.placed.push(Placed { place: Place { index, name: interface.to_owned(), how }, link, holds: kept });
         Ok(notice)
     }
 
-    /// Loads the program over the shared maps, and beside that, on another core, tests it over maps of its own: the known packets are not
+    /// Loads the programs over the shared maps, and beside that, on another core, tests them over maps of their own: the known packets are not
     /// in the live numbers.
     fn load_tested(&mut self, settings: &Settings) -> Result<Ebpf, String> {
-        let Self { shared, unshared, ring_bytes, .. } = self;
+        let Self { shared, unshared, ring_bytes, links, .. } = self;
+        let kinds = kinds(links);
         thread::scope(|scope| {
-            let test = scope.spawn(|| probe::check(unshared, settings));
-            let loaded = shared.load(settings, *ring_bytes).and_then(|mut ebpf| load_program(&mut ebpf, settings.hook).map(|()| ebpf));
+            let test = scope.spawn(|| probe::check(unshared, settings, &kinds));
+            let loaded =
+                shared.load(settings, *ring_bytes).and_then(|mut ebpf| load_programs(&mut ebpf, settings.hook, &kinds).map(|()| ebpf));
             test.join().map_err(|_| "the self-test broke, which is a fault of treeline".to_owned())??;
             loaded
         })
     }
 
     fn cost(&self) -> Option<Cost> {
-        let fd = self.ebpf.program(self.settings.hook.program())?.fd().ok()?.as_fd().as_raw_fd();
-        let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        let (run_ns, runs): (u64, u64) = (field("run_time_ns:")?, field("run_cnt:")?);
-        Some(Cost { run_ns: self.cost_before.run_ns + run_ns, runs: self.cost_before.runs + runs })
+        let mut cost = self.cost_before;
+        for link in kinds(&self.links) {
+            let fd = self.ebpf.program(self.settings.hook.program(link))?.fd().ok()?.as_fd().as_raw_fd();
+            let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            let field = |name: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()) };
+            cost.run_ns += field("run_time_ns:")?;
+            cost.runs += field("run_cnt:")?;
+        }
+        Some(cost)
     }
 }
 
@@ -181,19 +205,27 @@ fn check_size(path: &Path, settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads the program for the hook into the kernel.
-pub fn load_program(ebpf: &mut Ebpf, hook: Hook) -> Result<(), String> {
-    match loaded(ebpf, hook)? {
-        Loaded::Xdp(program) => program.load(),
-        Loaded::Tc(program) => program.load(),
-        Loaded::Socket(program) => program.load(),
-    }
-    .map_err(|error| format!("the kernel refuses the program: {}", explain(&error)))
+/// The kinds of links there are, each once.
+fn kinds(links: &[(String, Link)]) -> Vec<Link> {
+    Link::ALL.into_iter().filter(|kind| links.iter().any(|(_, link)| link == kind)).collect()
 }
 
-/// The object's program for the hook.
-pub fn loaded(ebpf: &mut Ebpf, hook: Hook) -> Result<Loaded<'_>, String> {
-    let name = hook.program();
+/// Loads the hook's programs for these kinds of links into the kernel.
+pub fn load_programs(ebpf: &mut Ebpf, hook: Hook, links: &[Link]) -> Result<(), String> {
+    for link in links {
+        match loaded(ebpf, hook, *link)? {
+            Loaded::Xdp(program) => program.load(),
+            Loaded::Tc(program) => program.load(),
+            Loaded::Socket(program) => program.load(),
+        }
+        .map_err(|error| format!("the kernel refuses the program: {}", explain(&error)))?;
+    }
+    Ok(())
+}
+
+/// The object's program for the hook and the kind of link.
+pub fn loaded(ebpf: &mut Ebpf, hook: Hook, link: Link) -> Result<Loaded<'_>, String> {
+    let name = hook.program(link);
     match hook {
         Hook::Xdp => program::<Xdp>(ebpf, name).map(Loaded::Xdp),
         Hook::Tc => program::<SchedClassifier>(ebpf, name).map(Loaded::Tc),
@@ -237,7 +269,7 @@ impl Tap for Kernel {
         let mut failures = vec![];
         for placed in &mut self.placed {
             for (name, hold) in std::mem::take(&mut placed.holds) {
-                match hold.replace(&mut loaded(&mut ebpf, settings.hook)?) {
+                match hold.replace(&mut loaded(&mut ebpf, settings.hook, placed.link)?) {
                     Ok(hold) => placed.holds.push((name, hold)),
                     Err(error) => failures.push(format!("{}: {error}", placed.place.name)),
                 }

@@ -6,6 +6,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
+use treeline_ebpf::Link;
 use treeline_sim::engine::Hook;
 
 use super::instance::Found;
@@ -39,10 +40,11 @@ pub fn list(instances: &[Found]) -> io::Result<Vec<Orphan>> {
         let mut tc = instances.iter().filter(|found| found.alive && found.card.hook == Hook::Tc.name());
         tc.any(|found| found.card.interfaces.iter().any(|interface| interface.index == index))
     };
+    let programs = Link::ALL.map(|link| Hook::Tc.program(link));
     let mut orphans = vec![];
     for (index, interface) in netlink::interfaces()? {
         if !owned(index) {
-            let filters = netlink::filters(index)?.into_iter().filter(|filter| filter.name == Hook::Tc.program());
+            let filters = netlink::filters(index)?.into_iter().filter(|filter| programs.contains(&filter.name.as_str()));
             orphans.extend(filters.map(|filter| Orphan { interface: interface.clone(), filter }));
         }
     }

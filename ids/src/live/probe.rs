@@ -10,30 +10,35 @@ use std::sync::Arc;
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
 use aya::programs::{ProgramError, TestRun, TestRunOptions};
-use treeline_ebpf::{Counter, Counters};
+use treeline_ebpf::{Counter, Counters, Link};
 use treeline_sim::Frame;
 use treeline_sim::cause::explain;
 use treeline_sim::engine::native::Native;
-use treeline_sim::engine::{Engine, Settings};
+use treeline_sim::engine::{Engine, Settings, given};
 use treeline_sim::object;
 
 use super::attachment::Loaded;
-use super::kernel::{load_program, loaded};
+use super::kernel::{load_programs, loaded};
 use super::load::Loader;
 use super::map::CountersPod;
 
-/// Runs it with what `loader` loads, which shares no maps; an error says which packet differs in what.
-pub fn check(loader: &mut Loader, settings: &Settings) -> Result<(), String> {
+/// Tests the programs for these kinds of links as `loader` loads them, which shares no maps; an error says which packet differs in what.
+pub fn check(loader: &mut Loader, settings: &Settings, links: &[Link]) -> Result<(), String> {
+    links.iter().try_for_each(|&link| check_one(loader, &Settings { link, ..settings.clone() }))
+}
+
+fn check_one(loader: &mut Loader, settings: &Settings) -> Result<(), String> {
     // A table of the live size takes the kernel longer to make than all the rest.
     // And an allow-list may hold the known packets, which would then show nothing.
     let settings = &Settings { flows_max: FLOWS_MAX, allow: Arc::default(), ..settings.clone() };
     let mut ebpf = loader.load(settings, RING_BYTES)?;
-    load_program(&mut ebpf, settings.hook)?;
+    load_programs(&mut ebpf, settings.hook, &[settings.link])?;
     let mut native = Native::new(settings);
     let mut before = counters(&ebpf)?;
-    for frame in frames() {
+    for frame in frames(settings.link) {
         let expected = native.judge(&frame).map_err(|error| format!("self-test: {}", explain(&error)))?;
-        let returned = run(&mut ebpf, settings, &frame.bytes).map_err(|error| format!("self-test, packet {}: {error}", frame.index))?;
+        let returned = run(&mut ebpf, settings, &given(&frame, settings.hook, settings.link))
+            .map_err(|error| format!("self-test, packet {}: {error}", frame.index))?;
         let after = counters(&ebpf)?;
         let counted: Counters = std::array::from_fn(|index| after[index].wrapping_sub(before[index]));
         before = after;
@@ -53,6 +58,8 @@ pub fn check(loader: &mut Loader, settings: &Settings) -> Result<(), String> {
 
 /// The smallest ring buffer.
 const RING_BYTES: u32 = 4096;
+/// Bytes of an Ethernet header.
+const ETHERNET_BYTES: usize = 14;
 /// Room for the known packets' flows.
 const FLOWS_MAX: u32 = 1024;
 
@@ -66,7 +73,7 @@ fn counters(ebpf: &Ebpf) -> Result<Counters, String> {
 fn run(ebpf: &mut Ebpf, settings: &Settings, bytes: &[u8]) -> Result<u32, String> {
     let text = |error: ProgramError| explain(&error);
     let options = TestRunOptions { data_in: Some(bytes), ..TestRunOptions::new() };
-    match loaded(ebpf, settings.hook)? {
+    match loaded(ebpf, settings.hook, settings.link)? {
         Loaded::Xdp(program) => program.test_run(options).map(|result| result.return_value).map_err(text),
         Loaded::Tc(program) => program.test_run(options).map(|result| result.return_value).map_err(text),
         Loaded::Socket(program) => {
@@ -89,7 +96,7 @@ fn named(counted: &Counters) -> String {
 }
 
 /// First packets of flows, and one that is not IP.
-fn frames() -> Vec<Frame> {
+fn frames(link: Link) -> Vec<Frame> {
     let (client, server) = ([198, 18, 0, 1], [198, 18, 0, 2]);
     let packets = [
         ipv4(6, client, server, &tcp(40_000, 443, 0x02)),
@@ -99,7 +106,7 @@ fn frames() -> Vec<Frame> {
         ethernet(0x0806, &[0; 46]),
     ];
     (0_u32..)
-        .zip(packets)
+        .zip(packets.map(|frame| if link == Link::Ip { frame[ETHERNET_BYTES..].to_vec() } else { frame }))
         .map(|(index, bytes)| Frame {
             index: index.into(),
             time_ns: 1_000_000_000 + u64::from(index) * 1_234_567,

@@ -157,7 +157,7 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
         let tap = User::start(setup, options.allow.as_deref(), options.engine, model, &options.interfaces)?;
         return Ok(Box::new(tap));
     }
-    let mut kernel = Kernel::load(setup, options.allow.as_deref(), hook, model, folder)?;
+    let mut kernel = Kernel::load(setup, options.allow.as_deref(), hook, model, folder, &options.interfaces)?;
     for interface in &options.interfaces {
         match kernel.attach(interface, setup.wish(options.clsact)) {
             Ok(notice) => notice.iter().for_each(|notice| say(notice)),

@@ -38,6 +38,7 @@ use self::port::Port;
 use self::tally::Tally;
 use self::worker::{Request, Worker};
 use super::attachment::{self, Direction};
+use super::link;
 use super::model::Named;
 use super::options::Engine;
 use super::setup::Setup;
@@ -72,7 +73,7 @@ impl User {
             let port = Port::open(name, direction, engine)?;
             let sides = if direction == Direction::Ingress { "ingress" } else { "ingress+egress" };
             let how = format!("{}, {sides}", if engine == Engine::UserRing { "receive ring" } else { "raw socket, a call a packet" });
-            places.push(Place { index: port.interface, name: name.clone(), how });
+            places.push(Place { index: port.interface, name: name.clone(), how: link::told(port.link, how) });
             ports.push(port);
         }
         let bell = || Bell::new().map_err(|error| format!("no event descriptor: {error}"));

@@ -112,6 +112,41 @@ pub fn output(lab: &Lab) -> Result {
     equal("attached afterwards", lab.attached()?, vec![])
 }
 
+/// A ring buffer for a few alerts, a reader that stands still, more flows than there is room for: each of them alerts once the reader goes on, whether
+/// alerts come again or not.
+pub fn due_again(lab: &Lab, engine: &str) -> Result {
+    const FLOWS: u32 = 400;
+    let option = if engine.starts_with("user") { "--engine" } else { "--hook" };
+    for interval in ["0", "3600"] {
+        let _ = std::fs::remove_file(lab.alerts());
+        let arguments = [option, engine, "--direction", "ingress", "--ring", "4096", "--alert-interval", interval];
+        let instance = lab.run(&arguments)?;
+        let send = raw(lab, c"v0")?;
+        instance.signal(libc::SIGSTOP);
+        for index in 0..FLOWS {
+            send(&probe(index, BAD))?;
+        }
+        instance.signal(libc::SIGCONT);
+        if engine == "tc" {
+            let lost = lab.status()?["alerts"]["lost"].as_u64();
+            holds("alerts were lost", lost > Some(u64::from(FLOWS / 2)), &lost)?;
+        }
+        eventually("every flow alerts", || {
+            for index in 0..FLOWS {
+                send(&probe(index, BAD))?;
+            }
+            Ok(lines(&lab.alerts())?.len() == FLOWS as usize)
+        })?;
+        let ended = instance.stop()?;
+        let alerts = lines(&lab.alerts())?;
+        let ports: std::collections::BTreeSet<_> = alerts.iter().map(|alert| alert["flow_id"].to_string()).collect();
+        equal("alerts, and flows with one", (alerts.len(), ports.len()), (FLOWS as usize, FLOWS as usize))?;
+        let fates = ["sent", "lost", "held"].map(|fate| ended.summary["alerts"][fate].as_u64().unwrap_or_default());
+        equal("sent, lost and held", Some(fates.iter().sum()), ended.summary["malicious"].as_u64())?;
+    }
+    Ok(())
+}
+
 /// The frames of the edges, most of which break a rule, one by one over the wire.
 pub fn malformed(lab: &Lab, hook: &str) -> Result {
     let arguments: &[&str] = if hook == "xdp" { &["--hook", hook] } else { &["--hook", hook, "--direction", "ingress"] };

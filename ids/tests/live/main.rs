@@ -30,6 +30,8 @@ mod swap;
 
 mod table1;
 
+mod tunnel;
+
 mod user;
 
 use std::process::{Command, ExitCode};
@@ -43,6 +45,8 @@ const HOOKS: [&str; 3] = ["tc", "xdp", "socket"];
 const LINKED: [&str; 2] = ["tc", "xdp"];
 /// How the names of the bench's trials begin.
 const TABLE1: &str = "table1";
+/// All that a packet can come through.
+const ALL: [&str; 5] = ["tc", "xdp", "socket", "user-recv", "user-ring"];
 /// Engines in user space.
 const USER: [&str; 2] = ["user-recv", "user-ring"];
 
@@ -100,6 +104,10 @@ fn trials() -> Vec<Trial> {
     each(&LINKED, "a_dead_instances_pins_are_asked_swapped_and_detached", pin::dead);
     each(&HOOKS, "malformed_frames_are_each_counted", bad_day::malformed);
     each(&LINKED, "damaged_frames_without_pause_are_each_counted", bad_day::damaged);
+    each(&ALL, "packets_of_a_tunnel_are_classified_as_those_of_its_capture", tunnel::capture);
+    each(&ALL, "a_tunnel_and_a_wire_share_one_flow_table", tunnel::both);
+    each(&LINKED, "enforce_drops_what_is_malicious_on_a_tunnel_and_nothing_else", tunnel::enforce);
+    each(&["tc", "user-recv"], "a_lost_alert_is_due_again", bad_day::due_again);
     each(&USER, "both_directions_of_all_interfaces_are_seen_once", user::directions);
     each(&USER, "what_finds_no_room_is_counted_as_uninspected", user::overrun);
     each(&USER, "a_swap_under_load_judges_every_packet", swap::user);
@@ -136,6 +144,7 @@ fn trials() -> Vec<Trial> {
     one("a_full_flow_table_evicts_and_judges_every_packet", bad_day::table);
     one("a_million_flows_in_a_minute_are_all_judged", bad_day::million);
     one("a_stopped_reader_costs_alerts_and_no_packets", bad_day::reader);
+    one("an_interface_that_cannot_be_read_is_rejected_by_its_type", tunnel::rejected);
     one("an_output_that_nobody_reads_does_not_keep_it_from_ending", bad_day::output);
     one("a_full_disk_glues_no_alerts_together", disk::file);
     one("a_full_disk_behind_standard_output_and_error_neither", disk::stdout);

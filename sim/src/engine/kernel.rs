@@ -17,9 +17,9 @@ use aya::programs::{SchedClassifier, SocketFilter, TestRun, TestRunOptions, Xdp}
 use aya::{Ebpf, EbpfLoader, Pod};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use treeline_ebpf::replay::Cell;
-use treeline_ebpf::{Config, Counters};
+use treeline_ebpf::{Config, Counters, Link};
 
-use super::{Engine, EngineError, Hook, Observation, Settings, clipped, observation};
+use super::{Engine, EngineError, GIVEN_BYTES_MAX, Hook, Observation, Settings, given, observation};
 use crate::cause::explain;
 use crate::{Frame, allow, object};
 
@@ -34,6 +34,7 @@ const TEST_RUN_SKB_BYTES_MIN: usize = 14 + 40;
 #[derive(Debug)]
 pub struct Kernel {
     hook: Hook,
+    link: Link,
     ebpf: Ebpf,
     /// Where the maps are found by name once a tree has been swapped.
     folder: Option<Folder>,
@@ -58,15 +59,15 @@ impl Kernel {
             receiver.set_nonblocking(true).map_err(unavailable)?;
             socket = Some(Sockets { sender, receiver });
         }
-        start(&mut ebpf, settings.hook, socket.as_ref())?;
+        start(&mut ebpf, settings, socket.as_ref())?;
         let Some(Map::Array(replay)) = ebpf.map(object::REPLAY) else { return Err(missing(object::REPLAY)) };
         let cell = Mapped::new(replay.fd().as_fd())?;
-        Ok(Self { hook: settings.hook, ebpf, folder: None, cell, counters: Counters::default(), socket })
+        Ok(Self { hook: settings.hook, link: settings.link, ebpf, folder: None, cell, counters: Counters::default(), socket })
     }
 
     fn run(&mut self, bytes: &[u8]) -> Result<u32, String> {
         let options = TestRunOptions { data_in: Some(bytes), ..TestRunOptions::new() };
-        let name = self.hook.program();
+        let name = self.hook.program(self.link);
         let result = match self.hook {
             Hook::Xdp => program::<Xdp>(&mut self.ebpf, name).map_err(|error| error.to_string())?.test_run(options),
             Hook::Tc => program::<SchedClassifier>(&mut self.ebpf, name).map_err(|error| error.to_string())?.test_run(options),
@@ -79,7 +80,7 @@ impl Kernel {
     fn send(&mut self, bytes: &[u8]) -> Result<u32, String> {
         let Sockets { sender, receiver } = self.socket.as_ref().ok_or("no socket")?;
         sender.send(bytes).map_err(|error| error.to_string())?;
-        let mut received = [0; super::FRAME_BYTES_MAX];
+        let mut received = [0; GIVEN_BYTES_MAX];
         let length = receiver.recv(&mut received).map_err(|error| error.to_string())?;
         if received[..length] == *bytes { Ok(u32::MAX) } else { Ok(u32::try_from(length).unwrap_or(0)) }
     }
@@ -91,7 +92,7 @@ impl Engine for Kernel {
     }
 
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
-        let bytes = clipped(frame);
+        let bytes = &*given(frame, self.hook, self.link);
         if self.hook != Hook::Socket && bytes.len() < TEST_RUN_BYTES_MIN {
             return Err(EngineError::Untaken { engine: NAME, frame: frame.index, reason: "shorter than an Ethernet header" });
         }
@@ -120,7 +121,7 @@ impl Engine for Kernel {
             Some(folder) => folder,
             None => self.folder.insert(Folder::of(&self.ebpf)?),
         };
-        let settings = Settings { hook: self.hook, ..replayed(settings) };
+        let settings = Settings { hook: self.hook, link: self.link, ..replayed(settings) };
         let config = settings.loaded().to_bytes();
         let mut loader = EbpfLoader::new();
         loader.btf(None);
@@ -128,7 +129,7 @@ impl Engine for Kernel {
             loader.map_pin_path(name, folder.path(name));
         }
         let mut ebpf = fill(&mut loader, &config, &settings)?;
-        start(&mut ebpf, self.hook, self.socket.as_ref())?;
+        start(&mut ebpf, &settings, self.socket.as_ref())?;
         self.ebpf = ebpf;
         Ok(())
     }
@@ -140,13 +141,14 @@ fn replayed(settings: &Settings) -> Settings {
     Settings { config, ..settings.clone() }
 }
 
-/// Loads the hook's program, and puts it on the socket in the place of the one before.
-fn start(ebpf: &mut Ebpf, hook: Hook, socket: Option<&Sockets>) -> Result<(), EngineError> {
-    match hook {
-        Hook::Xdp => program::<Xdp>(ebpf, hook.program())?.load().map_err(unavailable),
-        Hook::Tc => program::<SchedClassifier>(ebpf, hook.program())?.load().map_err(unavailable),
+/// Loads the program, and puts it on the socket in the place of the one before.
+fn start(ebpf: &mut Ebpf, settings: &Settings, socket: Option<&Sockets>) -> Result<(), EngineError> {
+    let name = settings.program();
+    match settings.hook {
+        Hook::Xdp => program::<Xdp>(ebpf, name)?.load().map_err(unavailable),
+        Hook::Tc => program::<SchedClassifier>(ebpf, name)?.load().map_err(unavailable),
         Hook::Socket => {
-            let filter = program::<SocketFilter>(ebpf, hook.program())?;
+            let filter = program::<SocketFilter>(ebpf, name)?;
             filter.load().map_err(unavailable)?;
             if let Some(Sockets { receiver, .. }) = socket {
                 filter.attach(receiver).map_err(unavailable)?;

@@ -4,7 +4,7 @@ mod table;
 
 use std::sync::Arc;
 
-use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Outcome, Platform, Skip, Tree, tree};
+use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Link, Outcome, Platform, Skip, Tree, tree};
 use treeline_model::{Document, Ensemble};
 
 use self::table::Table;
@@ -15,6 +15,7 @@ use crate::{Frame, allow};
 #[derive(Debug)]
 pub struct Native {
     hook: Hook,
+    link: Link,
     config: Config,
     model: Decider,
     flows: Table,
@@ -54,14 +55,15 @@ impl Native {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let tree = Decider::Tree(settings.tree.clone());
-        Self::of(settings.hook, settings.loaded(), settings.flows_max, tree).allowing(settings.allow.clone())
+        let native = Self::of(settings.hook, settings.loaded(), settings.flows_max, tree).allowing(settings.allow.clone());
+        Self { link: settings.link, ..native }
     }
 
-    /// An engine with an empty table of `flows_max` flows that runs any model.
+    /// An engine for Ethernet frames with an empty table of `flows_max` flows that runs any model.
     #[must_use]
     pub fn of(hook: Hook, config: Config, flows_max: u32, model: Decider) -> Self {
         let flows = Table::new(flows_max);
-        Self { hook, config, model, flows, allow: Arc::default() }
+        Self { hook, link: Link::Ethernet, config, model, flows, allow: Arc::default() }
     }
 
     /// The same with an allow-list.
@@ -70,9 +72,10 @@ impl Native {
         Self { allow, ..self }
     }
 
-    /// Judges the frame that begins with `bytes` at time `now_ns`; `watch` sees what happens.
-    pub fn watched<W: Watch>(&mut self, bytes: &[u8], now_ns: u64, watch: &mut W) -> Outcome {
-        treeline_ebpf::classify(&mut World { engine: self, bytes, now_ns, watch })
+    /// Classifies a frame of which `bytes` is the start, with a header as `link` says, at time `now_ns`; `watch` sees what happens. Frames of all
+    /// kinds share the flow table.
+    pub fn watched<W: Watch>(&mut self, link: Link, bytes: &[u8], now_ns: u64, watch: &mut W) -> Outcome {
+        treeline_ebpf::classify(&mut World { engine: self, link, bytes, now_ns, watch })
     }
 
     /// Flows in the table, in no particular order; a flow stays at its place until it is evicted, and then another one has that.
@@ -89,7 +92,7 @@ impl Engine for Native {
 
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
         let mut record = Record::default();
-        let outcome = self.watched(&frame.bytes, frame.time_ns, &mut record);
+        let outcome = self.watched(self.link, &frame.bytes, frame.time_ns, &mut record);
         let Record { counted, features, flow } = record;
         Ok(Observation { outcome, returned: self.hook.returned(outcome.drops(&self.config)), features, flow, counted })
     }
@@ -143,16 +146,25 @@ impl Watch for Record {
 
 struct World<'a, W> {
     engine: &'a mut Native,
+    link: Link,
     bytes: &'a [u8],
     now_ns: u64,
     watch: &'a mut W,
 }
 
 impl<W: Watch> Platform for World<'_, W> {
+    fn link(&self) -> Link {
+        self.link
+    }
+
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         let (words, _) = self.bytes.get(offset..)?.as_chunks::<4>();
         let words: &[[u8; 4]; N] = words.get(..N)?.try_into().ok()?;
         Some(words.map(u32::from_be_bytes))
+    }
+
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.bytes.get(offset).copied()
     }
 
     fn half(&self, offset: usize) -> Option<u16> {

@@ -1,9 +1,9 @@
 //! The object's own bytecode in the VM: what the kernel would run, without a kernel and without rights.
 
 use treeline_ebpf::replay::Cell;
-use treeline_ebpf::{Config, Counters};
+use treeline_ebpf::{Config, Counters, Link};
 
-use super::{Engine, EngineError, FRAME_BYTES_MAX, Observation, Settings, clipped, observation};
+use super::{Engine, EngineError, GIVEN_BYTES_MAX, Hook, Observation, Settings, given, observation};
 use crate::{Frame, allow, object, vm};
 
 /// The engine's name.
@@ -12,6 +12,8 @@ pub const NAME: &str = "vm";
 /// The vm engine.
 pub struct Vm {
     machine: vm::Vm,
+    hook: Hook,
+    link: Link,
     packets: u64,
     counters: Counters,
 }
@@ -25,7 +27,7 @@ impl Vm {
             let (key, value) = allow::to_bytes(entry);
             list.update(&key, &value, vm::ANY).map_err(unavailable)?;
         }
-        Ok(Self { machine, packets: 0, counters: Counters::default() })
+        Ok(Self { machine, hook: settings.hook, link: settings.link, packets: 0, counters: Counters::default() })
     }
 
     fn cell(&mut self) -> &mut [u8] {
@@ -39,7 +41,7 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
     let options = vm::Options {
         globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
         map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
-        packet_length_max: FRAME_BYTES_MAX,
+        packet_length_max: GIVEN_BYTES_MAX,
         windows_more: 0,
         // Exact, as the native engine's table.
         eviction: vm::Eviction::LeastRecentlyUsed,
@@ -47,7 +49,7 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
         ..vm::Options::default()
     };
     let object = vm::Object::parse(settings.object(), &options).map_err(|error| unavailable(error.into()))?;
-    let mut machine = vm::Vm::load(&object, settings.hook.program()).map_err(unavailable)?;
+    let mut machine = vm::Vm::load(&object, settings.program()).map_err(unavailable)?;
     if settings.linked.is_none() {
         let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
         for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
@@ -69,7 +71,7 @@ impl Engine for Vm {
     fn judge(&mut self, frame: &Frame) -> Result<Observation, EngineError> {
         let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
         self.cell()[..8].copy_from_slice(&frame.time_ns.to_ne_bytes());
-        let returned = self.machine.run(clipped(frame), frame.time_ns).map_err(|error| failed(error.to_string()))?;
+        let returned = self.machine.run(&given(frame, self.hook, self.link), frame.time_ns).map_err(|error| failed(error.to_string()))?;
         // SAFETY: the cell's bytes, as many as a `Cell` has (checked when loaded); any bytes are a valid `Cell`.
         let cell = unsafe { self.cell().as_ptr().cast::<Cell>().read_unaligned() };
         self.packets += 1;
@@ -84,7 +86,7 @@ impl Engine for Vm {
     }
 
     fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
-        let mut machine = load(settings)?;
+        let mut machine = load(&Settings { hook: self.hook, link: self.link, ..settings.clone() })?;
         for name in [object::FLOWS, object::COUNTERS, object::LIVE, object::ALLOW, object::REPLAY] {
             let old = self.machine.map_mut(name).ok_or_else(|| missing(name))?;
             machine.map_mut(name).ok_or_else(|| missing(name))?.exchange(old).map_err(unavailable)?;

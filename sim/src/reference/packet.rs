@@ -6,12 +6,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::{Ethernet2HeaderSlice, Ipv6HeaderSlice, SingleVlanHeaderSlice, UdpHeaderSlice, err::ipv6::HeaderSliceError};
-use treeline_ebpf::Skip;
+use treeline_ebpf::{Link, Skip};
 
 const VLAN_TAGS_MAX: usize = 2;
 const EXTENSION_HEADERS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 const EXTENSION_HEADERS_MAX: usize = 8;
-/// No header behind an extension header begins later than this.
+/// No header behind an extension header begins later than this, counted from an Ethernet header whether or not there is one.
 const HEADER_OFFSET_MAX: usize = 1_024;
 
 /// One end of a conversation.
@@ -60,7 +60,7 @@ struct Network {
     destination: IpAddr,
     protocol: u8,
     length: usize,
-    /// Where the IP headers end, bytes from the Ethernet header.
+    /// Where the IP headers end, bytes from the start of the frame.
     payload_offset: usize,
     /// What the IP length leaves behind them, bytes.
     payload_length: usize,
@@ -69,12 +69,15 @@ struct Network {
 }
 
 impl Packet {
-    /// Reads a frame that begins at the Ethernet header.
-    pub(super) fn parse(frame: &[u8]) -> Result<Self, Skip> {
-        let (ether_type, offset) = link(frame)?;
+    /// Reads a frame that begins at the Ethernet header, or at the IP header.
+    pub(super) fn parse(frame: &[u8], link: Link) -> Result<Self, Skip> {
+        let (ether_type, offset, offset_max) = match link {
+            Link::Ethernet => ethernet(frame).map(|(ether_type, offset)| (ether_type, offset, HEADER_OFFSET_MAX))?,
+            Link::Ip => (version(frame)?, 0, HEADER_OFFSET_MAX - 14),
+        };
         let network = match ether_type {
             0x0800 => ipv4(frame, offset)?,
-            0x86dd => ipv6(frame, offset)?,
+            0x86dd => ipv6(frame, offset, offset_max)?,
             _ => return Err(Skip::NotIp),
         };
         let (ports, flags) = match network.protocol {
@@ -108,7 +111,7 @@ fn big_endian(bytes: &[u8]) -> u16 {
 }
 
 /// Rule 1: the `EtherType` behind at most two tags and where its header begins.
-fn link(frame: &[u8]) -> Result<(u16, usize), Skip> {
+fn ethernet(frame: &[u8]) -> Result<(u16, usize), Skip> {
     let mut ether_type = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| Skip::Truncated)?.ether_type().0;
     let mut offset = 14;
     for _ in 0..VLAN_TAGS_MAX {
@@ -118,6 +121,15 @@ fn link(frame: &[u8]) -> Result<(u16, usize), Skip> {
         }
     }
     Ok((ether_type, offset))
+}
+
+/// Rule 1 without Ethernet: the `EtherType` of the IP version.
+fn version(frame: &[u8]) -> Result<u16, Skip> {
+    match need(frame, 0, 1)?[0] {
+        0x40..0x50 => Ok(0x0800),
+        0x60..0x70 => Ok(0x86dd),
+        _ => Err(Skip::NotIp),
+    }
 }
 
 /// Rule 2.
@@ -146,7 +158,7 @@ fn ipv4(frame: &[u8], offset: usize) -> Result<Network, Skip> {
 }
 
 /// Rule 3.
-fn ipv6(frame: &[u8], offset: usize) -> Result<Network, Skip> {
+fn ipv6(frame: &[u8], offset: usize, offset_max: usize) -> Result<Network, Skip> {
     let header = Ipv6HeaderSlice::from_slice(&frame[offset..]).map_err(|error| match error {
         HeaderSliceError::Len(_) => Skip::Truncated,
         HeaderSliceError::Content(_) => Skip::Malformed,
@@ -166,7 +178,7 @@ fn ipv6(frame: &[u8], offset: usize) -> Result<Network, Skip> {
     };
     for _ in 0..EXTENSION_HEADERS_MAX {
         if EXTENSION_HEADERS.contains(&network.protocol) {
-            step_over_extension(frame, &mut network)?;
+            step_over_extension(frame, &mut network, offset_max)?;
         }
     }
     if EXTENSION_HEADERS.contains(&network.protocol) {
@@ -176,7 +188,7 @@ fn ipv6(frame: &[u8], offset: usize) -> Result<Network, Skip> {
 }
 
 /// Rule 3, one extension header: `network` then stands at what follows it.
-fn step_over_extension(frame: &[u8], network: &mut Network) -> Result<(), Skip> {
+fn step_over_extension(frame: &[u8], network: &mut Network, offset_max: usize) -> Result<(), Skip> {
     let start = need(frame, network.payload_offset, 4)?;
     let size = usize::from(start[1]);
     let length = match network.protocol {
@@ -198,7 +210,7 @@ fn step_over_extension(frame: &[u8], network: &mut Network) -> Result<(), Skip> 
     network.protocol = start[0];
     network.payload_offset += length;
     network.payload_length -= length;
-    if network.payload_offset > HEADER_OFFSET_MAX {
+    if network.payload_offset > offset_max {
         return Err(Skip::HeaderChain);
     }
     Ok(())

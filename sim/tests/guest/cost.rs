@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use libtest_mimic::{Completion, Failed};
+use treeline_ebpf::Link;
 use treeline_model::link::link;
 use treeline_model::{BENIGN, Model, Node};
 use treeline_sim::engine::Hook;
@@ -41,14 +42,14 @@ pub fn check(machine: &mut Machine) -> Result<Completion, Failed> {
 }
 
 fn table(machine: &mut Machine) -> Result<String, Failed> {
-    let mut text = String::from("program          tree                   instructions    states      peak  stack\n");
+    let mut text = String::from("program             tree                   instructions    states      peak  stack\n");
     let mut add = |tree: &str, elf: &[u8]| {
         let job = Job { elf: elf.to_vec(), ..Job::default() };
         let Reply::Verified(rows) = machine.ask(&Request::Verify(job))? else { return Err(Failed::from("an answer to another question")) };
-        for hook in Hook::ALL {
-            let is_its = |row: &&Row| row.as_ref().is_ok_and(|report| report.program == hook.program());
-            let Some(Ok(report)) = rows.iter().find(is_its) else { return Err(format!("no {} in {rows:?}", hook.program()).into()) };
-            writeln!(text, "{:<16} {tree:<22} {}", hook.program(), cells(report))?;
+        for name in Link::ALL.iter().flat_map(|&link| Hook::ALL.map(|hook| hook.program(link))) {
+            let is_its = |row: &&Row| row.as_ref().is_ok_and(|report| report.program == name);
+            let Some(Ok(report)) = rows.iter().find(is_its) else { return Err(format!("no {name} in {rows:?}").into()) };
+            writeln!(text, "{name:<19} {tree:<22} {}", cells(report))?;
         }
         Ok(())
     };

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use treeline_ebpf::{Config, Counter, Tree};
+use treeline_ebpf::{Config, Counter, Link, Tree};
 use treeline_model::{Model, Node};
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
@@ -50,6 +50,14 @@ pub fn unloaded() -> Box<Tree> {
 /// What an engine is built from.
 pub fn settings(hook: Hook, config: Config, model: &Model) -> Settings {
     Settings::new(hook, config, model.to_tree(), FLOWS_MAX)
+}
+
+/// A frame that begins as `link` says: an Ethernet frame, or what follows its header. A frame without all of that stays as it is.
+pub fn begun(link: Link, mut frame: Vec<u8>) -> Vec<u8> {
+    if link == Link::Ip && frame.len() >= 14 {
+        frame.drain(..14);
+    }
+    frame
 }
 
 /// The settings with enforce mode.

@@ -1,5 +1,7 @@
 //! What a source hands over: a frame as it was on the wire, its VLAN tag put back.
 
+use treeline_ebpf::Link;
+
 /// Bytes kept of a frame. No header is read beyond them.
 pub const SNAP_BYTES: usize = 2048;
 
@@ -32,9 +34,10 @@ impl Tag {
     }
 }
 
-/// The frame with its tag, made in `scratch` if it has one.
-pub fn tagged<'a>(frame: Frame<'a>, tag: Option<Tag>, scratch: &'a mut Vec<u8>) -> Frame<'a> {
+/// The frame with its tag, made in `scratch` if it has one. A tag has no place in a frame without an Ethernet header.
+pub fn tagged<'a>(link: Link, frame: Frame<'a>, tag: Option<Tag>, scratch: &'a mut Vec<u8>) -> Frame<'a> {
     const ADDRESS_BYTES: usize = 12;
+    let tag = tag.filter(|_| link == Link::Ethernet);
     let (Some(tag), Some((addresses, rest))) = (tag, frame.bytes.split_at_checked(ADDRESS_BYTES)) else { return frame };
     scratch.clear();
     scratch.extend_from_slice(addresses);
@@ -53,10 +56,12 @@ mod tests {
         let bytes: Vec<u8> = (0..20).collect();
         let frame = Frame { bytes: &bytes, length: 60, now_ns: 7 };
         let mut scratch = vec![9; 50];
-        assert_eq!(tagged(frame, Tag::of(0, 5, 0x88a8), &mut scratch).bytes, bytes);
+        assert_eq!(tagged(Link::Ethernet, frame, Tag::of(0, 5, 0x88a8), &mut scratch).bytes, bytes);
         let valid = libc::TP_STATUS_VLAN_VALID;
         for (status, protocol) in [(valid, [0x81, 0x00]), (valid | libc::TP_STATUS_VLAN_TPID_VALID, [0x88, 0xa8])] {
-            let tagged = tagged(frame, Tag::of(status, 0x0123, 0x88a8), &mut scratch);
+            let tag = Tag::of(status, 0x0123, 0x88a8);
+            assert_eq!(tagged(Link::Ip, frame, tag, &mut scratch).bytes, bytes);
+            let tagged = tagged(Link::Ethernet, frame, tag, &mut scratch);
             let expected = [&bytes[..12], &protocol, &[0x01, 0x23], &bytes[12..]].concat();
             assert_eq!((tagged.bytes, tagged.length, tagged.now_ns), (&expected[..], 64, 7));
         }

@@ -2,10 +2,14 @@
 
 use std::os::fd::OwnedFd;
 
+use treeline_ebpf::Link;
+use treeline_sim::engine::Hook;
+
 use super::frame::Frame;
 use super::recv::Recv;
 use super::ring::Ring;
 use crate::live::attachment::{Direction, index};
+use crate::live::link;
 use crate::live::options::Engine;
 use crate::live::raw;
 
@@ -21,6 +25,8 @@ enum Source {
 pub struct Port {
     /// Its index.
     pub interface: u32,
+    /// What its frames begin with.
+    pub link: Link,
     source: Source,
     /// Packets that were handed over.
     read: u64,
@@ -33,11 +39,12 @@ pub struct Port {
 impl Port {
     /// Opens an interface, with the source that `engine` names.
     pub fn open(interface: &str, direction: Direction, engine: Engine) -> Result<Self, String> {
+        let link = link::of(interface, Hook::Socket)?;
         let source = match engine {
             Engine::UserRing => Source::Ring(Ring::open(interface, direction)?),
             _ => Source::Recv(Recv::open(interface, direction)?),
         };
-        Ok(Self { interface: index(interface)?, source, read: 0, came: 0, dropped: 0 })
+        Ok(Self { interface: index(interface)?, link, source, read: 0, came: 0, dropped: 0 })
     }
 
     /// What can be waited for.
@@ -51,8 +58,8 @@ impl Port {
     /// Hands over frames that wait, some at most; says how many.
     pub fn read(&mut self, each: impl FnMut(&Frame<'_>)) -> u64 {
         let count = match &mut self.source {
-            Source::Recv(recv) => recv.read(each),
-            Source::Ring(ring) => ring.read(each),
+            Source::Recv(recv) => recv.read(self.link, each),
+            Source::Ring(ring) => ring.read(self.link, each),
         };
         self.read += count;
         count

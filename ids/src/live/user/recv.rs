@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use treeline_ebpf::Link;
+
 use super::frame::{Frame, SNAP_BYTES, Tag, tagged};
 use crate::live::attachment::Direction;
 use crate::live::eve::now_ns;
@@ -41,13 +43,13 @@ impl Recv {
     }
 
     /// Hands over frames that wait, some at most; says how many.
-    pub fn read(&mut self, mut each: impl FnMut(&Frame<'_>)) -> u64 {
+    pub fn read(&mut self, link: Link, mut each: impl FnMut(&Frame<'_>)) -> u64 {
         for count in 0..FRAMES_MAX {
             let Some((kept, auxiliary)) = self.receive() else { return count };
             let bytes = self.bytes.get(..kept).unwrap_or_default();
             let tag = Tag::of(auxiliary.tp_status, auxiliary.tp_vlan_tci, auxiliary.tp_vlan_tpid);
             let frame = Frame { bytes, length: auxiliary.tp_len, now_ns: now_ns() };
-            each(&tagged(frame, tag, &mut self.scratch));
+            each(&tagged(link, frame, tag, &mut self.scratch));
         }
         FRAMES_MAX
     }

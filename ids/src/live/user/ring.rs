@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use treeline_ebpf::Link;
+
 use super::frame::{Frame, SNAP_BYTES, Tag, tagged};
 use crate::live::attachment::Direction;
 use crate::live::eve::now_ns;
@@ -69,7 +71,7 @@ impl Ring {
     }
 
     /// Hands over the frames of the next block, if the kernel has handed it over; says how many.
-    pub fn read(&mut self, mut each: impl FnMut(&Frame<'_>)) -> u64 {
+    pub fn read(&mut self, link: Link, mut each: impl FnMut(&Frame<'_>)) -> u64 {
         // SAFETY: within the mapping, as `next` is less than `BLOCKS`.
         let start = unsafe { self.memory.add(self.next * BLOCK_BYTES) };
         let status_offset = HEADER + std::mem::offset_of!(libc::tpacket_hdr_v1, block_status);
@@ -80,7 +82,7 @@ impl Ring {
         }
         // SAFETY: a block that is the user's is written by nobody until it is given back below, and the slice is gone by then.
         let block = unsafe { std::slice::from_raw_parts(start.as_ptr(), BLOCK_BYTES) };
-        let count = frames(block, &mut self.scratch, &mut each);
+        let count = frames(link, block, &mut self.scratch, &mut each);
         status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         self.next = (self.next + 1) % BLOCKS;
         count
@@ -88,7 +90,7 @@ impl Ring {
 }
 
 /// Hands over the frames of a block; says how many.
-fn frames(block: &[u8], scratch: &mut Vec<u8>, each: &mut impl FnMut(&Frame<'_>)) -> u64 {
+fn frames(link: Link, block: &[u8], scratch: &mut Vec<u8>, each: &mut impl FnMut(&Frame<'_>)) -> u64 {
     let Some(header) = get::<libc::tpacket_hdr_v1>(block, HEADER) else { return 0 };
     let clock = Clock::read();
     let mut offset = header.offset_to_first_pkt as usize;
@@ -99,7 +101,7 @@ fn frames(block: &[u8], scratch: &mut Vec<u8>, each: &mut impl FnMut(&Frame<'_>)
         let tag =
             u16::try_from(packet.hv1.tp_vlan_tci).ok().and_then(|control| Tag::of(packet.tp_status, control, packet.hv1.tp_vlan_tpid));
         let frame = Frame { bytes, length: packet.tp_len, now_ns: clock.monotonic_ns(packet.tp_sec, packet.tp_nsec) };
-        each(&tagged(frame, tag, scratch));
+        each(&tagged(link, frame, tag, scratch));
         offset += packet.tp_next_offset as usize;
     }
     header.num_pkts.into()

@@ -73,8 +73,9 @@ impl Watch for Tally {
             self.live.alerts_held += 1;
             return;
         }
-        flow.alerted_ns = alarm.now_ns;
         if self.alerts.try_send(self.alert(alarm, flow)).is_ok() {
+            // Only now: a lost alert is due again at the next malicious packet.
+            flow.alerted_ns = alarm.now_ns;
             self.live.alerts_sent += 1;
             self.rang = true;
         } else {

@@ -84,8 +84,9 @@ impl Worker {
         let mut count = 0;
         for port in ports {
             tally.interface = port.interface;
+            let link = port.link;
             count += port.read(|frame| {
-                native.watched(frame.bytes, frame.now_ns, tally);
+                native.watched(link, frame.bytes, frame.now_ns, tally);
                 tally.live.bytes += u64::from(frame.length);
             });
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use treeline_ebpf::allow::Network;
 use treeline_ebpf::tree::NODES_MAX;
-use treeline_ebpf::{Allowed, Config, Counters, FEATURES, Flow, Node, Outcome, Tree};
+use treeline_ebpf::{Allowed, Config, Counters, FEATURES, Flow, Link, Node, Outcome, Tree};
 
 use super::wire::{Reader, Writer};
 use super::{MessageError, Verdict};
@@ -40,9 +40,13 @@ impl Writer {
     }
 
     pub(super) fn settings(&mut self, settings: &Settings) -> &mut Self {
-        let Settings { hook, config, tree, flows_max, linked, allow, unlocked } = settings;
+        let Settings { hook, link, config, tree, flows_max, linked, allow, unlocked } = settings;
         let place = Hook::ALL.iter().position(|other| other == hook).unwrap_or_default();
-        self.byte(u8::try_from(place).unwrap_or_default()).plain(config).word(*flows_max).byte(u8::from(*unlocked));
+        self.byte(u8::try_from(place).unwrap_or_default())
+            .byte(u8::from(*link == Link::Ip))
+            .plain(config)
+            .word(*flows_max)
+            .byte(u8::from(*unlocked));
         // One of both is loaded.
         match linked {
             Some(object) => self.byte(1).bytes(object),
@@ -80,6 +84,7 @@ impl Reader<'_> {
 
     pub(super) fn settings(&mut self) -> Result<Settings, MessageError> {
         let hook = *Hook::ALL.get(usize::from(self.byte()?)).ok_or(self.wrong())?;
+        let link = *Link::ALL.get(usize::from(self.byte()?)).ok_or(self.wrong())?;
         let (config, flows_max, unlocked) = (self.plain()?, self.word()?, self.byte()? == 1);
         let mut tree = empty();
         let linked = match self.byte()? {
@@ -93,7 +98,7 @@ impl Reader<'_> {
             _ => return Err(self.wrong()),
         };
         let allow = self.many(|reader| Ok((reader.plain()?, reader.plain()?)))?.into_iter().collect();
-        Ok(Settings { linked, allow: Arc::new(allow), unlocked, ..Settings::new(hook, config, tree, flows_max) })
+        Ok(Settings { link, linked, allow: Arc::new(allow), unlocked, ..Settings::new(hook, config, tree, flows_max) })
     }
 
     pub(super) fn verdict(&mut self) -> Result<Verdict, MessageError> {
