@@ -36,7 +36,7 @@ fn find(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, GuestError> {
     }
     let beside = env::current_exe().ok().and_then(|program| Some(program.parent()?.join(NAME)));
     beside.filter(|path| path.is_file()).ok_or_else(|| {
-        missing(format!("there is no {NAME} beside this program and no source tree; give it with --guest FILE or in {VARIABLE}"))
+        missing(format!("there is no {NAME} beside this program and no source tree"))
     })
 }
 
