@@ -138,7 +138,7 @@ pub struct Replay {
 /// The flow table's size, and what ends a flow.
 #[derive(Debug, Args)]
 pub struct FlowTable {
-    /// Size of the flow table, at least 4096. Beyond it flows are evicted, and one that goes on counts as another.
+    /// Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and one that goes on counts as another.
     #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = flows())]
     pub flows: u32,
 
@@ -164,12 +164,12 @@ impl FlowTable {
     }
 }
 
-const FLOWS_HELP: &str =
-    "Size of the flow table, at least 4096. Beyond it flows are evicted, and the engines that evict otherwise (kernel, reference) stop being compared";
+const FLOWS_HELP: &str = "Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and kernel and reference, which evict \
+                          otherwise, stop being compared";
 
 /// What `--flows` takes.
 fn flows() -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(i64::from(replay::FLOWS_MIN)..)
+    clap::value_parser!(u32).range(i64::from(replay::FLOWS_MIN)..=i64::from(replay::FLOWS_MAX))
 }
 
 /// The long help of an argument that takes captures, with `more` to say.

@@ -92,7 +92,8 @@ fn runs(options: &arguments::Replay, model: &Document) -> Result<Vec<Run>, Strin
     let trees = match model {
         Document::Tree(_) => options.trees().into_iter().map(Some).collect(),
         Document::Ensemble(_) if options.tree.contains(&Trees::Compiled) => {
-            return Err("--tree compiled: the model is an ensemble, and only one tree can be compiled; leave it out and use --engine native".to_owned());
+            let reason = "the model is an ensemble, and only one tree can be compiled; leave it out and use --engine native";
+            return Err(format!("--tree compiled: {reason}"));
         }
         Document::Ensemble(_) => vec![None],
     };

@@ -56,7 +56,7 @@ fn run(scratch: &Path, document: &str) -> String {
 fn timeless(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
     for at in 1..words.len() {
-        let is_unit = ["ms", "ms\n", "s", "s\n"].iter().any(|unit| words[at] == *unit || words[at].starts_with(&format!("{}\n", unit.trim())));
+        let is_unit = words[at].lines().next().is_some_and(|word| matches!(word, "ms" | "s"));
         if is_unit && words[at - 1].parse::<f64>().is_ok() {
             words[at - 1] = "TIME";
         }

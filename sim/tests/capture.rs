@@ -179,7 +179,8 @@ fn a_capture_of_unsupported_frames_alone_is_an_error() {
 
 #[test]
 fn damage_behind_unsupported_frames_names_its_frame() {
-    let file = [section(), interface(1, 0, b""), interface(127, 0, b""), packet(1, 0, 1, b"a"), packet(0, 0, 1, b"b"), vec![6, 0, 0]].concat();
+    let file =
+        [section(), interface(1, 0, b""), interface(127, 0, b""), packet(1, 0, 1, b"a"), packet(0, 0, 1, b"b"), vec![6, 0, 0]].concat();
     assert!(matches!(damaged(&file), (1, CaptureError::Truncated { frame_index: 2, .. })));
 }
 

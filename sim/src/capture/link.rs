@@ -168,7 +168,10 @@ impl Link {
             Self::Ipv4 => Header::new(0, ETHERTYPE_IPV4),
             Self::Ipv6 => Header::new(0, ETHERTYPE_IPV6),
             Self::Sll => Header { source: source(packet, 6, be16(packet, 4)?)?, ..Header::new(start, ethertype(14)?) },
-            Self::Sll2 => Header { source: source(packet, 12, (*packet.get(11)?).into())?, ..Header::new(packet.get(start..).map(|_| start)?, ethertype(0)?) },
+            Self::Sll2 => Header {
+                source: source(packet, 12, (*packet.get(11)?).into())?,
+                ..Header::new(packet.get(start..).map(|_| start)?, ethertype(0)?)
+            },
             Self::Null => Header::new(start, family(packet.first_chunk()?)),
             Self::Ppp => ppp_framed(packet, 0)?,
             Self::PppWithDirection => ppp_framed(packet, 1)?,

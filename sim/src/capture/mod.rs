@@ -65,7 +65,10 @@ pub struct Capture {
 enum Next {
     Frame,
     /// A packet of an interface with this link type, and where it begins.
-    Unsupported { number: u32, offset: u64 },
+    Unsupported {
+        number: u32,
+        offset: u64,
+    },
     End,
 }
 

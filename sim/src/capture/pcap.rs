@@ -5,9 +5,9 @@
 
 use pcap_file::pcap::{PcapParseError, PcapParser, PcapTsResolution};
 
-use super::{CaptureError, Next};
 use super::link::Link;
 use super::stream::Stream;
+use super::{CaptureError, Next};
 use crate::Frame;
 
 /// Most captured bytes of one packet; a record that claims more is damage. Also the limit of libpcap and Wireshark.

@@ -58,8 +58,12 @@ impl Stream {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let counted = Counted { reader, bytes_read: Arc::clone(&bytes_read) };
         let garbage = TrailingGarbage::default();
-        let (reader, read_max) = compression::reader(counted, Some(garbage.clone()))
-            .map_err(|source| CaptureError::Read { path: path.clone(), offset: 0, frame_index: 0, source })?;
+        let (reader, read_max) = compression::reader(counted, Some(garbage.clone())).map_err(|source| CaptureError::Read {
+            path: path.clone(),
+            offset: 0,
+            frame_index: 0,
+            source,
+        })?;
         Ok(Self {
             path,
             reader,

@@ -269,11 +269,7 @@ fn conversation() -> Vec<Frame> {
 pub fn edges() -> Vec<Edge> {
     let edge = |name, shows, container| Edge { name, shows, container, frames: conversation() };
     vec![
-        edge(
-            "nanoseconds",
-            "one conversation, the same in the files below: pcap, little-endian, nanoseconds",
-            Container::PcapNanoseconds,
-        ),
+        edge("nanoseconds", "one conversation, the same in the files below: pcap, little-endian, nanoseconds", Container::PcapNanoseconds),
         edge("microseconds", "the conversation in microseconds", Container::PcapMicroseconds),
         edge("big-endian", "the conversation in a big-endian pcap, nanoseconds", Container::PcapBigEndian),
         edge(
