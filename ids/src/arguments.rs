@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use treeline_ebpf::Config;
@@ -48,9 +49,10 @@ pub enum Command {
 /// divergence.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
+#[command(mut_arg("flows", |flows| flows.help(FLOWS_HELP)))]
 pub struct Replay {
     /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
-    #[arg(required = true, value_name = "CAPTURE")]
+    #[arg(required = true, value_name = "CAPTURE", long_help = captures_help(""))]
     pub captures: Vec<PathBuf>,
 
     /// Engines, comma-separated: native, vm, reference, kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`), all (these four), and kernel@LINE, the
@@ -59,17 +61,18 @@ pub struct Replay {
     #[arg(short, long, value_delimiter = ',', value_name = "ENGINE")]
     pub engine: Vec<Engine>,
 
-    /// The hook whose program the vm and the kernel run.
-    #[arg(long, value_enum, default_value = "xdp")]
-    pub hook: Hook,
+    /// The hooks whose programs the vm and the kernel run, one replay each, comma-separated. Default: tc, where `treeline run` attaches.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "HOOK")]
+    pub hook: Vec<Hooks>,
 
     /// The model, a JSON file. Default: the one built in.
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// How the programs of the vm and the kernel hold the tree. native and the reference walk it in any case.
-    #[arg(long, value_enum, default_value = "walk")]
-    pub tree: Tree,
+    /// How the programs of the vm and the kernel hold the tree, one replay each, comma-separated. native and the reference walk it in any
+    /// case. Default: compiled, as `treeline run` does.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TREE")]
+    pub tree: Vec<Trees>,
 
     /// text for people, json for one summary a capture, jsonl for one record a packet.
     #[arg(short, long, value_enum, default_value = "text")]
@@ -135,8 +138,8 @@ pub struct Replay {
 /// The flow table's size, and what ends a flow.
 #[derive(Debug, Args)]
 pub struct FlowTable {
-    /// Size of the flow table. Beyond it flows are evicted, and the engines that evict otherwise (kernel, reference) stop being compared.
-    #[arg(long, value_name = "N", default_value_t = 262_144)]
+    /// Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and one that goes on counts as another.
+    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = flows())]
     pub flows: u32,
 
     /// A flow ends after this many seconds without a packet.
@@ -159,6 +162,23 @@ impl FlowTable {
         replay::check(&config, self.flows)?;
         Ok(config)
     }
+}
+
+const FLOWS_HELP: &str = "Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and kernel and reference, which evict \
+                          otherwise, stop being compared";
+
+/// What `--flows` takes.
+fn flows() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(replay::FLOWS_MIN)..=i64::from(replay::FLOWS_MAX))
+}
+
+/// The long help of an argument that takes captures, with `more` to say.
+pub fn captures_help(more: &str) -> String {
+    let supported = treeline_sim::capture::link::SUPPORTED;
+    format!(
+        "Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.{more}\n\n\
+         Link types: {supported}. Frames of other link types are left out and counted."
+    )
 }
 
 /// Refuses captures of which two are one file: its packets would count twice, and be learned from and tested on.
@@ -191,7 +211,8 @@ pub enum BenchFormat {
 const EXAMPLES: &str = "\
 Examples:
   treeline replay capture.pcap
-  treeline replay --engine native,vm --hook tc *.pcap.gz
+  treeline replay --hook all --tree all capture.pcap
+  treeline replay --engine native,vm --hook xdp *.pcap.gz
   treeline replay --engine native,kernel@5.10,kernel@6.1,kernel@7.x capture.pcap
   treeline replay --format jsonl --engine native capture.pcapng | jq 'select(.verdict == \"malicious\") | .index'
   treeline replay --object filter.bpf.o --program xdp_filter --set PORT=22 --expect XDP_DROP scan.pcap
@@ -241,6 +262,84 @@ pub enum Hook {
     Tc,
     /// A raw socket's filter.
     Socket,
+}
+
+/// Hooks to replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hooks {
+    /// Express data path, ingress.
+    Xdp,
+    /// Traffic control, ingress and egress.
+    Tc,
+    /// A raw socket's filter.
+    Socket,
+    /// Each of them.
+    All,
+}
+
+/// Trees to replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Trees {
+    /// As data that they walk.
+    Walk,
+    /// As instructions, linked into them.
+    Compiled,
+    /// Both.
+    All,
+}
+
+impl Replay {
+    /// The hooks asked for, each once.
+    pub fn hooks(&self) -> Vec<Hook> {
+        let all = [Hook::Tc, Hook::Xdp, Hook::Socket];
+        distinct_of(&self.hook, Hook::Tc, |hooks| match hooks {
+            Hooks::Xdp => vec![Hook::Xdp],
+            Hooks::Tc => vec![Hook::Tc],
+            Hooks::Socket => vec![Hook::Socket],
+            Hooks::All => all.to_vec(),
+        })
+    }
+
+    /// The trees asked for, each once.
+    pub fn trees(&self) -> Vec<Tree> {
+        distinct_of(&self.tree, Tree::Compiled, |trees| match trees {
+            Trees::Walk => vec![Tree::Walk],
+            Trees::Compiled => vec![Tree::Compiled],
+            Trees::All => vec![Tree::Compiled, Tree::Walk],
+        })
+    }
+}
+
+/// What the values name, in their order, each once.
+fn distinct_of<V: Copy, T: PartialEq>(values: &[V], default: T, named: impl Fn(V) -> Vec<T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for value in values.iter().flat_map(|value| named(*value)) {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    if found.is_empty() { vec![default] } else { found }
+}
+
+impl Hook {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+            Self::Socket => "socket",
+        }
+    }
+}
+
+impl Tree {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Walk => "walk",
+            Self::Compiled => "compiled",
+        }
+    }
 }
 
 impl From<Hook> for treeline_sim::engine::Hook {

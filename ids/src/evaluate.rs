@@ -21,7 +21,7 @@ use treeline_sim::cause::explain;
 
 pub use subject::Subject;
 
-use crate::arguments::distinct;
+use crate::arguments::{captures_help, distinct};
 use crate::output::print;
 use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
@@ -38,7 +38,7 @@ pub struct Evaluate {
     pub model: PathBuf,
 
     /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
-    #[arg(required = true, value_name = "CAPTURE")]
+    #[arg(required = true, value_name = "CAPTURE", long_help = captures_help(""))]
     pub captures: Vec<PathBuf>,
 
     /// The labels: a CSV file, `cic-ids-2017` or `cic-ids-2017-paper`.

@@ -22,6 +22,7 @@ use treeline_sim::engine::native::{Decider, Native};
 use treeline_sim::engine::{Engine, Hook, Observation};
 use treeline_sim::reference::{FloatTree, Judgement, Reference};
 
+use crate::arguments::captures_help;
 use crate::evaluate::Format;
 use crate::output::print;
 
@@ -37,7 +38,7 @@ pub struct Explain {
     pub model: PathBuf,
 
     /// The capture: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
-    #[arg(value_name = "CAPTURE")]
+    #[arg(value_name = "CAPTURE", long_help = captures_help(""))]
     pub capture: PathBuf,
 
     /// The packet: index of its frame in the capture, from 0, as `replay --format jsonl` gives it.

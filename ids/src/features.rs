@@ -17,7 +17,7 @@ use treeline_ebpf::{Counter, Skip};
 use treeline_sim::cause::explain;
 
 use crate::EXIT_BAD_INPUT;
-use crate::arguments::distinct;
+use crate::arguments::{captures_help, distinct};
 use crate::report::{link_types, number, skipped, skipped_json};
 
 /// Rows between two looks at the progress bar.
@@ -34,7 +34,7 @@ const PROGRESS_ROWS: u64 = 1 << 14;
 #[command(after_long_help = EXAMPLES)]
 pub struct Features {
     /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input. Flow numbers go on from one to the next.
-    #[arg(required = true, value_name = "CAPTURE")]
+    #[arg(required = true, value_name = "CAPTURE", long_help = captures_help(" Flow numbers go on from one to the next."))]
     captures: Vec<PathBuf>,
 
     /// Labels: a rules file, a flow table, or one of the built-in cic-ids-2017 and cic-ids-2017-paper. docs/labels.md has the columns.

@@ -24,8 +24,9 @@ use treeline_sim::guest::engine::Remote;
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
-use crate::arguments::{self, Format, Mode, Tree};
+use crate::arguments::{self, Format, Mode, Tree, Trees};
 use crate::output::{finished, print};
+use crate::report::Programs;
 use crate::{EXIT_BAD_INPUT, report};
 
 /// The model that is built in.
@@ -41,34 +42,68 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
         None => Document::read_bytes(MODEL.as_bytes()),
     }
     .map_err(|error| explain(&error))?;
-    let settings = settings(options, &model)?;
+    let runs = runs(options, &model)?;
     let guests = guests(options)?;
     let mut code = 0;
     for path in &options.captures {
-        let Some(mut capture) = open(path) else {
-            code = EXIT_BAD_INPUT;
-            continue;
-        };
-        let (replay, notes) = build(options, &settings, &model, &guests)?;
-        let summary = drive(options, model.classes(), path, &mut capture, replay)?;
-        match options.format {
-            Format::Text => print(&report::text(path, &summary, &notes, model.classes(), options.list))?,
-            Format::Json => print(&format!("{}\n", report::json(path, &summary, &notes, model.classes())))?,
-            Format::Jsonl => {
-                for note in notes.iter().cloned().chain(report::left_out(path, &summary.unsupported)) {
-                    eprintln!("treeline: {note}");
-                }
-                if let Some(divergence) = &summary.divergence {
-                    eprintln!("treeline: {divergence}");
+        for (number, run) in runs.iter().enumerate() {
+            let Some(mut capture) = open(path) else {
+                code = EXIT_BAD_INPUT;
+                break;
+            };
+            let (replay, notes) = build(options, &run.settings, &model, &guests)?;
+            let records = options.format == Format::Jsonl && number == 0;
+            let summary = drive(options, records, model.classes(), path, &mut capture, replay)?;
+            let programs = Programs { hook: run.hook.name(), tree: run.tree.map_or("none", Tree::name) };
+            match options.format {
+                Format::Text if number == 0 => print(&report::text(path, &summary, &notes, &programs, model.classes(), options.list))?,
+                Format::Text => print(&report::again(&summary, &programs))?,
+                Format::Json => print(&format!("{}\n", report::json(path, &summary, &notes, &programs, model.classes())))?,
+                Format::Jsonl => {
+                    for note in notes.iter().cloned().chain(report::left_out(path, &summary.unsupported)).filter(|_| number == 0) {
+                        eprintln!("treeline: {note}");
+                    }
+                    if let Some(divergence) = &summary.divergence {
+                        eprintln!("treeline: {programs}: {divergence}");
+                    }
                 }
             }
+            if number == 0 {
+                for said in summary.warning.iter().chain(&summary.damage) {
+                    eprintln!("treeline: {said}");
+                }
+            }
+            code = code.max(if summary.damage.is_some() { EXIT_BAD_INPUT } else { u8::from(summary.divergence.is_some()) });
         }
-        for said in summary.warning.iter().chain(&summary.damage) {
-            eprintln!("treeline: {said}");
-        }
-        code = code.max(if summary.damage.is_some() { EXIT_BAD_INPUT } else { u8::from(summary.divergence.is_some()) });
     }
     Ok(ExitCode::from(code))
+}
+
+/// One replay of each capture.
+struct Run {
+    hook: arguments::Hook,
+    /// None for an ensemble, which no program holds.
+    tree: Option<Tree>,
+    settings: Settings,
+}
+
+/// Each hook with each tree.
+fn runs(options: &arguments::Replay, model: &Document) -> Result<Vec<Run>, String> {
+    let trees = match model {
+        Document::Tree(_) => options.trees().into_iter().map(Some).collect(),
+        Document::Ensemble(_) if options.tree.contains(&Trees::Compiled) => {
+            let reason = "the model is an ensemble, and only one tree can be compiled; leave it out and use --engine native";
+            return Err(format!("--tree compiled: {reason}"));
+        }
+        Document::Ensemble(_) => vec![None],
+    };
+    let pairs = options.hooks().into_iter().flat_map(|hook| trees.iter().map(move |tree| (hook, *tree)));
+    let runs = pairs.map(|(hook, tree)| Ok(Run { hook, tree, settings: settings(options, model, hook, tree)? }));
+    let runs: Vec<_> = runs.collect::<Result<_, String>>()?;
+    if runs.len() > 1 && options.captures.iter().any(|path| path == Path::new("-")) {
+        return Err("standard input is read once; give one --hook and one --tree, or a file".to_owned());
+    }
+    Ok(runs)
 }
 
 /// A capture; one that cannot be read is told of and left out.
@@ -76,8 +111,8 @@ fn open(path: &Path) -> Option<Capture> {
     Capture::open(path).inspect_err(|error| eprintln!("treeline: {}", explain(error))).ok()
 }
 
-fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, String> {
-    let hook = Hook::from(options.hook);
+fn settings(options: &arguments::Replay, model: &Document, hook: arguments::Hook, tree: Option<Tree>) -> Result<Settings, String> {
+    let hook = Hook::from(hook);
     if options.mode == Mode::Enforce && hook == Hook::Socket {
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
     }
@@ -87,16 +122,13 @@ fn settings(options: &arguments::Replay, model: &Document) -> Result<Settings, S
         None => Arc::default(),
     };
     let settings = |tree| Settings { allow: allow.clone(), ..Settings::new(hook, config, tree, options.table.flows) };
-    match (model, options.tree) {
-        (Document::Tree(model), Tree::Walk) => Ok(settings(model.to_tree())),
-        (Document::Tree(model), Tree::Compiled) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
-        (Document::Ensemble(ensemble), Tree::Walk) => {
+    match (model, tree) {
+        (Document::Tree(model), Some(Tree::Compiled)) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
+        (Document::Tree(model), _) => Ok(settings(model.to_tree())),
+        (Document::Ensemble(ensemble), _) => {
             // Never asked: the one engine that is built has the ensemble.
             let leaf = Model::from_nodes("", ensemble.classes().to_vec(), vec![Node::Leaf { class: 0 }]);
             Ok(settings(leaf.map_err(|error| explain(&error))?.to_tree()))
-        }
-        (Document::Ensemble(_), Tree::Compiled) => {
-            Err("--tree compiled: the model is an ensemble, and only one tree can be compiled; use --tree walk --engine native".to_owned())
         }
     }
 }
@@ -159,7 +191,14 @@ fn voting(options: &arguments::Replay, settings: &Settings, model: &Document) ->
 }
 
 /// Runs the replay with a progress bar where someone watches, and records where they are asked for.
-fn drive(options: &arguments::Replay, classes: &[String], path: &Path, capture: &mut Capture, replay: Replay) -> Result<Summary, String> {
+fn drive(
+    options: &arguments::Replay,
+    records: bool,
+    classes: &[String],
+    path: &Path,
+    capture: &mut Capture,
+    replay: Replay,
+) -> Result<Summary, String> {
     let bar = ProgressBar::with_draw_target(capture.bytes_total(), ProgressDrawTarget::stderr_with_hz(5));
     let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %  {binary_bytes_per_sec}  {eta} left");
     bar.set_style(style.map_err(|error| explain(&error))?);
@@ -168,7 +207,6 @@ fn drive(options: &arguments::Replay, classes: &[String], path: &Path, capture: 
     }
     let mut output = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
-    let records = options.format == Format::Jsonl;
     let summary = replay
         .run(
             capture,

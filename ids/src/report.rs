@@ -1,6 +1,6 @@
 //! A replay's summary as text, as JSON, and its packets as JSON lines.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -13,8 +13,22 @@ use treeline_sim::conversation::Conversation;
 use treeline_sim::replay::{Seen, Summary};
 use treeline_sim::suspect::Suspect;
 
+/// What the vm and the kernel ran.
+pub struct Programs {
+    /// The hook.
+    pub hook: &'static str,
+    /// How they held the tree.
+    pub tree: &'static str,
+}
+
+impl fmt::Display for Programs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "hook {}, tree {}", self.hook, self.tree)
+    }
+}
+
 /// The report for people.
-pub fn text(path: &Path, summary: &Summary, notes: &[String], classes: &[String], list: usize) -> String {
+pub fn text(path: &Path, summary: &Summary, notes: &[String], programs: &Programs, classes: &[String], list: usize) -> String {
     let counted = |counter: Counter| summary.counters[counter as usize];
     let mut text = format!("{}\n", path.display());
     let mut line = |label: &str, value: String| {
@@ -50,18 +64,26 @@ pub fn text(path: &Path, summary: &Summary, notes: &[String], classes: &[String]
             let _ = writeln!(text, "  {} {retired}", engine.name);
         }
     }
-    let _ = writeln!(text, "\n{}", conclusion(summary));
+    let _ = writeln!(text, "\n{}", conclusion(summary, programs));
     text
 }
 
+/// What another replay of the same capture adds.
+pub fn again(summary: &Summary, programs: &Programs) -> String {
+    let retired = summary.engines.iter().filter_map(|engine| Some(format!("  {} {}\n", engine.name, engine.retired.as_ref()?)));
+    retired.chain([format!("{}\n", conclusion(summary, programs))]).collect()
+}
+
 /// The one line that matters, or the divergence in full.
-fn conclusion(summary: &Summary) -> String {
+fn conclusion(summary: &Summary, programs: &Programs) -> String {
     let names: Vec<_> = summary.engines.iter().map(|engine| engine.name).collect();
     match (&summary.divergence, names.as_slice()) {
-        (Some(divergence), _) => format!("DIVERGENCE after {} frames: {divergence}", number(summary.agreed + summary.incomplete)),
-        (None, [_]) => agreement(&names, summary.frames),
+        (Some(divergence), _) => {
+            format!("DIVERGENCE ({programs}) after {} frames: {divergence}", number(summary.agreed + summary.incomplete))
+        }
+        (None, [_]) => agreement(&names, summary.frames - summary.unsupported.count()),
         (None, [_, ..]) => {
-            let mut line = agreement(&names, summary.agreed);
+            let mut line = format!("{} ({programs})", agreement(&names, summary.agreed));
             if summary.incomplete > 0 {
                 let _ = write!(line, "; on {} more at least one engine was left out (see above)", number(summary.incomplete));
             }
@@ -202,7 +224,7 @@ pub fn protocol_name(protocol: u8) -> String {
 }
 
 /// The summary for machines.
-pub fn json(path: &Path, summary: &Summary, notes: &[String], classes: &[String]) -> Value {
+pub fn json(path: &Path, summary: &Summary, notes: &[String], programs: &Programs, classes: &[String]) -> Value {
     let counters: Map<_, _> =
         Counter::ALL.iter().map(|counter| (counter.name().to_owned(), json!(summary.counters[*counter as usize]))).collect();
     let suspects: Vec<_> = summary
@@ -246,6 +268,8 @@ pub fn json(path: &Path, summary: &Summary, notes: &[String], classes: &[String]
     });
     json!({
         "capture": path.display().to_string(),
+        "hook": programs.hook,
+        "tree": programs.tree,
         "frames": summary.frames,
         "judged": summary.judged(),
         "counters": counters,

@@ -329,13 +329,16 @@ impl Replay {
 /// The smallest flow table a replay takes: below it nothing could be compared exactly.
 pub const FLOWS_MIN: u32 = 4096;
 
+/// The largest, beyond the memory of most machines if all of it is used.
+pub const FLOWS_MAX: u32 = 1 << 26;
+
 /// Whether settings can be replayed; the text says what is wrong.
 pub fn check(config: &Config, flows_max: u32) -> Result<(), String> {
     if !config.is_valid() {
         return Err(format!("timeouts must lie between 1 ns and {} s", treeline_ebpf::platform::TIMEOUT_NS_MAX / 1_000_000_000));
     }
-    if flows_max < FLOWS_MIN {
-        return Err(format!("the flow table needs room for at least {FLOWS_MIN} flows"));
+    if !(FLOWS_MIN..=FLOWS_MAX).contains(&flows_max) {
+        return Err(format!("the flow table must have room for {FLOWS_MIN} to {FLOWS_MAX} flows"));
     }
     Ok(())
 }

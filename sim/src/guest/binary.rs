@@ -35,9 +35,7 @@ fn find(progress: &mut dyn FnMut(&str)) -> Result<PathBuf, GuestError> {
         return build(tree, progress);
     }
     let beside = env::current_exe().ok().and_then(|program| Some(program.parent()?.join(NAME)));
-    beside.filter(|path| path.is_file()).ok_or_else(|| {
-        missing(format!("there is no {NAME} beside this program and no source tree; give it with --guest FILE or in {VARIABLE}"))
-    })
+    beside.filter(|path| path.is_file()).ok_or_else(|| missing(format!("there is no {NAME} beside this program and no source tree")))
 }
 
 /// Builds it: nothing to do and a fraction of a second where it is up to date.

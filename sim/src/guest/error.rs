@@ -26,7 +26,7 @@ pub enum GuestError {
         reason: String,
     },
     /// There is no guest binary and it cannot be built.
-    #[error("no guest binary: {reason}")]
+    #[error("no guest init: {reason}; build treeline-guest elsewhere (docs/kernels.md) and give it with --guest FILE or in TREELINE_GUEST")]
     Binary {
         /// Why, and what to do.
         reason: String,

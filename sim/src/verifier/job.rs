@@ -65,7 +65,9 @@ impl Job {
             rows.push(match verify(&object, program, self.full) {
                 Ok(report) => Ok(report),
                 // Nothing else would go better.
-                Err(error @ KernelError::Right { .. }) => return Err(explain(&error)),
+                Err(error @ KernelError::Right { .. }) => {
+                    return Err(format!("{}; other kernels need no privileges: --kernels 6.1,6.18,7.x", explain(&error)));
+                }
                 Err(error) => Err(Unloaded {
                     program: program.name.clone(),
                     section: program.section.clone(),
