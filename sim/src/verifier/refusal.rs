@@ -123,7 +123,7 @@ fn registers(walk: &Walk, stale: Option<&(u8, Loss)>) -> Vec<(String, String)> {
     let name = format!("r{register}");
     let told = format!("a number; up to instruction {} it was {}", walk.place(loss.position).instruction, state::words(&loss.was));
     match registers.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, state)) => *state = told,
+        Some((_, held)) => *held = told,
         None => registers.push((name, told)),
     }
     registers
