@@ -130,3 +130,30 @@ fn what_cannot_be_run_is_refused_in_a_line() {
         assert!(code == Some(2) && error.contains(expected) && error.lines().count() == 1, "{arguments}: {code:?} {error}");
     }
 }
+
+#[test]
+fn an_object_without_programs_is_bad_input_to_every_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("empty.o");
+    fs::write(&path, b"").expect("written");
+    let lab = "../testdata/captures/lab-portscan.pcap";
+    for command in [
+        format!("verify {}", path.display()),
+        format!("replay {lab} --object {} --engine vm", path.display()),
+        format!("replay {lab} --object {} --engine vm --coverage {}", path.display(), folder.path().join("lcov").display()),
+    ] {
+        let (code, _, error) = treeline(&command);
+        assert!(code == Some(2) && error.contains("empty.o: cannot read the BPF object: the file is empty"), "{command}: {code:?} {error}");
+    }
+}
+
+#[test]
+fn a_literal_descriptor_is_refused_by_the_replay() {
+    for engine in ["vm", "kernel", "vm,kernel"] {
+        let (code, _, error) = treeline(&format!(
+            "replay ../testdata/captures/lab-portscan.pcap --object ../sim/tests/objects/literal.bpf.o --program map_zero --engine {engine}"
+        ));
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains("instruction 4 `lddw r1, fd 0`") && error.contains("fd 0 is not pointing to valid bpf_map"), "{error}");
+    }
+}

@@ -102,7 +102,7 @@ fn field(own: &Types, id: u32, access: &str) -> String {
     for (depth, step) in access.split(':').enumerate() {
         let Ok(step) = step.parse::<usize>() else { break };
         if own.kind(id) == ARRAY {
-            text += &format!("[{step}]");
+            text.extend(["[", &step.to_string(), "]"]);
             id = own.resolve(own.word(id, 3));
         } else if depth > 0 {
             let Some((name, member, _)) = own.members(id).nth(step) else { break };

@@ -49,7 +49,7 @@ pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectEr
     let (mut programs, mut refused) = (Vec::new(), Vec::new());
     // A program that is called is of its caller's kind.
     let of_callers = || linker.functions.keys().find_map(|(section, _)| Kind::from_section(&elf.sections[section].name).ok());
-    let mut linked = HashSet::new();
+    let mut used = HashSet::new();
     for ((section, offset), code) in &linker.functions {
         let name = &elf.sections[section].name;
         if is_library(name) || code.is_local {
@@ -57,12 +57,12 @@ pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectEr
         }
         let otherwise = options.kind.filter(|_| !kind::is_attached(name)).or_else(|| legacy::numbered(name).and_then(|_| of_callers()));
         let kind = Kind::from_section(name).or_else(|reason| otherwise.ok_or(reason));
-        match kind.map_err(Refused::from).and_then(|kind| linker.link((*section, *offset), kind, &mut linked)) {
+        match kind.map_err(Refused::from).and_then(|kind| linker.link((*section, *offset), kind, &mut used)) {
             Ok(program) => programs.push(program),
             Err(refusal) => refused.push(refusal.of(code.name.clone(), name.clone())),
         }
     }
-    refused.extend(linker.hidden(&linked));
+    refused.extend(linker.hidden(&used));
     if programs.is_empty() && refused.is_empty() {
         return Err(ObjectError::NoPrograms { reason: nothing(&elf, &linker.functions, &maps) });
     }
@@ -154,10 +154,9 @@ impl<'a> Linker<'a> {
     }
 
     /// Static functions of programs' sections that nobody calls: programs to their author, and nothing to any loader.
-    fn hidden(&self, linked: &HashSet<(usize, usize)>) -> Vec<ObjectError> {
-        let is_hidden = |place: &(usize, usize), code: &Code| {
-            code.is_local && !is_library(&self.elf.sections[&place.0].name) && !linked.contains(place)
-        };
+    fn hidden(&self, used: &HashSet<(usize, usize)>) -> Vec<ObjectError> {
+        let is_hidden =
+            |place: &(usize, usize), code: &Code| code.is_local && !is_library(&self.elf.sections[&place.0].name) && !used.contains(place);
         let hidden = self.functions.iter().filter(|(place, code)| is_hidden(place, code));
         let refusal = |(place, code): (&(usize, usize), &Code)| ObjectError::Program {
             program: code.name.clone(),

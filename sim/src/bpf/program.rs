@@ -75,7 +75,8 @@ impl<'a> Linked<'a> {
         let function = self.order.iter().rev().find(|(start, _)| *start <= slot).filter(|(start, _)| *start > 0);
         let place = InstructionPlace {
             instruction: slot,
-            text: disassembled(&self.instructions, slot),
+            // What is not relocated yet holds a descriptor.
+            text: disassembled(&self.instructions, slot).replacen(", map ", ", fd ", 1),
             function: function.map(|(_, key)| self.linker.functions[key].name.clone()),
             source: lines.iter().take_while(line).last().map(|line| (line.file.clone(), line.line, line.column, line.text.clone())),
         };

@@ -64,8 +64,8 @@ impl Refusal {
         }
         let instruction = walk.instruction.or_else(|| place(program, &walk.message));
         let rule = if walk.message.is_empty() { rule::of_error(errno) } else { rule::find(&walk.message) };
-        let lost = rule.filter(|rule| NUMBERS.contains(&rule.name)).and_then(|_| walk.loss(program));
-        let rule = lost.as_ref().map_or(rule, |(_, loss)| Some(rule_of(loss.kind)));
+        let stale = rule.filter(|rule| NUMBERS.contains(&rule.name)).and_then(|_| walk.loss(program));
+        let rule = stale.as_ref().map_or(rule, |(_, loss)| Some(rule_of(loss.kind)));
         let suggestion = walk.diagnosis.as_ref().map(|diagnosis| diagnosis.suggestion.clone()).filter(|text| !text.is_empty());
         let function = instruction.and_then(|instruction| program.function(instruction)).filter(|function| function.start > 0);
         Self {
@@ -73,8 +73,8 @@ impl Refusal {
             name: rule.map(|rule| rule.name.to_owned()),
             rule: rule.map(|rule| rule.rule.to_owned()),
             remedy: rule.map(|rule| rule.remedy.to_owned()).or(suggestion),
-            registers: registers(&walk, lost.as_ref()),
-            cause: match &lost {
+            registers: registers(&walk, stale.as_ref()),
+            cause: match &stale {
                 Some((register, loss)) => Some(lost_by(program, &walk, *register, loss)),
                 None => instruction.and_then(|instruction| unrelocated(program, instruction)),
             },
@@ -117,13 +117,13 @@ fn rule_of(kind: loss::Kind) -> &'static Rule {
 }
 
 /// What the registers held; of the one whose address became invalid the log may still show the address.
-fn registers(walk: &Walk, lost: Option<&(u8, Loss)>) -> Vec<(String, String)> {
+fn registers(walk: &Walk, stale: Option<&(u8, Loss)>) -> Vec<(String, String)> {
     let mut registers = walk.registers();
-    let Some((register, loss)) = lost.filter(|(_, loss)| !loss.was.is_empty()) else { return registers };
+    let Some((register, loss)) = stale.filter(|(_, loss)| !loss.was.is_empty()) else { return registers };
     let name = format!("r{register}");
     let told = format!("a number; up to instruction {} it was {}", walk.place(loss.position).instruction, state::words(&loss.was));
     match registers.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, state)) => *state = told,
+        Some((_, held)) => *held = told,
         None => registers.push((name, told)),
     }
     registers

@@ -32,7 +32,7 @@ pub(super) fn frame(text: &str) -> Option<usize> {
 }
 
 /// What a state says of being an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown<'a> {
     /// A number, or bytes.
     Number,

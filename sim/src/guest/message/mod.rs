@@ -172,10 +172,11 @@ mod tests {
     use super::*;
     use crate::engine::Hook;
     use crate::lab;
-    use crate::verifier::Unloaded;
 
     #[test]
     fn a_reply_is_read_as_it_was_written() {
+        let (program, section) = ("one".to_owned(), "xdp".to_owned());
+        let unloaded = crate::verifier::Unloaded { program, section, reason: "why".to_owned(), rule: None, place: None };
         let seen = Observation {
             outcome: Outcome::Judged(1),
             returned: 2,
@@ -194,13 +195,7 @@ mod tests {
             Reply::Opened { notices: vec!["one".to_owned(), String::new()] },
             Reply::Judged(verdicts),
             Reply::Refused("no".to_owned()),
-            Reply::Verified(vec![Err(Unloaded {
-                program: "one".to_owned(),
-                section: "xdp".to_owned(),
-                reason: "why".to_owned(),
-                rule: None,
-                place: None,
-            })]),
+            Reply::Verified(vec![Err(unloaded)]),
             Reply::Program(ProgramReply::Value(Some(vec![7, 8]))),
             Reply::Program(ProgramReply::Entries(vec![(vec![1], vec![2, 3])])),
             Reply::Program(ProgramReply::Ran(Box::new(ran()))),
