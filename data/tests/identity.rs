@@ -19,7 +19,9 @@ fn checked(rows: &[Row]) -> Result<(), String> {
     let names = Names { captures: strings(&["/one/a.pcap", "/two/a.pcap"]), classes: strings(&["benign", "scan"]) };
     let mut writer =
         ParquetWriter::new(File::create(&path).expect("a file"), Path::new("rows.parquet"), &names, GROUP_ROWS).expect("memory");
-    rows.iter().for_each(|row| writer.write(row).expect("written"));
+    for row in rows {
+        writer.write(row).expect("written");
+    }
     writer.finish().expect("written");
     let reader = Reader::open(&path).expect("a table");
     let mut identity = Identity::default();
