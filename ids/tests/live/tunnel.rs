@@ -248,7 +248,8 @@ pub fn rejected(lab: &Lab) -> Result {
     let model = lab.model()?;
     for engine in ["tc", "xdp", "socket", "user-recv", "user-ring"] {
         let option = if engine.starts_with("user") { "--engine" } else { "--hook" };
-        let output = lab.treeline(&["run", "--iface", IN, "--iface", TUNNEL, option, engine, "--model", text(&model)])?;
+        let output =
+            lab.treeline(&["run", "--iface", IN, "--iface", TUNNEL, option, engine, "--duration", "1", "--model", text(&model)])?;
         let errors = String::from_utf8_lossy(&output.stderr);
         let said = errors.contains("t0: ") && errors.contains("hardware type 803 (IEEE 802.11)");
         holds("it is rejected and named", output.status.code() == Some(2) && said, &errors)?;
