@@ -55,7 +55,9 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     };
     let sink = options.target().map(|target| Sink::open(&target)).transpose()?;
     let tap = attach(options, hook, &setup, &model, folder)?;
-    pin.iter().for_each(|pin| instance::supersede(&options.state, namespace, pin));
+    if let Some(pin) = &pin {
+        instance::supersede(&options.state, namespace, pin);
+    }
     let control = instance::path(&options.state, namespace, &interfaces[0], hook, "sock");
     let mut card = Card {
         pid: std::process::id(),
