@@ -274,9 +274,9 @@ mod tests {
     #[test]
     fn what_is_no_count_has_no_separators() {
         let status = json!({
-            "pid": 18546,
-            "interfaces": [{ "name": "v1", "index": 12345, "attached": "tcx" }, { "name": "v2", "index": 7, "attached": null }],
-            "packets": 1234567,
+            "pid": 18_546,
+            "interfaces": [{ "name": "v1", "index": 12_345, "attached": "tcx" }, { "name": "v2", "index": 7, "attached": null }],
+            "packets": 1_234_567,
             "program": null,
         });
         let expected = "  pid            18546\n  interfaces     name v1, index 12345, attached tcx; name v2, index 7, attached -\n  \

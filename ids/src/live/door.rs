@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    const FOR_EVER: Duration = Duration::from_secs(86_400);
+    const FOR_EVER: Duration = Duration::from_hours(24);
 
     /// Answers a line with itself.
     fn echo(count_max: usize, patience: Duration) -> SocketAddr {

@@ -78,7 +78,7 @@ pub struct Run {
     #[arg(long)]
     pub summary: bool,
 
-    /// Serve metrics for Prometheus: at 9464 (a port of the loopback device), :9464 (all addresses), localhost:9464, [2001:db8::1]:9464.
+    /// Serve metrics for Prometheus: at 9464 (a port of the loopback device), :9464 (all addresses), localhost:9464.
     /// [default ADDR: 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = METRICS)]
     pub metrics: Option<exporter::Place>,

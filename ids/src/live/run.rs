@@ -65,7 +65,9 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
         orphan.remove().map_err(|error| format!("{orphan}: {error}"))?;
         say(&format!("{orphan} is replaced"));
     }
-    pin.iter().for_each(|pin| instance::supersede(&options.state, namespace, pin));
+    if let Some(pin) = &pin {
+        instance::supersede(&options.state, namespace, pin);
+    }
     let control = instance::path(&options.state, namespace, &interfaces[0], hook, "sock");
     let mut card = Card {
         pid: std::process::id(),

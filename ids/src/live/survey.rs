@@ -72,8 +72,8 @@ pub struct Surveyor {
 impl Surveyor {
     /// Starts the thread, which ends with its last asker.
     pub fn start(table: Arc<dyn Table>, idle_timeout_ns: u64) -> Result<Self, String> {
-        let (wishes, wished) = channel();
-        let serve = move || serve(&*table, idle_timeout_ns, &wished);
+        let (wishes, queue) = channel();
+        let serve = move || serve(&*table, idle_timeout_ns, &queue);
         thread::Builder::new().name("survey".to_owned()).spawn(serve).map_err(|error| format!("no thread for the flow table: {error}"))?;
         Ok(Self { wishes })
     }
@@ -87,10 +87,10 @@ impl Surveyor {
     }
 }
 
-fn serve(table: &dyn Table, idle_timeout_ns: u64, wished: &Receiver<(Wish, SyncSender<Answer>)>) {
+fn serve(table: &dyn Table, idle_timeout_ns: u64, queue: &Receiver<(Wish, SyncSender<Answer>)>) {
     let mut evictions = 0;
-    while let Ok(first) = wished.recv() {
-        let waiting: Vec<_> = std::iter::once(first).chain(wished.try_iter()).collect();
+    while let Ok(first) = queue.recv() {
+        let waiting: Vec<_> = std::iter::once(first).chain(queue.try_iter()).collect();
         let wish =
             waiting.iter().fold(Wish::default(), |all, (one, _)| Wish { top: all.top.max(one.top), flagged: all.flagged.max(one.flagged) });
         let answer = walk(table, idle_timeout_ns, wish).map(|mut survey| {

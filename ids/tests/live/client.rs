@@ -10,7 +10,7 @@ use crate::lab::{Lab, Result, equal, holds, ip, within};
 use crate::report::address;
 
 /// One who waits longer, waits for others.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Some say nothing, some say a byte now and then, some do not read what they asked for; and many ask at once.
 pub fn slow(lab: &Lab) -> Result {

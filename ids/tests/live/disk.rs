@@ -55,17 +55,17 @@ pub fn limit(lab: &Lab) -> Result {
 /// Alerts until there is no room, then with the file opened anew, then with room again.
 fn alternate(lab: &Lab, instance: &Instance, path: &Path, room: impl Fn() -> Result) -> Result {
     let send = raw(lab, c"v0")?;
-    let mut sent = 0_u32;
+    let mut total = 0_u32;
     let mut alerts = |count: u32| -> Result<[u64; 2]> {
-        for index in sent..sent + count {
+        for index in total..total + count {
             send(&probe(index, BAD))?;
         }
-        sent += count;
+        total += count;
         let counts = || -> Result<[u64; 2]> {
             let status = lab.status()?;
             Ok(["written", "lost_output"].map(|field| status["alerts"][field].as_u64().unwrap_or(0)))
         };
-        eventually("each alert is written or lost", || Ok(counts()?.iter().sum::<u64>() == u64::from(sent)))?;
+        eventually("each alert is written or lost", || Ok(counts()?.iter().sum::<u64>() == u64::from(total)))?;
         counts()
     };
     let [_, lost] = alerts(200)?;
