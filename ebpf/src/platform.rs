@@ -28,8 +28,8 @@ pub struct Config {
     pub replay: u32,
     /// 1: the allow-list is consulted before a packet's flow; 0: nothing is on it.
     pub allow: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1: the XDP program is loaded for packets in several buffers, of which it reaches the first; 0: each packet has one.
+    pub fragments: u32,
 }
 
 const _: () = assert!(size_of::<Config>() == 48);
@@ -50,19 +50,19 @@ impl Config {
         enforce: 0,
         replay: 0,
         allow: 0,
-        reserved: 0,
+        fragments: 0,
     };
 
     /// The bytes as a loader writes them over the object's constant.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 48] {
-        let Self { idle_timeout_ns, active_timeout_ns, alert_interval_ns, model, enforce, replay, allow, reserved } = *self;
+        let Self { idle_timeout_ns, active_timeout_ns, alert_interval_ns, model, enforce, replay, allow, fragments } = *self;
         let mut bytes = [0; 48];
         let (longs, words) = bytes.split_at_mut(32);
         for (place, value) in longs.chunks_exact_mut(8).zip([idle_timeout_ns, active_timeout_ns, alert_interval_ns, model]) {
             place.copy_from_slice(&value.to_ne_bytes());
         }
-        for (place, value) in words.chunks_exact_mut(4).zip([enforce, replay, allow, reserved]) {
+        for (place, value) in words.chunks_exact_mut(4).zip([enforce, replay, allow, fragments]) {
             place.copy_from_slice(&value.to_ne_bytes());
         }
         bytes

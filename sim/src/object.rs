@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use object::build::elf::Builder;
 use object::elf::SHF_EXECINSTR;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _, SectionFlags};
@@ -32,6 +33,23 @@ pub const FLOOR: &str = "treeline_floor";
 
 /// Bytes of an instruction.
 const INSTRUCTION_BYTES: usize = 8;
+
+/// The section of the XDP programs, and the one whose programs the kernel gives packets in several buffers (Linux 5.18).
+const XDP: (&[u8], &[u8]) = (b"xdp", b"xdp.frags");
+
+/// The object with its XDP programs for packets in several buffers, as an MTU beyond a page makes them. The programs know it by
+/// [`treeline_ebpf::Config::fragments`].
+pub fn fragmented(object: &[u8]) -> Result<Vec<u8>, object::build::Error> {
+    let mut elf = Builder::read64(object)?;
+    for section in elf.sections.iter_mut().filter(|section| &*section.name == XDP.0) {
+        section.name = XDP.1.into();
+    }
+    elf.set_section_sizes();
+    let mut bytes = Vec::new();
+    elf.write(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The object with each compare-and-exchange as a plain store of the same size.
 ///
 /// Kernels before 5.12 refuse the instruction. Register 0 keeps the value that was expected, so the lock seems taken: on one CPU, where a

@@ -3,9 +3,11 @@
 use core::arch::asm;
 
 use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_NET;
-use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_skb_pull_data};
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_skb_pull_data, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::{SkBuffContext, TcContext, XdpContext};
 use treeline_ebpf::packet::{HEADER_BYTES_MAX, OFFSET_MAX};
+
+use crate::map;
 
 /// Reads packet bytes; the methods are those of [`treeline_ebpf::Platform`].
 pub trait Reach {
@@ -100,7 +102,11 @@ impl Reach for Direct {
 
     #[inline(always)]
     fn length(&self) -> u32 {
-        (self.0.data_end() - self.0.data()) as u32
+        if map::config().fragments == 0 {
+            return (self.0.data_end() - self.0.data()) as u32;
+        }
+        // SAFETY: the context is the hook's own. Linux 5.18 has the helper; before that, nothing is loaded with the setting.
+        unsafe { bpf_xdp_get_buff_len(self.0.ctx) as u32 }
     }
 
     #[inline(always)]
