@@ -1,9 +1,10 @@
 //! Random programs in the VM and in the kernel, the same without one of their stores to the stack, and the canary: a VM that runs one opcode wrongly is found out.
 //!
 //! The programs come from a generator of bytes with a fixed start, so every run checks the same; `CONFORMANCE_CASES` asks for more of them,
-//! `CONFORMANCE_SEED` for others. Where programs may not be loaded the trials are reported as ignored; where the environment has `CI` that is
+//! `CONFORMANCE_SEED` for others, as does `PROPTEST_RNG_SEED`, which other random tests honour too. Where programs may not be loaded the trials are reported as ignored; where the environment has `CI` that is
 //! a failure.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -85,9 +86,25 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// Where the bytes of cases start. A generator that begins at zero stays there.
+fn seed() -> u64 {
+    setting("CONFORMANCE_SEED", setting("PROPTEST_RNG_SEED", 1)).max(1)
+}
+
+/// How to see a finding again.
+fn again(finding: &impl Display) -> Failed {
+    let cases = setting("CONFORMANCE_CASES", CASES);
+    let command = format!("CONFORMANCE_SEED={} CONFORMANCE_CASES={cases} cargo test -p treeline-sim --test conformance", seed());
+    format!(
+        "{finding}
+to repeat: {command}"
+    )
+    .into()
+}
+
 fn agreement() -> Result<(), Failed> {
     let kernel = Kernel::new()?;
-    let (mut bytes, cases) = (Bytes(setting("CONFORMANCE_SEED", 1)), setting("CONFORMANCE_CASES", CASES));
+    let (mut bytes, cases) = (Bytes(seed()), setting("CONFORMANCE_CASES", CASES));
     let (mut rejected, mut runs) = (0, 0);
     let mut said = String::new();
     for number in 0..cases {
@@ -102,11 +119,11 @@ fn agreement() -> Result<(), Failed> {
             Ok(_) => runs += case.packets.len(),
             Err(finding) => {
                 let small = compare(&reduced(case, &kernel, &options), &kernel, &options).err().unwrap_or(finding);
-                return Err(format!("case {number}: {small}").into());
+                return Err(again(&format!("case {number}: {small}")));
             }
         }
     }
-    println!("{cases} programs, {rejected} rejected by the verifier, {runs} runs compared");
+    println!("seed {}: {cases} programs, {rejected} rejected by the verifier, {runs} runs compared", seed());
     if rejected * 50 > cases {
         let last: Vec<&str> = said.lines().rev().take(20).collect();
         return Err(
@@ -118,12 +135,12 @@ fn agreement() -> Result<(), Failed> {
 
 /// Programs that lack a store to the stack: there are enough that read what it would have written.
 fn stack() -> Result<(), Failed> {
-    let mut bytes = Bytes(setting("CONFORMANCE_SEED", 1));
+    let mut bytes = Bytes(seed());
     let (mut found, mut programs) = (0, 0);
     for number in 0..setting("CONFORMANCE_CASES", CASES).div_ceil(4) {
         let Some(case) = Case::draw(&bytes.case(number)) else { continue };
         let options = Options { instructions_max: 100_000, trace: number % 4 == 3, ..options() };
-        found += unwritten(&case, &options).map_err(|finding| format!("case {number}: {finding}"))?;
+        found += unwritten(&case, &options).map_err(|finding| again(&format!("case {number}: {finding}")))?;
         programs += 1;
     }
     println!("{programs} programs without one store or another, {found} of them end at what it would have written");

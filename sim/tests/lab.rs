@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Trial::test("vm_and_kernel_agree_on_objects_for_older_loaders", older_loaders).with_ignored_flag(is_missing),
         Trial::test("a_run_that_is_followed_does_what_it_does_otherwise", origin::a_walk_changes_nothing),
         Trial::test("the_instruction_at_which_the_vm_stops_is_named", origin::a_fault_is_where_the_vm_stops),
+        Trial::test("a_fault_of_the_kernels_that_may_have_made_a_difference_is_named", origin::a_fault_of_the_kernels_is_named),
         Trial::test("the_instruction_that_made_a_difference_to_the_kernel_is_named", origin::in_the_kernel).with_ignored_flag(is_missing),
         Trial::test("a_program_in_the_kernel_that_differs_is_found", other_program).with_ignored_flag(is_missing),
     ];

@@ -78,6 +78,9 @@ fn one(text: &mut String, origin: &Origin) {
     if let Some(exit) = origin.exit.as_ref().filter(|exit| origin.place.as_ref() != Some(exit)) {
         line(text, "      ended by ", exit, "", &[]);
     }
+    if let Some(note) = &origin.note {
+        let _ = writeln!(text, "      note: {note}");
+    }
 }
 
 /// A place, what its registers held, and its source in a line of its own.
@@ -132,6 +135,7 @@ fn origins_json(origins: &Result<Vec<Origin>, String>) -> Value {
                 json!({"place": place(&branch.place), "taken": branch.is_taken, "registers": registers(&branch.registers)})
             }),
             "exit": origin.exit.as_ref().map(place),
+            "note": origin.note,
         })
     };
     json!(origins.as_deref().unwrap_or_default().iter().map(origin).collect::<Vec<_>>())

@@ -14,7 +14,7 @@ use arbitrary::Unstructured;
 use rbpf::ebpf::Insn;
 
 use super::Finding;
-use crate::vm::{Hook, MapKind, Object, Options, Shape, Vm, VmError};
+use crate::vm::{Fault, Hook, MapKind, Object, Options, Shape, Vm, VmError};
 pub use kernel::{Kernel, Rejection};
 pub use unwritten::unwritten;
 
@@ -185,7 +185,10 @@ pub fn compare(case: &Case, kernel: &Kernel, options: &Options) -> Result<Verdic
 /// A case over which they differ with as many instructions as can be replaced by jumps to the next one.
 #[must_use]
 pub fn reduced(mut case: Case, kernel: &Kernel, options: &Options) -> Case {
-    let differs = |case: &Case| compare(case, kernel, options).is_err();
+    // What reads bytes that were never written is another finding than what does not.
+    let is_unwritten = |case: &Case| matches!(case.in_vm(options), Err(VmError::Fault { fault: Fault::Unwritten { .. }, .. }));
+    let kind = is_unwritten(&case);
+    let differs = |case: &Case| compare(case, kernel, options).is_err() && is_unwritten(case) == kind;
     for index in (0..case.instructions.len()).rev() {
         let kept = case.clone();
         let insn = &mut case.instructions[index];

@@ -17,6 +17,7 @@ pub mod bytes;
 pub mod clock;
 pub mod coverage;
 pub mod difference;
+mod finding;
 mod job;
 pub mod kernel;
 pub mod map;

@@ -6,7 +6,7 @@
 use super::difference::{self, EntryDifference};
 use super::outcome::CONTEXT_FIELDS;
 use super::summary::{Divergence, Stop};
-use super::{Entry, LabError, Machine, Outcome, Place, slice};
+use super::{Entry, LabError, Machine, Outcome, Place, finding, slice};
 use crate::Frame;
 use crate::bpf::{Object, Program};
 use crate::capture::Capture;
@@ -30,6 +30,8 @@ pub struct Origin {
     pub branch: Option<Decision>,
     /// Where the program ended, of a returned value.
     pub exit: Option<Place>,
+    /// A fault of Linux's that it may come from, where the kernel is one of the two.
+    pub note: Option<String>,
 }
 
 /// What an instruction did.
@@ -80,7 +82,8 @@ impl Origins<'_> {
         let watches =
             subjects.iter().filter_map(|(_, subject)| if let Subject::Written(watch) = subject { Some(watch.clone()) } else { None });
         let (_, walk) = machine.walk(&divergence.frame, watches.collect());
-        let story = Story { object: self.object, programs: self.programs(&machine)?, walk: &walk };
+        let is_kernel = divergence.engines.iter().any(|engine| engine.starts_with(super::kernel::NAME));
+        let story = Story { object: self.object, programs: self.programs(&machine)?, walk: &walk, is_kernel };
         let mut writers = walk.writers.iter();
         let origin = |(what, subject): (String, Subject)| match subject {
             Subject::Returned => story.returned(what),
@@ -94,11 +97,11 @@ impl Origins<'_> {
         let mut machine = self.machine_before(capture, &stop.frame)?;
         let (result, walk) = machine.walk(&stop.frame, Vec::new());
         let Err(LabError::Fault { place, .. }) = result else { return Ok(Vec::new()) };
-        let story = Story { object: self.object, programs: self.programs(&machine)?, walk: &walk };
+        let story = Story { object: self.object, programs: self.programs(&machine)?, walk: &walk, is_kernel: false };
         let last = walk.steps.iter().rposition(|step| step.instruction == place.instruction);
         let registers = last.map_or_else(Vec::new, |last| story.registers(&walk.steps[last]));
         let branch = last.and_then(|last| story.decision(last));
-        Ok(vec![Origin { what: "stopped".to_owned(), role: Role::Stopped, place: Some(*place), registers, branch, exit: None }])
+        Ok(vec![Origin { what: "stopped".to_owned(), role: Role::Stopped, place: Some(*place), registers, branch, exit: None, note: None }])
     }
 
     fn programs<'o>(&'o self, machine: &Machine) -> Result<Vec<&'o Program>, LabError> {
@@ -192,6 +195,8 @@ struct Story<'a> {
     object: &'a Object,
     programs: Vec<&'a Program>,
     walk: &'a Walk,
+    /// The kernel is one of those that differ.
+    is_kernel: bool,
 }
 
 impl Story<'_> {
@@ -201,7 +206,8 @@ impl Story<'_> {
 
     fn returned(&self, what: String) -> Origin {
         let steps = &self.walk.steps;
-        let made = slice::returned(steps, &self.programs).map(|at| &steps[at]);
+        let at = slice::returned(steps, &self.programs);
+        let made = at.map(|at| &steps[at]);
         Origin {
             what,
             role: Role::Returned,
@@ -209,6 +215,7 @@ impl Story<'_> {
             registers: made.map_or_else(Vec::new, |step| self.registers(step)),
             branch: steps.len().checked_sub(1).and_then(|last| self.decision(last)),
             exit: steps.last().map(|step| self.place(step)),
+            note: at.and_then(|at| self.note(at)),
         }
     }
 
@@ -221,7 +228,17 @@ impl Story<'_> {
             registers: step.map_or_else(Vec::new, |step| self.registers(step)),
             branch: writer.and_then(|writer| self.decision(writer)),
             exit: None,
+            note: writer.and_then(|writer| self.note(writer)),
         }
+    }
+
+    /// What of Linux's faults a step may show.
+    fn note(&self, at: usize) -> Option<String> {
+        let found = finding::compare_and_exchange(&self.walk.steps, &self.programs, at).filter(|_| self.is_kernel)?;
+        Some(format!(
+            "{} is a 32-bit compare-and-exchange, after which Linux's verifier may forget to clear the upper half of r0: a bug of the kernel's (docs/rbpf-findings.md)",
+            self.place(&self.walk.steps[found])
+        ))
     }
 
     /// The last conditional jump before a step.

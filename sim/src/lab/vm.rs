@@ -57,7 +57,7 @@ impl Machine {
 
     /// Runs the program over a frame and follows it, see [`Vm::walk`].
     pub fn walk(&mut self, frame: &Frame, watches: Vec<Watch>) -> (Result<u64, LabError>, Walk) {
-        let (result, walk) = self.vm.walk(0, &Input { packet: &frame.bytes, now_ns: frame.time_ns, context: None }, watches);
+        let (result, walk) = self.vm.walk(0, &input(self.hook, frame), watches);
         (result.map_err(|error| self.broken(&error)), walk)
     }
 
@@ -85,7 +85,7 @@ impl Engine for Machine {
     }
 
     fn run(&mut self, frame: &Frame) -> Result<Outcome, LabError> {
-        let returned = self.vm.run(&frame.bytes, frame.time_ns).map_err(|error| self.broken(&error))?;
+        let returned = self.vm.run_input(0, &input(self.hook, frame)).map_err(|error| self.broken(&error))?;
         #[expect(clippy::cast_possible_truncation, reason = "a return code is 32 bits")]
         let returned = returned as u32;
         let context = self.vm.context();
@@ -133,6 +133,11 @@ impl Engine for Machine {
         let map = self.vm.map_at_mut(map).expect("a map of the object");
         map.update(key, value, crate::vm::ANY).map_err(|error| refused(&error))
     }
+}
+
+/// What the kernel engine's test run gives: of a socket buffer a context of zeroes.
+fn input(hook: Hook, frame: &Frame) -> Input<'_> {
+    Input { packet: &frame.bytes, now_ns: frame.time_ns, context: (hook != Hook::Xdp).then_some(&[]) }
 }
 
 fn refused(error: &VmError) -> LabError {

@@ -6,7 +6,9 @@ use super::arithmetic;
 use super::emit::goto;
 use super::field::{self, Store};
 use super::helper;
-use super::instruction::{ADD, ALU, ALU64, EXIT, LDX, MODE_ABS, MODE_IND, MODE_MEM, MODE_MEMSX, MOV, ST, STX, class, mode, only, size};
+use super::instruction::{
+    ADD, ALU, ALU64, EXIT, LDX, MODE_ABS, MODE_IND, MODE_MEM, MODE_MEMSX, MOV, ST, STX, access_kind, class, mode, only, size,
+};
 use super::lower::Lowering;
 use super::provenance::Access;
 use rbpf::ebpf::{self, Insn};
@@ -43,22 +45,26 @@ impl Lowering<'_> {
         insn.off.checked_add(i16::from(size(insn)) - 1).ok_or_else(|| self.refuse.at(index, "its last byte is beyond an offset of 32767"))
     }
 
-    pub(super) fn trap(&mut self, index: usize) {
+    /// Ends the run: the access leaves its frame.
+    pub(super) fn trap(&mut self, index: usize, insn: &Insn) {
+        self.out.imm(ebpf::MOV64_IMM, 1, self.provenance.stack_offset(index, insn).unwrap_or(0));
+        self.out.imm(ebpf::MOV64_IMM, 2, size(insn).into());
+        self.out.imm(ebpf::MOV64_IMM, 3, i32::try_from(access_kind(insn)).expect("three kinds"));
+        self.end(index, helper::TRAP);
+    }
+
+    /// Ends the run by a helper that does not come back.
+    pub(super) fn end(&mut self, index: usize, helper: i32) {
         self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
-        self.out.helper(helper::TRAP);
+        self.out.helper(helper);
     }
 
     pub(super) fn load(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
         if let Some(offset) = self.provenance.context_offset(index, insn) {
-            let sign = mode(insn) == MODE_MEMSX;
-            let done = if sign {
-                Err("the context is not loaded with its sign".to_owned())
-            } else {
-                field::load(self.hook, offset, size(insn).into())
-            };
+            let done = field::load(self.hook, offset, size(insn).into(), mode(insn) == MODE_MEMSX);
             done.map_err(|reason| self.refuse.at(index, &reason))?;
             if insn.off >= 2 && field::is_lower_half(self.hook, offset, size(insn).into()) {
-                self.out.push(Insn { off: insn.off - 2, ..insn.clone() });
+                self.load_lower_half(insn);
                 return Ok(());
             }
         }
@@ -66,7 +72,7 @@ impl Lowering<'_> {
         self.guard(index, insn, insn.src)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
-                self.trap(index);
+                self.trap(index, insn);
                 return Ok(());
             }
             Access::Probe if insn.dst != insn.src => {
@@ -82,14 +88,10 @@ impl Lowering<'_> {
             Access::Exact => {}
         }
         self.test_load(index, insn, insn.src)?;
-        let plain = Insn { opc: LDX | MODE_MEM | insn.opc & 0x18, ..insn.clone() };
-        self.out.push(plain);
-        if mode(insn) == MODE_MEMSX {
-            if size(insn) == 8 {
-                return Err(self.refuse.at(index, "eight bytes have no sign to extend"));
-            }
-            arithmetic::extend(&mut self.out, ALU64, insn.dst, 64 - 8 * i32::from(size(insn)));
+        if mode(insn) == MODE_MEMSX && size(insn) == 8 {
+            return Err(self.refuse.at(index, "eight bytes have no sign to extend"));
         }
+        self.load_plainly(insn, insn.off);
         self.land(over);
         Ok(())
     }
@@ -104,7 +106,7 @@ impl Lowering<'_> {
         self.guard(index, insn, insn.dst)?;
         match self.access(index, insn) {
             Access::OutOfStack => {
-                self.trap(index);
+                self.trap(index, insn);
                 return Ok(());
             }
             // The one-byte store is overwritten at once, and needs no register.
@@ -120,15 +122,32 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// The load itself, at another offset.
+    fn load_plainly(&mut self, insn: &Insn, off: i16) {
+        self.out.push(Insn { opc: LDX | MODE_MEM | insn.opc & 0x18, off, ..insn.clone() });
+        if mode(insn) == MODE_MEMSX {
+            arithmetic::extend(&mut self.out, ALU64, insn.dst, 64 - 8 * i32::from(size(insn)));
+        }
+    }
+
+    /// What the kernel gives of a field's upper half that it does not have.
+    fn load_lower_half(&mut self, insn: &Insn) {
+        self.load_plainly(insn, insn.off - 2);
+    }
+
     /// Before an access whose base may be the context: what the kernel does if it is. The answer is a jump over all other ways, where there is one.
     pub(super) fn maybe_field(&mut self, index: usize, insn: &Insn) -> Option<usize> {
         if !self.provenance.may_be_context(index) {
             return None;
         }
         let (offset, bytes) = (i32::from(insn.off), i32::from(size(insn)));
+        // Beside the context lies what others have; an address that only starts from there, as one past a frame may, leads elsewhere.
+        if !usize::try_from(offset).is_ok_and(|offset| offset < self.hook.context_length()) {
+            return None;
+        }
         let base = if class(insn) == LDX { insn.src } else { insn.dst };
         let how = match (class(insn), mode(insn)) {
-            (LDX, MODE_MEM) => field::load(self.hook, offset, bytes).map(|()| Store::Plain),
+            (LDX, mode) => field::load(self.hook, offset, bytes, mode == MODE_MEMSX).map(|()| Store::Plain),
             (ST | STX, MODE_MEM) => field::store(self.hook, offset, bytes),
             _ => Err(String::new()),
         };
@@ -141,13 +160,12 @@ impl Lowering<'_> {
         self.out.imm(ebpf::JNE_IMM, base, self.context.cast_signed());
         let over = match how {
             Err(_) => {
-                self.out.imm(ebpf::MOV64_IMM, 5, i32::try_from(index).unwrap_or(i32::MAX));
-                self.out.helper(helper::FORBIDDEN);
+                self.end(index, helper::FORBIDDEN);
                 None
             }
             Ok(how) => {
                 if is_lower_half {
-                    self.out.push(Insn { off: insn.off - 2, ..insn.clone() });
+                    self.load_lower_half(insn);
                 } else {
                     self.store_field(insn, how);
                 }

@@ -1,6 +1,7 @@
 //! Atomic operations: load, compute, store. One run is one thread, so nothing can come between.
 
 use super::VmError;
+use super::helper;
 use super::instruction::{ADD, ALU, ALU64, AND, CMPXCHG, FETCH, FRAME, MOV, OR, XCHG, XOR, only, size};
 use super::lower::Lowering;
 use super::provenance::Access;
@@ -25,7 +26,8 @@ impl Lowering<'_> {
             },
         };
         if src == FRAME && insn.imm & FETCH != 0 && insn.imm != CMPXCHG {
-            return Err(self.refuse.at(index, "r10 is read-only"));
+            self.end(index, helper::READ_ONLY);
+            return Ok(());
         }
         if self.provenance.context_offset(index, insn).is_some() {
             return Err(self.refuse.at(index, "the kernel has no atomics upon the context"));
@@ -34,7 +36,7 @@ impl Lowering<'_> {
         self.guard(index, insn, dst)?;
         let access = self.access(index, insn);
         if access == Access::OutOfStack {
-            self.trap(index);
+            self.trap(index, insn);
             return Ok(());
         }
         self.test_load(index, insn, dst)?;

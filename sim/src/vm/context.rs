@@ -42,7 +42,8 @@ pub struct Input<'a> {
     /// What the clocks answer.
     pub now_ns: u64,
     /// The context as `BPF_PROG_TEST_RUN` takes it (`ctx_in`): the bytes of `struct xdp_md` or `struct __sk_buff`, or fewer, the rest
-    /// being zero. Where it names no interface that is number 1.
+    /// being zero. Where it names no interface that is number 1. `wire_len` is zero without a context, and the packet's length with one that
+    /// says nothing else.
     pub context: Option<&'a [u8]>,
 }
 
@@ -131,7 +132,10 @@ pub(super) fn fill(hook: Hook, context: &mut Piece, packet: &Piece, metadata: us
                 }
             }
             default(context, skb::IFINDEX, 1);
-            default(context, skb::WIRE_LEN, word_of(packet.length()));
+            // A test run that is given no context leaves it at zero.
+            if given.is_some() {
+                default(context, skb::WIRE_LEN, word_of(packet.length()));
+            }
         }
     }
     point(hook, context, packet, metadata);

@@ -1,6 +1,7 @@
 //! What can go wrong in the VM: an object it cannot take, an instruction it will not run, a run that did what the kernel forbids.
 
 use super::MapKind;
+use super::spot::{Extent, Spot};
 use crate::bpf::{ObjectError, Program};
 use thiserror::Error;
 
@@ -105,21 +106,21 @@ impl VmError {
 }
 
 /// What a run did wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Fault {
     /// A load or store of at least one byte that is not the program's.
-    #[error("out of bounds {access} at {address:#x}, {size} bytes")]
+    #[error("out of bounds {access} at {spot}, {size} bytes{}", Extent(spot))]
     OutOfBounds {
-        /// `load` or `store`.
+        /// `load`, `store` or `atomic operation`.
         access: &'static str,
-        /// The address that failed; for the last byte of a wide access, that byte's address.
-        address: u64,
-        /// Bytes tested at that address.
+        /// Where it starts.
+        spot: Spot,
+        /// Its bytes.
         size: usize,
     },
-    /// A load or store beyond the 512 bytes below the frame pointer.
-    #[error("out of bounds of the frame's stack")]
-    OutOfStack,
+    /// A write to the frame pointer, in code that the kernel's verifier took for dead.
+    #[error("r10 is read-only")]
+    FramePointer,
     /// An access to the context that the kernel lets no program of this hook make.
     #[error("the kernel does not let such a program touch its context in this place and width")]
     Context,
@@ -138,20 +139,20 @@ pub enum Fault {
         size: usize,
     },
     /// A pointer given to a helper that does not hold so many bytes.
-    #[error("helper argument {argument} points to {address:#x}, where {size} bytes are not the program's")]
+    #[error("helper argument {argument} points to {spot}, where {size} bytes are not the program's{}", Extent(spot))]
     Pointer {
         /// 1 for r1.
         argument: u8,
-        /// The pointer.
-        address: u64,
+        /// Where it points to.
+        spot: Spot,
         /// Bytes the helper would have touched.
         size: usize,
     },
     /// A helper wants a map and got something else.
-    #[error("a helper's argument is {value:#x}, no map")]
+    #[error("a helper's argument is {spot}, no map")]
     NoMap {
-        /// The value of the register.
-        value: u64,
+        /// What the register holds.
+        spot: Spot,
     },
     /// A helper wants another kind of map.
     #[error("helper argument {argument} is map number {map}, a {kind:?}, which the kernel does not give to this helper")]

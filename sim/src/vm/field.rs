@@ -80,12 +80,15 @@ pub(super) enum Store {
     HalfIfItFits,
 }
 
-/// Whether a program may load so many bytes of the context; otherwise why not.
-pub(super) fn load(hook: Hook, offset: i32, size: i32) -> Result<(), String> {
+/// Whether a program may load so many bytes of the context, with their sign or without; otherwise why not.
+pub(super) fn load(hook: Hook, offset: i32, size: i32, is_signed: bool) -> Result<(), String> {
     if matches!(hook, Hook::Tc | Hook::Socket) && (168..176).contains(&offset) {
         return Err("the VM has no sockets (sk)".to_owned());
     }
     let field = find(hook, offset).ok_or_else(|| format!("the kernel gives {hook:?} programs nothing at {offset} of the context"))?;
+    if is_signed && field.name.starts_with("data") {
+        return Err(format!("addresses are not loaded with their sign ({})", field.name));
+    }
     let is_part = field.width != Whole && field.has(offset, size);
     if is_part || (offset == field.offset && size == field.length) {
         return Ok(());

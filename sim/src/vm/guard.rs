@@ -6,7 +6,7 @@
 
 use super::VmError;
 use super::helper::{self, Packet};
-use super::instruction::{ALU64, CALL, LDX, MOV, XOR, class, only, size};
+use super::instruction::{ALU64, CALL, MOV, XOR, access_kind, only, size};
 use super::lower::Lowering;
 use rbpf::ebpf::Insn;
 
@@ -17,7 +17,7 @@ pub(super) struct Guard {
     pub(super) register: u8,
     pub(super) offset: i16,
     pub(super) size: u8,
-    pub(super) is_store: bool,
+    pub(super) access: &'static str,
     pub(super) site: usize,
 }
 
@@ -49,7 +49,7 @@ impl Lowering<'_> {
             register: if is_seen { address } else { 1 },
             offset: insn.off,
             size: size(insn),
-            is_store: class(insn) != LDX,
+            access: helper::ACCESSES[access_kind(insn)],
             site: index,
         });
         if is_seen {

@@ -87,6 +87,16 @@ pub(super) fn size(insn: &Insn) -> u8 {
     }
 }
 
+/// What kind of access to memory an instruction is: 0 a load, 1 a store, 2 an atomic operation.
+pub(super) fn access_kind(insn: &Insn) -> usize {
+    match class(insn) {
+        LDX => 0,
+        STX if mode(insn) == MODE_ATOMIC && !matches!(insn.imm, LOAD_ACQUIRE | STORE_RELEASE) => 2,
+        STX if mode(insn) == MODE_ATOMIC && insn.imm == LOAD_ACQUIRE => 0,
+        _ => 1,
+    }
+}
+
 /// Whether control may go elsewhere than to the next instruction: jumps, conditional or not, without calls and exits.
 pub(super) fn is_jump(insn: &Insn) -> bool {
     matches!(class(insn), JMP | JMP32) && !matches!(insn.opc, CALL | EXIT) && operation(insn) != 0x80 && operation(insn) != 0x90
@@ -166,6 +176,7 @@ pub(super) fn text(program: &[Insn], index: usize) -> String {
             0 => format!("lddw r{}, {:#x}", insn.dst, wide(insn, program.get(index + 1))),
             1 => format!("lddw r{}, map {}", insn.dst, insn.imm),
             2 => format!("lddw r{}, map {} + {}", insn.dst, insn.imm, program.get(index + 1).map_or(0, |next| next.imm)),
+            4 => format!("lddw r{}, function pc{:+}", insn.dst, insn.imm),
             kind => format!("lddw r{}, kind {kind}: {:#x}", insn.dst, insn.imm),
         };
     }
@@ -214,6 +225,9 @@ fn newer(insn: &Insn) -> Option<String> {
         ALU | ALU64 if operation(insn) == MOV && off != 0 && insn.opc & X != 0 => format!("movs{off}to{width} r{dst}, r{src}"),
         ALU64 if operation(insn) == END && insn.opc & X == 0 => format!("bswap{imm} r{dst}"),
         JMP32 if operation(insn) == 0 && insn.opc & X == 0 => format!("gotol {imm:+#x}"),
+        // As the verifier's log has it.
+        JMP if insn.opc == CALL && src == 1 => format!("call pc{imm:+}"),
+        JMP if insn.opc == CALL && src == 2 => format!("call kernel-function {imm}"),
         JMP if insn.opc == MAY_GOTO && src == 0 => format!("may_goto {off:+#x}"),
         _ => return None,
     })

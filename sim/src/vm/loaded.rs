@@ -3,11 +3,12 @@
 use super::function::Frame;
 use super::guard::{Guard, moves_packet};
 use super::helper::{self, Cause, Meter, Session};
-use super::instruction::{CALL, text};
+use super::instruction::{CALL, LDX, ST, STX, access_kind, class, size, text};
 use super::lower::{MapView, Place, lower};
 use super::map::Map;
 use super::memory::Piece;
 use super::refusal::Refusal;
+use super::spot::Spot;
 use super::stack::{self, Stack};
 use super::trace::Point;
 use super::{Fault, Hook, Options, VmError};
@@ -24,6 +25,8 @@ pub(super) struct Loaded {
     hot: Piece,
     pub(super) machine: rbpf::EbpfVmMbuff<'static>,
     pub(super) origin: Vec<usize>,
+    /// The offset field of each lowered instruction.
+    offsets: Vec<i16>,
     /// It calls helpers that move or resize the packet.
     pub(super) moves_packet: bool,
     /// Its stack, where that is not rbpf's.
@@ -67,7 +70,7 @@ pub(super) fn go(programs: &[Loaded], session: &mut Session, mut position: usize
         let result = helper::during(session, || program.machine.execute_program(bytes.bytes(), program.hot.bytes()));
         let stop = match result {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => return Err(program.fault_of(&error.to_string())),
+            Ok(Err(error)) => return Err(program.fault_of(&error.to_string(), session)),
             Err(stop) => stop,
         };
         match stop.cause {
@@ -139,15 +142,15 @@ impl Loaded {
             lowered.mutate(right, wrong);
         }
         let engine = |error: std::io::Error| VmError::Program { program: name.to_owned(), reason: error.to_string() };
+        let offsets = lowered.bytecode.chunks_exact(rbpf::ebpf::INSN_SIZE).map(|insn| i16::from_le_bytes([insn[2], insn[3]])).collect();
         let bytecode = Bytecode(Box::into_raw(lowered.bytecode.into_boxed_slice()));
         // SAFETY: the allocation is freed only by `Bytecode::drop`, which runs after the machine's, and nobody writes to it.
         let code: &'static [u8] = unsafe { &*bytecode.0 };
         let mut machine = rbpf::EbpfVmMbuff::new(None).map_err(engine)?;
         machine.set_stack_usage_calculator(frame_bytes, Box::new(lowered.frames)).map_err(engine)?;
-        if lowered.own_stack.is_some() {
-            // rbpf's verifier refuses that the program is given another stack than rbpf's; what else it refuses, lowering does.
-            machine.set_verifier(|_| Ok(())).map_err(engine)?;
-        }
+        // rbpf's verifier refuses that the program is given another stack than rbpf's, and takes a compare of r10 for a write to it; what else it
+        // refuses, lowering does.
+        machine.set_verifier(|_| Ok(())).map_err(engine)?;
         machine.set_program(code).map_err(engine)?;
         // Only what is called: rbpf looks each call up.
         let calls = code.chunks_exact(rbpf::ebpf::INSN_SIZE).filter(|insn| insn[0] == CALL && insn[1] >> 4 == 0);
@@ -178,6 +181,7 @@ impl Loaded {
             steps: lowered.steps,
             own_stack,
             origin: lowered.origin,
+            offsets,
             meters: lowered.meters,
             instructions,
             _bytecode: bytecode,
@@ -190,19 +194,25 @@ impl Loaded {
     }
 
     /// Reads rbpf's message: `... out of bounds memory load (insn #12), addr 0x10, size 8`; it counts from one there.
-    fn fault_of(&self, message: &str) -> VmError {
+    fn fault_of(&self, message: &str, session: &Session) -> VmError {
         let number = |before: &str, radix: u32| {
             let rest = &message[message.find(before)? + before.len()..];
             let digits = rest.split(|letter: char| !letter.is_digit(radix)).next()?;
             u64::from_str_radix(digits, radix).ok()
         };
-        let access = if message.contains("memory store") { "store" } else { "load" };
-        let fault = match (number("addr 0x", 16), number("size ", 10).and_then(|size| usize::try_from(size).ok())) {
-            (Some(address), Some(size)) => Fault::OutOfBounds { access, address, size },
+        let position = number("insn #", 10).and_then(|counted| usize::try_from(counted).ok()?.checked_sub(1)).unwrap_or(0);
+        let instruction = self.origin.get(position).copied().unwrap_or(0);
+        let insn = self.instructions.get(instruction).filter(|insn| matches!(class(insn), LDX | ST | STX));
+        let fault = match (number("addr 0x", 16), insn, self.offsets.get(position)) {
+            // What failed may be the test of the last byte.
+            (Some(address), Some(insn), Some(tested)) => {
+                let base = address.wrapping_add_signed(-i64::from(*tested));
+                let size = usize::from(size(insn));
+                let spot = Spot::of(session, base, insn.off.into(), size);
+                Fault::OutOfBounds { access: helper::ACCESSES[access_kind(insn)], spot, size }
+            }
             _ => Fault::Interpreter,
         };
-        let position = number("insn #", 10).and_then(|counted| usize::try_from(counted).ok()?.checked_sub(1));
-        let instruction = position.and_then(|position| self.origin.get(position)).copied().unwrap_or(0);
         self.fault(Some(instruction), fault)
     }
 }

@@ -55,6 +55,7 @@ mod record;
 mod refusal;
 mod run;
 mod shadow;
+mod spot;
 mod stack;
 mod step;
 mod synonym;
@@ -70,6 +71,7 @@ pub use map::{ANY, EXIST, Eviction, Map, MapKind, NO_COMMON_LRU, NO_PREALLOC, NO
 pub use object::shapes;
 pub use record::{Record, Redirect};
 pub use run::Vm;
+pub use spot::Spot;
 pub use trace::{Branch, Trace};
 
 use crate::bpf::{Kind, TargetBtf};
@@ -112,6 +114,13 @@ pub fn is_conditional(insn: &rbpf::ebpf::Insn) -> bool {
 pub fn operands(insn: &rbpf::ebpf::Insn) -> Vec<u8> {
     let read = instruction::reads(insn);
     (0..instruction::FRAME).filter(|register| read & instruction::only(*register) != 0).collect()
+}
+
+/// The registers that an instruction overwrites, ascending.
+#[must_use]
+pub fn results(insn: &rbpf::ebpf::Insn) -> Vec<u8> {
+    let written = instruction::writes(insn);
+    (0..instruction::FRAME).filter(|register| written & instruction::only(*register) != 0).collect()
 }
 
 /// How to load an object.

@@ -86,6 +86,14 @@ impl Provenance {
         }
     }
 
+    /// Where in its own frame the load or store at `index` starts, if it is one to that.
+    pub(super) fn stack_offset(&self, index: usize, insn: &Insn) -> Option<i32> {
+        match self.base(index) {
+            Known::Stack(_, start) => Some(start + i32::from(insn.off)),
+            _ => None,
+        }
+    }
+
     /// Whether the load or store at `index` may be one to the context, at an offset that is then the instruction's own: the verifier lets no program
     /// follow an address of the context that it moved.
     pub(super) fn may_be_context(&self, index: usize) -> bool {

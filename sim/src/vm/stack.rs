@@ -58,6 +58,18 @@ impl Stack {
                 || self.place(address).is_some_and(|(_, offset)| length <= u64::from(offset.unsigned_abs())))
     }
 
+    /// How many calls deep the frame is that an address lies in, as far as that can be told, and that frame's pointer.
+    pub(super) fn frame(&self, address: u64) -> (u32, u64) {
+        let own = if self.shadowed.is_some() { SHADOWED } else { FRAME };
+        let above = self.end.saturating_sub(address);
+        if self.length <= ebpf::STACK_SIZE as u64 || above == 0 {
+            return (0, self.end);
+        }
+        let stride = u64::from(own.length().unsigned_abs());
+        let frame = (above - 1) / stride;
+        (u32::try_from(frame).unwrap_or(u32::MAX), self.end - frame * stride)
+    }
+
     /// The frame of an address, and its offset from that one's pointer.
     fn place(&self, address: u64) -> Option<(u32, i32)> {
         let stride = SHADOWED.length();

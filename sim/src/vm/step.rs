@@ -2,8 +2,8 @@
 
 use super::helper::{self, Answer, Argument, Helper, Size};
 use super::instruction::{
-    ADD, ALU, ALU64, AND, CALL, JMP, LD, LD_IMM64, LDX, LSH, MODE_ATOMIC, MODE_MEM, MOV, ST, STX, SUB, X, class, mode, operation,
-    reference, size, target, writes,
+    ADD, ALU, ALU64, AND, CALL, FRAME, JMP, LD, LD_IMM64, LDX, LSH, MODE_ATOMIC, MODE_MEM, MOV, ST, STX, SUB, X, class, mode, only,
+    operation, reference, size, target, writes,
 };
 use super::known::{Known, REACH, STACK, State};
 use super::lower::MapView;
@@ -15,6 +15,10 @@ impl Walk<'_> {
     pub(super) fn step(&mut self, index: usize, state: &mut State) -> bool {
         let insn = &self.program[index];
         let dst = insn.dst as usize;
+        if insn.opc != CALL && writes(insn) & only(FRAME) != 0 {
+            // It ends the run.
+            return false;
+        }
         match class(insn) {
             LD if insn.opc != LD_IMM64 => state.registers[..6].fill(Known::NOTHING),
             LD => state.registers[dst] = self.constant(index, insn),

@@ -3,7 +3,7 @@
 use libtest_mimic::Failed;
 use treeline_sim::capture::Capture;
 use treeline_sim::lab::origin::Role;
-use treeline_sim::lab::{Engine, Machine, Origin, Origins, Replay, kernel};
+use treeline_sim::lab::{Engine, Entry, LabError, Machine, Origin, Origins, Outcome, Replay, kernel};
 use treeline_sim::vm::{Hook, Object};
 
 use super::{capture, object};
@@ -106,5 +106,44 @@ pub fn beside_another_object() -> Result<(), Failed> {
 pub fn a_fault_is_where_the_vm_stops() -> Result<(), Failed> {
     let object = object(OBJECT, &[]);
     check(&origins(&object, "xdp_long", Hook::Xdp, None)?, CASES[7]);
+    Ok(())
+}
+
+/// The vm under the kernel's name, with the upper half of r0 that Linux forgets to clear.
+struct Forgetful(Machine);
+
+impl Engine for Forgetful {
+    fn name(&self) -> &'static str {
+        kernel::NAME
+    }
+
+    fn run(&mut self, frame: &treeline_sim::Frame) -> Result<Outcome, LabError> {
+        let outcome = self.0.run(frame)?;
+        Ok(Outcome { returned: outcome.returned | u32::from(frame.index == 3) << 31, ..outcome })
+    }
+
+    fn value(&mut self, map: usize, key: &[u8]) -> Result<Option<Vec<u8>>, LabError> {
+        self.0.value(map, key)
+    }
+
+    fn entries(&mut self, map: usize) -> Result<Vec<Entry>, LabError> {
+        self.0.entries(map)
+    }
+
+    fn fill(&mut self, map: usize, key: &[u8], value: &[u8]) -> Result<(), LabError> {
+        self.0.fill(map, key, value)
+    }
+}
+
+/// A note names the compare-and-exchange whose upper half was returned, where the kernel is the other one, and only there.
+pub fn a_fault_of_the_kernels_is_named() -> Result<(), Failed> {
+    let object = object(include_bytes!("../objects/exchange.bpf.o"), &[]);
+    for (program, is_noted) in [("exchange_upper", true), ("exchange_lower", false)] {
+        let other = Box::new(Forgetful(Machine::new(&object, program)?));
+        let found = origins(&object, program, Hook::Xdp, Some(other))?;
+        let [origin] = found.as_slice() else { return Err(format!("{found:#?}").into()) };
+        let is_named = |note: &String| note.contains("atomic32 cmpxchg [r10-8], r3") && note.contains("docs/rbpf-findings.md");
+        assert_eq!(origin.note.as_ref().is_some_and(is_named), is_noted, "{program}: {origin:#?}");
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Random programs, mutated until the verifier rejects them: each rejection has the verifier's own last words, and most meet a rule.
 //!
-//! `VERIFIER_MUTATIONS` asks for more of them, `VERIFIER_SEED` for others.
+//! `VERIFIER_MUTATIONS` asks for more of them, `VERIFIER_SEED` for others, as does `PROPTEST_RNG_SEED`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const REJECTIONS: u64 = 150;
 const EXPLAINED_PERMILLE: u64 = 990;
 
 pub fn explained() -> Result<(), Failed> {
-    let mut random = Random(setting("VERIFIER_SEED", 1));
+    let mut random = Random(setting("VERIFIER_SEED", setting("PROPTEST_RNG_SEED", 1)).max(1));
     let wanted = setting("VERIFIER_MUTATIONS", REJECTIONS);
     let (mut rejected, mut met) = (0, 0);
     let mut names: BTreeMap<String, u64> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Memory to the byte: the last byte of every object can be read and written, the next one ends the run at its instruction.
 
 use crate::code::{Code, cell, load, load_with, run, shape};
-use treeline_sim::vm::{Fault, Hook, MapKind, Options, Shape, VmError};
+use treeline_sim::vm::{Fault, Hook, MapKind, Options, Shape, Spot, VmError};
 
 /// Which instruction faulted, and whether it was an access out of bounds.
 fn faulted(result: Result<u64, VmError>) -> (usize, Fault) {
@@ -20,7 +20,7 @@ fn check(hook: Hook, code: &Code, maps: &[Shape], instruction: usize, is_inside:
     }
     let (at, fault) = faulted(result);
     assert_eq!(at, instruction, "{what}: {fault}");
-    assert!(matches!(fault, Fault::OutOfBounds { .. } | Fault::OutOfStack), "{what}: {fault}");
+    assert!(matches!(fault, Fault::OutOfBounds { .. }), "{what}: {fault}");
 }
 
 /// Loads and stores of each size: opcodes of load, store from register, store of an immediate.
@@ -108,7 +108,7 @@ fn the_stack_is_exact() {
 fn a_missing_entry_is_a_null_pointer() {
     let code = Code::default().asm("stw [r10-4], 9").map(1, 0).asm("mov r2, r10\nadd r2, -4\ncall 1\nldxdw r0, [r0+0]\nexit");
     let (at, fault) = faulted(load(Hook::Xdp, &code, &[cell(8)]).expect("loads").run(&[0; 64], 0));
-    assert_eq!((at, fault), (6, Fault::OutOfBounds { access: "load", address: 0, size: 8 }));
+    assert_eq!((at, fault), (6, Fault::OutOfBounds { access: "load", spot: Spot::Number(0), size: 8 }));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn helper_pointers_are_exact() {
 #[test]
 fn a_helper_wants_a_map() {
     let code = Code::default().asm("stdw [r10-8], 0\nmov r1, 5\nmov r2, r10\nadd r2, -8\ncall 1\nmov r0, 0\nexit");
-    assert_eq!(faulted(load(Hook::Xdp, &code, &[cell(8)]).expect("loads").run(&[0; 64], 0)), (4, Fault::NoMap { value: 5 }));
+    assert_eq!(faulted(load(Hook::Xdp, &code, &[cell(8)]).expect("loads").run(&[0; 64], 0)), (4, Fault::NoMap { spot: Spot::Number(5) }));
 }
 
 #[test]

@@ -15,7 +15,9 @@ const SIZES: [(i16, [u8; 3]); 4] = [(1, [0x71, 0x73, 0x72]), (2, [0x69, 0x6b, 0x
 #[test]
 fn fields_are_loaded_and_stored_where_the_kernel_lets_them() {
     for (hook, length) in [(Hook::Xdp, 24), (Hook::Tc, 192), (Hook::Socket, 192)] {
-        for (size, opcodes) in SIZES {
+        // With their sign, too.
+        let signed = [(1, [0x91; 3]), (2, [0x89; 3]), (4, [0x81; 3])].map(|(size, opcodes)| (size, opcodes[..1].to_vec()));
+        for (size, opcodes) in SIZES.map(|(size, opcodes)| (size, opcodes.to_vec())).into_iter().chain(signed) {
             for opc in opcodes {
                 for offset in -size..length + size {
                     // A socket is what the VM does not have.

@@ -25,6 +25,7 @@ mod robustness;
 mod route;
 mod sequence;
 mod spill;
+mod spot;
 mod stress;
 mod tail;
 mod text;

@@ -13,6 +13,8 @@ pub(super) const KEY: i16 = -48;
 pub(super) const VALUE: i16 = -64;
 pub(super) const ARRAY: i16 = -96;
 pub(super) const SLOTS: i16 = -160;
+/// In `ARRAY` from its start, where the context is spilled at times.
+pub(super) const CONTEXT: i16 = 24;
 
 /// A set of registers.
 pub(super) type Set = u16;
@@ -31,6 +33,8 @@ pub(super) struct Roles {
     pub(super) packet: Option<(u8, i16)>,
     /// To 16 bytes of a caller's stack.
     pub(super) buffer: Option<u8>,
+    /// Behind those the context is spilled.
+    pub(super) has_context_in_buffer: bool,
 }
 
 /// What holds where control is.
@@ -62,6 +66,8 @@ pub(super) struct Function {
     /// How many functions are around it.
     pub(super) depth: usize,
     pub(super) loops: i16,
+    /// The context is spilled in the last slot of `ARRAY`.
+    pub(super) has_context_in_array: bool,
 }
 
 impl Function {
@@ -110,6 +116,11 @@ impl Function {
         let jump = self.jump(opc, dst, src, imm);
         let distance = i32::try_from(jump + 1 - head).expect("a short function");
         self.distance(jump, -distance);
+    }
+
+    /// Bytes of `ARRAY` that hold numbers.
+    pub(super) fn array_length(&self) -> i16 {
+        if self.has_context_in_array { CONTEXT } else { VALUE - ARRAY }
     }
 
     fn distance(&mut self, jump: usize, distance: i32) {

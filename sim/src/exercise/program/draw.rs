@@ -7,7 +7,7 @@
 
 use arbitrary::Unstructured;
 
-use super::code::{ARRAY, COUNTERS, Function, KEY, Roles, SLOTS, SPILL, State, VALUE, bit};
+use super::code::{ARRAY, CONTEXT, COUNTERS, Function, KEY, Roles, SLOTS, SPILL, State, VALUE, bit};
 use super::{ARRAY_MAP, CELL_MAP, HASH_MAP, KEYS_COUNT};
 use crate::vm::Hook;
 
@@ -141,7 +141,8 @@ impl<'a, 'b> Draw<'a, 'b> {
     pub(super) fn statement(&mut self, function: &mut Function, nesting: u8) -> Drawn<()> {
         let kind: u8 = self.bytes.arbitrary()?;
         match kind {
-            0..80 => self.arithmetic(function),
+            0..64 => self.arithmetic(function),
+            64..80 => self.spill(function, nesting),
             80..96 => self.constant(function),
             96..128 => self.memory(function),
             128..140 => self.atomic(function),
@@ -165,6 +166,26 @@ impl<'a, 'b> Draw<'a, 'b> {
             }
             self.statement(function, nesting)?;
         }
+        Ok(())
+    }
+
+    /// The context waits on the stack, right behind what is written to meanwhile, comes back into any register, and one of its fields is touched.
+    fn spill(&mut self, function: &mut Function, nesting: u8) -> Drawn<()> {
+        let Some(context) = function.roles.context.filter(|_| !function.has_context_in_array) else { return self.context(function) };
+        function.push(0x7b, 10, context, ARRAY + CONTEXT, 0);
+        function.has_context_in_array = true;
+        self.variable_offset(function)?;
+        if nesting > 0 {
+            self.block(function, 3, nesting - 1)?;
+        }
+        function.has_context_in_array = false;
+        if let Some(filled) = self.free(function, 0)? {
+            function.push(0x79, filled, 10, ARRAY + CONTEXT, 0);
+            function.state.numbers &= !bit(filled);
+            self.field(function, filled)?;
+            function.forget(filled);
+        }
+        function.push(0x7a, 10, 0, ARRAY + CONTEXT, 3);
         Ok(())
     }
 
@@ -257,6 +278,7 @@ impl<'a, 'b> Draw<'a, 'b> {
             function.add_imm(argument, ARRAY.into());
             callee.mov(8, argument);
             callee.roles.buffer = Some(8);
+            callee.roles.has_context_in_buffer = function.has_context_in_array;
             callee.state.taken |= bit(8);
             argument += 1;
         }
@@ -293,6 +315,7 @@ impl<'a, 'b> Draw<'a, 'b> {
         callee.mov(8, 2);
         callee.mov(7, 1);
         callee.roles.buffer = Some(8);
+        callee.roles.has_context_in_buffer = function.has_context_in_array;
         callee.state = State { numbers: bit(1) | bit(7), taken: bit(8) | bit(10), written: 0 };
         for slot in 0..4 {
             callee.push(0x7a, 10, 0, ARRAY + slot * 8, i32::from(slot) - 1);

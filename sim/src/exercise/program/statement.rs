@@ -1,6 +1,6 @@
 //! The statements without control flow: arithmetic, constants, memory of every kind, atomics.
 
-use super::code::{ARRAY, Function, SLOTS, SPILL, bit};
+use super::code::{ARRAY, CONTEXT, Function, SLOTS, SPILL, bit};
 use super::draw::{CELL_REACH, Draw, data, touched};
 use crate::vm::Hook;
 
@@ -194,7 +194,21 @@ impl Draw<'_, '_> {
                 function.forget(limit);
             }
             _ => {
-                function.push(0x57, offset, 0, 0, 24);
+                let mask = i32::from(function.array_length()) - 8;
+                let work = self.free(function, bit(offset) | bit(pointer))?;
+                match work {
+                    // The verifier knows what a register holds.
+                    Some(work) if kind & 64 != 0 => {
+                        function.mov_imm(work, mask);
+                        function.state.numbers |= bit(work);
+                        function.push(0x5f, offset, work, 0, 0);
+                    }
+                    _ => function.push(0x57, offset, 0, 0, mask),
+                }
+                if kind & 128 != 0 && self.hook != Hook::Xdp && function.roles.context.is_some() {
+                    function.forget(pointer);
+                    return self.fill(function, offset);
+                }
                 function.mov(pointer, 10);
                 function.push(0x0f, pointer, offset, 0, 0);
                 // Of the verifier's rules: a store through a variable offset to a slot of a spilled pointer is refused, so none lies there.
@@ -205,15 +219,31 @@ impl Draw<'_, '_> {
         Ok(())
     }
 
+    /// `bpf_skb_load_bytes` to the stack, of one byte more than a number that is at most the array's last slot's offset.
+    fn fill(&mut self, function: &mut Function, count: u8) -> Drawn<()> {
+        let context = function.roles.context.unwrap_or(6);
+        let start = i32::from(self.bytes.arbitrary::<u8>()? % 16);
+        function.mov(4, count);
+        function.add_imm(4, 1);
+        function.mov(1, context);
+        function.mov_imm(2, start);
+        function.mov(3, 10);
+        function.add_imm(3, ARRAY.into());
+        function.push(0x85, 0, 0, 0, 26);
+        function.called();
+        Ok(())
+    }
+
     /// An atomic operation upon the stack or the cell.
     pub(super) fn atomic(&mut self, function: &mut Function) -> Drawn<()> {
         let is_wide: bool = self.bytes.arbitrary()?;
         let size = if is_wide { 8 } else { 4 };
-        let place = i16::from(self.bytes.arbitrary::<u8>()? % 32) / size * size;
-        let (base, start) = match function.roles.value {
-            Some(value) if self.bytes.arbitrary()? => (value, 0),
-            _ => (10, ARRAY),
+        let place: u8 = self.bytes.arbitrary()?;
+        let (base, start, length) = match function.roles.value {
+            Some(value) if self.bytes.arbitrary()? => (value, 0, 32),
+            _ => (10, ARRAY, function.array_length()),
         };
+        let place = i16::from(place) % length / size * size;
         let Some(src) = self.variable(function)? else { return Ok(()) };
         let kind: u8 = self.bytes.arbitrary()?;
         if kind < 64 {
@@ -241,15 +271,28 @@ impl Draw<'_, '_> {
 
     /// Fields of the context that hold numbers, in any width the kernel allows.
     pub(super) fn context(&mut self, function: &mut Function) -> Drawn<()> {
-        let Some(context) = function.roles.context else { return Ok(()) };
-        let Some(dst) = self.free(function, 0)? else { return Ok(()) };
+        if let Some(context) = function.roles.context {
+            return self.field(function, context);
+        }
+        let Some(buffer) = function.roles.buffer.filter(|_| function.roles.has_context_in_buffer) else { return Ok(()) };
+        let Some(context) = self.free(function, 0)? else { return Ok(()) };
+        function.push(0x79, context, buffer, CONTEXT, 0);
+        function.state.numbers &= !bit(context);
+        self.field(function, context)?;
+        function.forget(context);
+        Ok(())
+    }
+
+    /// One field through a register that holds the context.
+    pub(super) fn field(&mut self, function: &mut Function, context: u8) -> Drawn<()> {
+        let Some(dst) = self.free(function, bit(context))? else { return Ok(()) };
         let fields: &[i16] = match self.hook {
             Hook::Xdp => &[12, 16],
-            Hook::Tc => &[0, 8, 16, 32, 36, 40, 44, 48, 52, 64],
+            Hook::Tc => &[0, 8, 12, 16, 24, 28, 32, 36, 40, 44, 48, 52, 64],
             Hook::Socket => &[0, 8, 32, 48, 52, 64],
         };
         let field = self.pick(fields)?;
-        if self.hook == Hook::Tc && matches!(field, 8 | 32 | 48 | 52 | 64) && self.bytes.arbitrary()? {
+        if self.hook == Hook::Tc && matches!(field, 8 | 12 | 32 | 44 | 48 | 52 | 64) && self.bytes.arbitrary()? {
             if let Some(src) = self.number(function)? {
                 function.push(0x63, context, src, field, 0);
             }

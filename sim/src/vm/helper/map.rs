@@ -145,7 +145,7 @@ pub(super) fn redirect(map: u64, key: u64, flags: u64, _: u64, site: u64) -> u64
 pub(super) fn lock(lock: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
     with(|session| {
         if !session.maps.iter().any(|map| map.holds(lock, 4)) {
-            stop(site, Fault::Pointer { argument: 1, address: lock, size: 4 });
+            stop(site, Fault::Pointer { argument: 1, spot: session.spot(lock, 4), size: 4 });
         }
     });
     0

@@ -32,6 +32,7 @@ pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 use super::context::Hook;
 use super::follow;
 use super::map::MapKind;
+use super::spot::Spot;
 use super::{Fault, VmError};
 pub(super) use buffer::Buffer;
 pub(super) use session::Session;
@@ -40,7 +41,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Tells the session where the stack ends: r5 is the main program's frame pointer.
 pub(super) const ENTER: i32 = 0x4000_0000;
-/// Ends the run, because instruction r5 would leave its frame.
+/// Ends the run, because instruction r5 would leave its frame: r2 bytes at r1 from its pointer; r3 says which [`ACCESSES`].
 pub(super) const TRAP: i32 = 0x4000_0001;
 /// Keeps r5 as the fifth argument of the helper called next, whose r5 is the calling instruction.
 pub(super) const FIFTH: i32 = 0x4000_0002;
@@ -56,6 +57,8 @@ pub(super) const ASIDE: i32 = 0x4000_0006;
 pub(super) const ANSWER: i32 = 0x4000_0007;
 /// Shows the registers at the point of number r5, with the frame pointer in r4.
 pub(super) const STEP: i32 = 0x4000_0008;
+/// Ends the run, because instruction r5 would write to the frame pointer.
+pub(super) const READ_ONLY: i32 = 0x4000_000a;
 /// Ends the run, because instruction r5 is one that the kernel does not let a program do to its context.
 pub(super) const FORBIDDEN: i32 = 0x4000_0009;
 /// Packet loads of classic BPF, of as many bytes as the number minus this: at r1, with the context in r2; negative beyond the packet.
@@ -68,6 +71,9 @@ pub(super) const GUARD: i32 = 0x4000_1000;
 
 /// How many guards a program has at most; accesses beyond are held to the packet's room.
 pub(super) const GUARDS: usize = 512;
+
+/// What faults call an access.
+pub(super) const ACCESSES: [&str; 3] = ["load", "store", "atomic operation"];
 
 /// The kernel's number of `bpf_tail_call`.
 pub(super) const TAIL_CALL: i32 = 12;
@@ -129,6 +135,7 @@ fn own(guards: usize) -> impl Iterator<Item = (i32, rbpf::ebpf::Helper)> {
         (ANSWER, program::answer),
         (STEP, step),
         (FORBIDDEN, forbidden),
+        (READ_ONLY, read_only),
     ];
     let classic = [1, 2, 4].map(|size| CLASSIC + size).into_iter().zip(packet::CLASSIC);
     let others = others.into_iter().chain(classic).chain(callback::functions());
@@ -245,9 +252,12 @@ fn fresh(_: u64, _: u64, _: u64, _: u64, frame: u64) -> u64 {
 }
 
 fn unwritten(address: u64, length: u64, _: u64, _: u64, site: u64) -> u64 {
-    with(|session| session.expect_written(None, address, word(length), site));
-    // The shadow is the program's own doing if that finds nothing.
-    stop(site, Fault::OutOfStack)
+    let bytes = word(length);
+    with(|session| {
+        session.expect_written(None, address, bytes, site);
+        // The shadow is the program's own doing if that finds nothing.
+        stop(site, Fault::OutOfBounds { access: ACCESSES[0], spot: session.spot(address, bytes), size: bytes })
+    })
 }
 
 fn fifth(_: u64, _: u64, _: u64, _: u64, argument: u64) -> u64 {
@@ -270,8 +280,13 @@ fn step(first: u64, second: u64, third: u64, frame: u64, point: u64) -> u64 {
     0
 }
 
-fn trap(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
-    stop(site, Fault::OutOfStack)
+fn trap(offset: u64, length: u64, access: u64, _: u64, site: u64) -> u64 {
+    let spot = Spot::Stack { offset: offset.cast_signed(), frame: 0 };
+    stop(site, Fault::OutOfBounds { access: ACCESSES[word(access)], spot, size: word(length) })
+}
+
+fn read_only(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
+    stop(site, Fault::FramePointer)
 }
 
 fn forbidden(_: u64, _: u64, _: u64, _: u64, site: u64) -> u64 {
@@ -298,8 +313,8 @@ fn guard<const HIGH: usize, const LOW: usize>(first: u64, second: u64, third: u6
         let last = address.wrapping_add(size as u64 - 1);
         let is_near = session.room.holds(address, 1) || session.room.holds(last, 1);
         if is_near && !session.reach.holds(address, size) {
-            let access = if guard.is_store { "store" } else { "load" };
-            stop(guard.site as u64, Fault::OutOfBounds { access, address, size });
+            let spot = Spot::of(session, base, guard.offset.into(), size);
+            stop(guard.site as u64, Fault::OutOfBounds { access: guard.access, spot, size });
         }
     });
     0

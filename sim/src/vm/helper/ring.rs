@@ -9,12 +9,22 @@ use super::{E2BIG, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Session, errno, only, res
 #[derive(Debug)]
 pub(in crate::vm) struct Reservation {
     address: u64,
+    length: usize,
     map: usize,
     /// Its place among the session's records: the order is that of the reservations.
     place: usize,
     /// The bytes once it was submitted; without them it is dropped.
     bytes: Option<Vec<u8>>,
     is_open: bool,
+}
+
+impl Session {
+    /// The record of a map that an address lies in: its first byte and how many it has.
+    pub(in crate::vm) fn record(&self, map: usize, address: u64) -> Option<(u64, usize)> {
+        let reserved = self.reserved.iter().filter(|reserved| reserved.is_open && reserved.map == map);
+        let place = |reserved: &Reservation| (reserved.address, reserved.length);
+        reserved.map(place).find(|(start, length)| (*start..=start + *length as u64).contains(&address))
+    }
 }
 
 pub(super) fn reserve(map: u64, length: u64, flags: u64, _: u64, site: u64) -> u64 {
@@ -26,7 +36,14 @@ pub(super) fn reserve(map: u64, length: u64, flags: u64, _: u64, site: u64) -> u
         let Some(address) = session.maps[map].ring().and_then(|ring| ring.reserve(length)) else { return 0 };
         let place = session.records.len();
         session.send(map, Vec::new(), site);
-        session.reserved.push(Reservation { address, map, place, bytes: None, is_open: true });
+        session.reserved.push(Reservation {
+            address,
+            length: usize::try_from(length).unwrap_or(usize::MAX),
+            map,
+            place,
+            bytes: None,
+            is_open: true,
+        });
         address
     })
 }
@@ -108,7 +125,7 @@ impl Session {
 
     fn give_back(&mut self, address: u64, is_discarded: bool, site: u64) {
         let found = self.reserved.iter_mut().find(|reservation| reservation.is_open && reservation.address == address);
-        let Some(reservation) = found else { stop(site, Fault::Pointer { argument: 1, address, size: 0 }) };
+        let Some(reservation) = found else { stop(site, Fault::Pointer { argument: 1, spot: self.spot(address, 0), size: 0 }) };
         reservation.is_open = false;
         let bytes = self.maps[reservation.map].ring().and_then(|ring| ring.commit(address, is_discarded));
         reservation.bytes = bytes.filter(|_| !is_discarded);

@@ -8,6 +8,7 @@ use super::super::loaded::Loaded;
 use super::super::map::Map;
 use super::super::memory::Piece;
 use super::super::record::{Record, Redirect};
+use super::super::spot::Spot;
 use super::super::stack::Stack;
 use super::buffer::Buffer;
 use super::callback::Turns;
@@ -88,7 +89,7 @@ impl Session {
     pub(super) fn map_number(&self, value: u64, site: u64) -> usize {
         let number = usize::try_from(value ^ HANDLE).unwrap_or(usize::MAX);
         if number >= self.maps.len() {
-            stop(site, Fault::NoMap { value });
+            stop(site, Fault::NoMap { spot: self.spot(value, 0) });
         }
         number
     }
@@ -122,7 +123,7 @@ impl Session {
     /// The address as a pointer, after making sure that `length` bytes there are the program's.
     pub(super) fn pointer(&self, argument: u8, address: u64, length: usize, site: u64) -> *mut u8 {
         if !self.holds(address, length) {
-            stop(site, Fault::Pointer { argument, address, size: length });
+            stop(site, Fault::Pointer { argument, spot: self.spot(address, length), size: length });
         }
         std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses fit"))
     }
@@ -139,6 +140,11 @@ impl Session {
         if let Some(unwritten) = self.stack.unwritten(address, length) {
             stop(site, Fault::Unwritten { argument, offset: unwritten.offset, frame: unwritten.frame, size: length });
         }
+    }
+
+    /// Where so many bytes lie, for a message.
+    pub(super) fn spot(&self, address: u64, length: usize) -> Spot {
+        Spot::of(self, address, 0, length)
     }
 
     /// Whether so many bytes there are the program's.
@@ -182,7 +188,8 @@ impl Session {
 
     pub(super) fn expect_context(&self, address: u64, site: u64) {
         if address != self.context.address() {
-            stop(site, Fault::Pointer { argument: 1, address, size: self.hook.context_length() });
+            let length = self.hook.context_length();
+            stop(site, Fault::Pointer { argument: 1, spot: self.spot(address, length), size: length });
         }
     }
 }
