@@ -27,7 +27,7 @@ fn printed(scratch: &Path, command: &str) -> String {
     assert_eq!(words.next(), Some("treeline"), "`{command}`: only treeline is run");
     let output = Command::new(env!("CARGO_BIN_EXE_treeline")).args(words).current_dir(scratch).output().expect("treeline starts");
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
-    text.concat().lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    text.concat().lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
 /// The document with what its commands print now.
@@ -42,7 +42,7 @@ fn run(scratch: &Path, document: &str) -> String {
         }
         let command = line.strip_prefix("$ ").filter(|_| in_block);
         if command.is_some() || !in_output {
-            written += &format!("{line}\n");
+            written.extend([line, "\n"]);
         }
         if let Some(command) = command {
             written += &printed(scratch, command);

@@ -424,10 +424,10 @@ fn what_follows_the_last_gzip_member_is_treated_as_gzip_treats_it() {
     let garbage = Some("test: decompression OK, trailing garbage ignored".to_owned());
     for compressed in [whole, members] {
         let with = |tail: &[u8]| with_warning(&[&compressed, tail].concat());
-        for padding in [&[][..], &[0], &[0; 100_000]] {
+        for padding in [&[][..], &[0], &vec![0; 100_000]] {
             assert!(matches!(with(padding), (2, None, None)), "{} zeros", padding.len());
         }
-        for tail in [&b"garbage"[..], b"x", b"\0\0x", b"\x1fx", &[7; 100_000]] {
+        for tail in [&b"garbage"[..], b"x", b"\0\0x", b"\x1fx", &vec![7; 100_000]] {
             let (frames, warning, error) = with(tail);
             assert!(error.is_none(), "{tail:02x?}: {error:?}");
             assert_eq!((frames, warning), (2, garbage.clone()), "{tail:02x?}");

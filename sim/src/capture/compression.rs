@@ -49,10 +49,13 @@ pub fn reader(mut reader: impl Read + Send + 'static, garbage: Option<TrailingGa
     })
 }
 
+/// A member, with the byte that was taken to recognise it before its reader.
+type Member<R> = GzDecoder<Chain<&'static [u8], R>>;
+
 /// The members of a gzip file, one after another.
 struct Gzip<R> {
-    /// The member being read, with the byte before the reader's that was taken to recognise it; none after the last.
-    member: Option<GzDecoder<Chain<&'static [u8], R>>>,
+    /// The member being read; none after the last.
+    member: Option<Member<R>>,
     garbage: Option<TrailingGarbage>,
 }
 
@@ -62,7 +65,7 @@ impl<R: BufRead> Gzip<R> {
     }
 
     /// What follows a member that ended: another one, or the end.
-    fn next_member(&self, member: GzDecoder<Chain<&'static [u8], R>>) -> io::Result<Option<GzDecoder<Chain<&'static [u8], R>>>> {
+    fn next_member(&self, member: Member<R>) -> io::Result<Option<Member<R>>> {
         let (_, mut reader) = member.into_inner().into_inner();
         let first = peek(&mut reader)?;
         if first == Some(GZIP_MAGIC[0]) {

@@ -172,7 +172,7 @@ impl Link {
                 source: source(packet, 12, (*packet.get(11)?).into())?,
                 ..Header::new(packet.get(start..).map(|_| start)?, ethertype(0)?)
             },
-            Self::Null => Header::new(start, family(packet.first_chunk()?)),
+            Self::Null => Header::new(start, family(*packet.first_chunk()?)),
             Self::Ppp => ppp_framed(packet, 0)?,
             Self::PppWithDirection => ppp_framed(packet, 1)?,
             Self::PppPppd => ppp(packet, 2)?,
@@ -206,8 +206,8 @@ fn source(packet: &[u8], at: usize, length: u16) -> Option<[u8; 6]> {
     Some(if length == 6 { *address } else { [0; 6] })
 }
 
-fn family(header: &[u8; 4]) -> u16 {
-    let family = u32::from_le_bytes(*header);
+fn family(header: [u8; 4]) -> u16 {
+    let family = u32::from_le_bytes(header);
     // No family is above 65535: such a value is in the other byte order.
     match if family > 0xffff { family.swap_bytes() } else { family } {
         2 => ETHERTYPE_IPV4,
