@@ -11,10 +11,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use rbpf::assembler::assemble;
 use treeline_sim::Frame;
 use treeline_sim::capture::Capture;
 use treeline_sim::lab::{Engine, Entry, LabError, Machine, Outcome, Replay, Summary, kernel};
-use treeline_sim::vm::{Hook, Object, Options};
+use treeline_sim::vm::{Hook, MapKind, Object, Options, Shape};
 
 const OBJECT: &[u8] = include_bytes!("objects/lab.bpf.o");
 /// Callbacks, tail calls, maps in maps.
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Trial::test("a_fault_of_the_kernels_that_may_have_made_a_difference_is_named", origin::a_fault_of_the_kernels_is_named),
         Trial::test("the_instruction_that_made_a_difference_to_the_kernel_is_named", origin::in_the_kernel).with_ignored_flag(is_missing),
         Trial::test("a_program_in_the_kernel_that_differs_is_found", other_program).with_ignored_flag(is_missing),
+        Trial::test("outcomes_of_programs_that_print_redirect_and_send_are_equal", outcomes_are_equal).with_ignored_flag(is_missing),
     ];
     for path in support::captures() {
         let name = format!("vm_and_kernel_agree_on::{}", support::name(&path));
@@ -214,5 +216,47 @@ fn other_program() -> Result<(), Failed> {
     let divergence = replay(capture(), Hook::Xdp, &ours, engines, None)?.divergence.ok_or("the difference was not found")?;
     let found: Vec<_> = divergence.differences.iter().map(|one| (one.what.as_str(), one.first.as_str(), one.second.as_str())).collect();
     assert_eq!(found, [("returned", "XDP_PASS", "XDP_DROP")]);
+    Ok(())
+}
+
+/// Three programs without maps' help, each with what only the vm shows, and records with perf's padding.
+const ASIDE: [(&str, Hook, &str); 3] = [
+    // "seen\0" by bpf_trace_printk.
+    ("prints", Hook::Xdp, "lddw r1, 0x6e656573\nstxdw [r10-8], r1\nmov r1, r10\nadd r1, -8\nmov r2, 5\ncall 6\nmov r0, 2\nexit"),
+    ("redirects", Hook::Xdp, "mov r1, 1\nmov r2, 0\ncall 23\nexit"),
+    (
+        "redirects_and_prints",
+        Hook::Tc,
+        "lddw r1, 0x6e656573\nstxdw [r10-8], r1\nmov r1, r10\nadd r1, -8\nmov r2, 5\ncall 6\nmov r1, 1\nmov r2, 0\ncall 23\nexit",
+    ),
+];
+
+/// The recipe of docs/lab.md.
+fn outcomes_are_equal() -> Result<(), Failed> {
+    let perf = Shape { name: "events".to_owned(), kind: MapKind::PerfEventArray, key_size: 4, value_size: 4, max_entries: 1 };
+    let mut programs = Vec::new();
+    for (name, hook, source) in ASIDE {
+        programs.push((name, Object::from_bytecode(name, hook, &assemble(source)?, &[], &Options::default())?));
+    }
+    // Three bytes to map 0, which perf rounds up.
+    let mut sends = assemble("mov r3, 0\nmov r4, r10\nadd r4, -8\nstdw [r10-8], 7")?;
+    sends.extend([0x18, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    sends.extend(assemble("mov r5, 3\ncall 25\nmov r0, 2\nexit")?);
+    programs.push(("sends", Object::from_bytecode("sends", Hook::Xdp, &sends, &[perf], &Options::default())?));
+    let frame = Frame { bytes: vec![7; 60], ..Frame::default() };
+    for (name, object) in &programs {
+        let (mut vm, mut kernel) = (Machine::new(object, name)?, kernel::Machine::new(object, name)?);
+        let seen = vm.run(&frame)?;
+        assert_eq!(seen, kernel.run(&frame)?, "{name}");
+        assert_eq!(seen.shown.printed.is_empty(), !name.contains("prints"), "{name}");
+        assert_eq!(seen.shown.redirect.is_none(), !name.contains("redirects"), "{name}");
+        assert_eq!(seen.records.is_empty(), *name != "sends");
+        // And the negative control: what is compared and differs is not equal.
+        for change in [(|outcome| outcome.returned ^= 1) as Change, |outcome| outcome.packet[0] ^= 1] {
+            let mut other = seen.clone();
+            change(&mut other);
+            assert_ne!(seen, other, "{name}");
+        }
+    }
     Ok(())
 }

@@ -37,6 +37,19 @@ fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     paths.into_iter().map(|(name, path)| (name, fs::read(path).expect("a file"))).collect()
 }
 
+#[test]
+fn each_folder_of_inputs_is_of_a_target() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(root().join(folder)).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let names = entries.filter(|path| path.is_dir() || path.extension().is_some_and(|ext| ext == "rs"));
+        names.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
+    };
+    let targets = names("fuzz/fuzz_targets");
+    assert_eq!(names("fuzz/seeds"), targets);
+    let regressions = names("testdata/regressions");
+    assert!(regressions.is_subset(&targets), "nobody replays {:?}", regressions.difference(&targets));
+}
+
 /// Replays all inputs, reports every one that fails, then fails once. Gives what the exercise said of each.
 fn replay<T: Debug>(target: &str, exercise: impl Fn(&[u8]) -> Result<T, Finding>) -> Vec<(String, T)> {
     let (mut said, mut wrong) = (Vec::new(), Vec::new());

@@ -89,8 +89,8 @@ pub fn record(path: &Path, hook: Hook, frame: &Frame, outcome: &Outcome) -> Valu
         "meta": outcome.meta.as_ref().filter(|meta| !meta.is_empty()).map(|meta| digits(meta)),
         "context": outcome.context,
         "records": records,
-        "redirect": outcome.redirect.as_ref().map(redirect),
-        "printed": outcome.printed,
+        "redirect": outcome.shown.redirect.as_ref().map(redirect),
+        "printed": outcome.shown.printed,
     })
 }
 

@@ -18,21 +18,23 @@ const BYTES_SHOWN_MAX: usize = 64;
 #[must_use]
 pub fn outcomes(hook: Hook, first: &Outcome, second: &Outcome) -> Vec<Difference> {
     let mut found = Vec::new();
-    if first.returned != second.returned {
-        found.push(difference("returned", verdict::name(hook, first.returned), verdict::name(hook, second.returned)));
+    // Without `..`: a new part does not compile until it is compared, or said not to be.
+    let Outcome { returned, packet, meta, context, records: sent, shown: _ } = first;
+    if *returned != second.returned {
+        found.push(difference("returned", verdict::name(hook, *returned), verdict::name(hook, second.returned)));
     }
-    bytes(&mut found, "packet", &first.packet, &second.packet);
-    if let (Some(one), Some(two)) = (&first.meta, &second.meta) {
+    bytes(&mut found, "packet", packet, &second.packet);
+    if let (Some(one), Some(two)) = (meta, &second.meta) {
         bytes(&mut found, "metadata", one, two);
     }
-    for (name, one) in &first.context {
+    for (name, one) in context {
         if let Some(two) = second.context.get(name)
             && one != two
         {
             found.push(difference(name, format!("{one:#x}"), format!("{two:#x}")));
         }
     }
-    records(&mut found, &first.records, &second.records);
+    records(&mut found, sent, &second.records);
     found
 }
 

@@ -33,7 +33,7 @@ mod vm;
 pub use coverage::Coverage;
 pub use job::Job;
 pub use origin::{Origin, Origins};
-pub use outcome::{Outcome, Record};
+pub use outcome::{Outcome, Record, Shown};
 pub use place::Place;
 pub use replay::Replay;
 pub use summary::{Divergence, Summary};
@@ -53,7 +53,7 @@ pub trait Engine {
         None
     }
 
-    /// Runs the program over a frame.
+    /// Runs the program over a frame. Two engines agree on it if what they return is equal.
     fn run(&mut self, frame: &Frame) -> Result<Outcome, LabError>;
 
     /// The entries that the last run used: position of the map, key. `None`: the engine does not know.

@@ -12,7 +12,7 @@ use crate::oracle::Difference;
 use crate::vm::Trace;
 
 /// A packet on which two engines differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Divergence {
     /// Names of the two engines.
     pub engines: [String; 2],
@@ -64,7 +64,7 @@ pub struct MapSummary {
 }
 
 /// What a replay found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Summary {
     /// Frames read, those of unsupported link types included.
     pub frames: u64,

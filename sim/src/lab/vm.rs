@@ -2,7 +2,7 @@
 
 use super::map::Map;
 use super::outcome::{self, split};
-use super::{Engine, Entry, LabError, Outcome, Place, Record};
+use super::{Engine, Entry, LabError, Outcome, Place, Record, Shown};
 use crate::Frame;
 use crate::vm::{Hook, Input, MapKind, Object, Options, Trace, Vm, VmError, Walk, Watch};
 
@@ -97,8 +97,7 @@ impl Engine for Machine {
             meta,
             context: outcome::fields(self.hook, &context),
             records: self.vm.records().iter().map(record).collect(),
-            redirect: self.vm.redirect().cloned(),
-            printed: self.vm.lines().to_vec(),
+            shown: Shown { redirect: self.vm.redirect().cloned(), printed: self.vm.lines().to_vec() },
         })
     }
 

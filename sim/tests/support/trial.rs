@@ -42,8 +42,8 @@ pub fn ended(end: impl End) -> Result<(), Failed> {
 }
 
 thread_local! {
-    /// Of the trial that this thread runs: what it misses, if anything.
-    static MISSING: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
+    /// Of the trial that this thread runs: what it misses.
+    static MISSING: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
 /// Says that the trial of this thread misses something without which it does not check what its name says. Under `CI` that is a failure.
@@ -57,15 +57,20 @@ pub fn missing(what: impl Into<String>) {
 /// The same of what no machine needs to have: captures that are not in the repository.
 #[track_caller]
 pub fn without(what: impl Into<String>) {
+    let what = what.into();
     MISSING.with_borrow_mut(|trial| {
-        trial.as_mut().expect("only the thread of a trial can say what the trial misses").get_or_insert(what.into());
+        let missed = trial.as_mut().expect("only the thread of a trial can say what the trial misses");
+        if !missed.contains(&what) {
+            missed.push(what);
+        }
     });
 }
 
 fn run(test: &Test) -> Result<Completion, Failed> {
-    MISSING.set(Some(None));
+    MISSING.set(Some(Vec::new()));
     (test.run)()?;
-    Ok(MISSING.take().flatten().map_or(Completion::Completed, Completion::ignored_with))
+    let missed = MISSING.take().unwrap_or_default();
+    Ok(if missed.is_empty() { Completion::Completed } else { Completion::ignored_with(missed.join("; ")) })
 }
 
 /// All tests of the suite.

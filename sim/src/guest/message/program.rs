@@ -38,7 +38,7 @@ pub enum ProgramRequest {
 }
 
 /// What the guest answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ProgramReply {
     /// Loaded, or filled.
     Done,
@@ -51,7 +51,7 @@ pub enum ProgramReply {
 }
 
 /// What a run did, with what is compared after every packet: a question less for each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Ran {
     /// The outcome, without what no kernel shows.
     pub outcome: Outcome,
@@ -82,7 +82,7 @@ impl Writer {
     }
 
     fn ran(&mut self, ran: &Ran) -> &mut Self {
-        let Outcome { returned, packet, meta, context, records, redirect: _, printed: _ } = &ran.outcome;
+        let Outcome { returned, packet, meta, context, records, shown: _ } = &ran.outcome;
         self.word(*returned).bytes(packet).maybe(meta.as_deref());
         let context: Vec<_> = context.iter().collect();
         self.each(&context, |writer, (name, value)| {
