@@ -12,7 +12,7 @@ use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, SocketFilter, TcAttachType, Xdp, XdpMode};
 use treeline_sim::cause::explain;
 
-use super::raw;
+use super::{link, raw};
 
 /// Which packets of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -116,7 +116,8 @@ fn xdp(program: &mut Xdp, interface: &str, adopt: &impl Fn(&str) -> Option<FdLin
         Ok(id) => id,
         Err(error) if is_final(&error) => return Err(refused(interface, "xdp", &error)),
         Err(error) => {
-            notice = Some(format!("{interface}: no native XDP ({}); generic XDP is used, which is slower", explain(&error)));
+            let mtu = link::mtu(interface).map_err(|error| format!("{interface}: its MTU cannot be read: {error}"))?;
+            notice = Some(format!("{interface}: no native XDP at MTU {mtu} ({}); generic XDP is used, which is slower", explain(&error)));
             how = "generic xdp";
             program.attach(interface, XdpMode::Skb).map_err(|error| refused(interface, "xdp", &error))?
         }

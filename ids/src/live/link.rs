@@ -44,6 +44,14 @@ pub fn of(interface: &str, hook: Hook) -> Result<Link, String> {
     read(&device, hook, version(&release)).map_err(|reason| format!("{interface}: {reason}"))
 }
 
+/// The longest packet of `interface` in bytes, without its link header.
+pub fn mtu(interface: &str) -> io::Result<u32> {
+    let mut request = request(interface)?;
+    ask(&UnixDatagram::unbound()?, libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: the member that this request fills.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu }.unsigned_abs())
+}
+
 /// How packets are seen at an interface, for people, with what its frames begin with if that is not Ethernet's header.
 pub fn told(link: Link, how: String) -> String {
     match link {
@@ -166,7 +174,7 @@ fn request(interface: &str) -> io::Result<libc::ifreq> {
 }
 
 fn ask(socket: &UnixDatagram, what: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
-    // SAFETY: each of the three requests takes this struct; what it points to for `SIOCETHTOOL` outlives the call.
+    // SAFETY: each of the four requests takes this struct; what it points to for `SIOCETHTOOL` outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), what as libc::Ioctl, std::ptr::from_mut(request)) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,5 +1,6 @@
 //! Object and model -> maps and programs in the kernel, over maps that are there already where a folder has them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -40,7 +41,9 @@ impl Loader {
             .map_max_entries(object::FLOWS, settings.flows_max)
             .map_max_entries(object::ALERTS, ring_bytes);
         let object = settings.linked.as_deref().unwrap_or(object::OBJECT);
-        let mut ebpf = self.loader.load(object).map_err(|error| format!("the kernel takes no maps: {}", explain(&error)))?;
+        let object = if settings.config.fragments == 0 { Ok(Cow::from(object)) } else { object::fragmented(object).map(Cow::from) };
+        let object = object.map_err(|error| format!("the object for packets in several buffers: {error}"))?;
+        let mut ebpf = self.loader.load(&object).map_err(|error| format!("the kernel takes no maps: {}", explain(&error)))?;
         fill(&mut ebpf, settings)?;
         Ok(ebpf)
     }

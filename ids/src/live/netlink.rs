@@ -26,7 +26,7 @@ pub struct Filter {
     /// The program's id.
     pub program: u32,
     /// The program's tag: a digest of its instructions.
-    pub tag: String,
+    pub tag: u64,
 }
 
 /// Index and name of each interface of this network namespace.
@@ -70,12 +70,12 @@ fn filter(message: TcMessage, side: &'static str) -> Option<Filter> {
         TcAttribute::Options(options) => Some(options),
         _ => None,
     })?;
-    let mut found = Filter { header: message.header, side, name: String::new(), program: 0, tag: String::new() };
+    let mut found = Filter { header: message.header, side, name: String::new(), program: 0, tag: 0 };
     for option in options {
         match option {
             TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => found.name = name,
             TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => found.program = id,
-            TcOption::Bpf(TcFilterBpfOption::ProgTag(tag)) => found.tag = tag.iter().map(|byte| format!("{byte:02x}")).collect(),
+            TcOption::Bpf(TcFilterBpfOption::ProgTag(tag)) => found.tag = u64::from_be_bytes(tag),
             _ => {}
         }
     }

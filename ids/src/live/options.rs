@@ -4,17 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use treeline_sim::engine::Hook;
+use treeline_sim::kernel::Features;
 
 use super::attachment::Direction;
 use super::setup::Setup;
 use super::sink::Target;
-use super::{exporter, folder, instance};
+use super::{exporter, folder, instance, link};
 use crate::arguments::{self, FlowTable, Mode, Tree, nanoseconds};
 
 /// Where pins go unless another folder is named.
 const PINS: &str = "/sys/fs/bpf/treeline";
 /// Where metrics listen unless told otherwise.
 const METRICS: &str = "127.0.0.1:9464";
+
+/// Bytes of Ethernet's usual packets, which one buffer holds.
+const MTU: u32 = 1500;
 
 /// Run a model on interfaces: packets in the kernel, alerts and metrics out.
 ///
@@ -24,6 +28,7 @@ const METRICS: &str = "127.0.0.1:9464";
 /// docs/live.md says what is promised when things go wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Run {
     /// The interface; give it again for more.
     #[arg(short, long = "iface", required = true, value_name = "NAME")]
@@ -219,7 +224,15 @@ impl Run {
             alert_interval_ns: if interval_ns == 0 { u64::MAX } else { interval_ns },
             allow: self.allow.is_some(),
             ring_bytes: self.ring,
+            fragments: self.has_fragments(hook),
         })
+    }
+
+    /// Whether packets may come in several buffers at the hook: where one is longer than Ethernet's usual, and the kernel can (5.18). An interface
+    /// that is not there is a matter of attaching.
+    fn has_fragments(&self, hook: Hook) -> bool {
+        let is_long = |interface: &String| link::mtu(interface).is_ok_and(|mtu| mtu > MTU);
+        hook == Hook::Xdp && self.interfaces.iter().any(is_long) && Features::probe().fragments
     }
 
     /// The instance's folder of pins, absolute, if pins are asked for.

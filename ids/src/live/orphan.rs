@@ -30,7 +30,7 @@ impl Orphan {
 impl Display for Orphan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Filter { side, name, program, tag, .. } = &self.filter;
-        write!(formatter, "{name} on {} (clsact {side}, program {program}, tag {tag})", self.interface)
+        write!(formatter, "{name} on {} (clsact {side}, program {program}, tag {tag:016x})", self.interface)
     }
 }
 

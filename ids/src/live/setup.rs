@@ -32,6 +32,9 @@ pub struct Setup {
     pub allow: bool,
     /// Bytes of the ring buffer.
     pub ring_bytes: u32,
+    /// XDP gives packets in several buffers.
+    #[serde(default)]
+    pub fragments: bool,
 }
 
 impl Setup {
@@ -64,6 +67,7 @@ impl Setup {
             model: model.id,
             enforce: u32::from(self.enforce),
             allow: u32::from(self.allow),
+            fragments: u32::from(self.fragments),
             ..Config::default()
         };
         Settings { allow, ..Settings::new(hook, config, model.model.to_tree(), self.flows_max) }
@@ -81,6 +85,7 @@ impl Setup {
             alert_interval_ns: 3,
             allow: false,
             ring_bytes: 4096,
+            fragments: false,
         }
     }
 }

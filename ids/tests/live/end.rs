@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::instance::Instance;
-use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, received, text, there};
+use crate::lab::{BAD, GOOD, IN, Lab, Result, equal, eventually, holds, received, text, there};
 
 pub fn second(lab: &Lab, hook: &str) -> Result {
     let instance = lab.run(&["--hook", hook])?;
@@ -162,6 +162,30 @@ pub fn built_in(lab: &Lab) -> Result {
     let model = lab.status()?["model"].clone();
     equal("the model's source", &model["source"], &"built-in".into())?;
     equal("exit code", instance.stop()?.code, Some(0))
+}
+
+/// Longer packets than one buffer holds: native all the same, and counted whole.
+pub fn jumbo(lab: &Lab) -> Result {
+    for (namespace, name) in [(&lab.here, crate::lab::OUT), (&lab.there, IN)] {
+        crate::lab::ip(&format!("-n {namespace} link set {name} mtu 9000"))?;
+    }
+    let instance = lab.run(&["--hook", "xdp", "--mode", "enforce"])?;
+    let said = instance.errors();
+    holds("it is native", said.contains(&format!("{IN} (native xdp)")), &said)?;
+    let (good, bad) = (Lab::udp(&lab.there, GOOD)?, Lab::udp(&lab.there, BAD)?);
+    let sender = Lab::udp(&lab.here, 0)?;
+    for port in [GOOD, BAD] {
+        sender.send_to(&[0; 8000], there(port))?;
+    }
+    equal("what arrived, good and bad", (received(&good).len(), received(&bad).len()), (1, 0))?;
+    let output = lab.treeline(&["swap", text(&lab.constant(0)?)])?;
+    holds("the swap succeeds", output.status.success(), &output)?;
+    sender.send_to(&[0; 8000], there(BAD))?;
+    equal("what arrives after the swap", received(&bad).len(), 1)?;
+    let summary = instance.stop()?.summary;
+    // Neighbours' questions are 42 bytes long.
+    let bytes = summary["bytes"].as_u64().unwrap_or(0);
+    holds("three packets of 8,042 bytes, and few others", (24_126..24_126 + 1000).contains(&bytes), &summary)
 }
 
 pub fn duration(lab: &Lab) -> Result {

@@ -131,6 +131,7 @@ fn trials() -> Vec<Trial> {
     one("a_killed_instances_clsact_filters_are_reported_replaced_and_removed", end::orphans);
     one("xdp_is_generic_with_a_notice_where_native_is_refused", end::generic);
     one("a_run_without_a_model_takes_the_built_in_one", end::built_in);
+    one("xdp_is_native_at_mtu_9000_and_counts_packets_whole", end::jumbo);
     one("a_run_ends_by_itself_after_its_duration", end::duration);
     one("missing_capabilities_are_named", end::capabilities);
     one("the_named_capabilities_are_enough", end::enough);

@@ -18,7 +18,8 @@ const SCHED_CLS: u32 = 3;
 const SCHED_ACT: u32 = 4;
 const XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
-const XDP_HAS_FRAGS: u32 = 1 << 5;
+/// Flag of the load: `BPF_F_XDP_HAS_FRAGS`.
+pub(crate) const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 /// Section names, the part before a `/` or the whole; the longest that fits counts.
 const SECTIONS: [(&str, u32, u32); 58] = [

@@ -27,6 +27,7 @@ pub(crate) mod types;
 pub use aya_obj::btf::Btf as TargetBtf;
 pub use error::{InstructionPlace, ObjectError};
 pub use kind::Kind;
+pub(crate) use kind::XDP_HAS_FRAGS;
 pub use map::{Initial, Map};
 pub use rbpf::ebpf::Insn;
 pub use types::Types;

@@ -1,6 +1,8 @@
 //! What the running kernel knows, asked by loading the smallest thing that has it.
 
 use super::syscall::{attribute, bpf_fd, name};
+use crate::bpf::{Kind, XDP_HAS_FRAGS};
+use crate::vm::Hook;
 use aya_obj::generated::bpf_cmd;
 use rbpf::ebpf::Insn;
 use std::sync::OnceLock;
@@ -27,6 +29,8 @@ pub struct Features {
     pub fetching_atomics: bool,
     /// Memory-mapped arrays (5.5).
     pub mapped: bool,
+    /// XDP programs for packets in several buffers (5.18).
+    pub fragments: bool,
 }
 
 const FETCHING_ADD: i32 = 0x01;
@@ -51,14 +55,21 @@ impl Features {
             declaration_tags: with(&[3, 14 << 24, 1, 0, 5, 17 << 24, 2, u32::MAX]),
             type_tags: with(&[5, 18 << 24, 1, 0, 2 << 24, 2]),
             enums64: with(&[5, 19 << 24 | 1, 8, 3, 0, 0]),
-            fetching_atomics: program(&[
-                Insn { opc: 0xb7, dst: 1, src: 0, off: 0, imm: 0 },
-                Insn { opc: 0x7b, dst: 10, src: 1, off: -8, imm: 0 },
-                Insn { opc: 0xdb, dst: 10, src: 1, off: -8, imm: FETCHING_ADD },
-                Insn { opc: 0xb7, dst: 0, src: 0, off: 0, imm: 0 },
-                Insn { opc: 0x95, dst: 0, src: 0, off: 0, imm: 0 },
-            ]),
+            fetching_atomics: program(
+                Kind::of(Hook::Socket),
+                &[
+                    Insn { opc: 0xb7, dst: 1, src: 0, off: 0, imm: 0 },
+                    Insn { opc: 0x7b, dst: 10, src: 1, off: -8, imm: 0 },
+                    Insn { opc: 0xdb, dst: 10, src: 1, off: -8, imm: FETCHING_ADD },
+                    Insn { opc: 0xb7, dst: 0, src: 0, off: 0, imm: 0 },
+                    Insn { opc: 0x95, dst: 0, src: 0, off: 0, imm: 0 },
+                ],
+            ),
             mapped: mapped(),
+            fragments: program(
+                Kind { flags: XDP_HAS_FRAGS, ..Kind::of(Hook::Xdp) },
+                &[Insn { opc: 0xb7, dst: 0, src: 0, off: 0, imm: 0 }, Insn { opc: 0x95, dst: 0, src: 0, off: 0, imm: 0 }],
+            ),
         }
     }
 }
@@ -76,12 +87,12 @@ fn btf(types: &[u32]) -> bool {
     super::types::load(&bytes).is_ok()
 }
 
-fn program(instructions: &[Insn]) -> bool {
+fn program(kind: Kind, instructions: &[Insn]) -> bool {
     let bytes: Vec<u8> = instructions.iter().flat_map(Insn::to_array).collect();
     let mut attr = attribute();
     // SAFETY: the union's part of this command.
     let part = unsafe { &mut attr.__bindgen_anon_3 };
-    part.prog_type = 1;
+    (part.prog_type, part.expected_attach_type, part.prog_flags) = (kind.program, kind.attach, kind.flags);
     part.insns = bytes.as_ptr() as u64;
     part.insn_cnt = u32::try_from(instructions.len()).expect("few");
     part.license = c"GPL".as_ptr() as u64;
