@@ -13,6 +13,7 @@ use super::model::Named;
 
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Setup {
     /// Drop malicious packets.
     pub enforce: bool,
