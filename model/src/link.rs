@@ -3,7 +3,7 @@
 //! A linker of one symbol, on the host, without a compiler. Each call of `treeline_tree` becomes a jump to the tree's code, which is appended to
 //! the program and jumps back: a call in the kernel costs more than many questions (its return is guarded against speculation). So no instruction
 //! moves within its program. Programs behind it in the same section move, and with them what names their instructions by place: symbols,
-//! relocations, type and line information ([`extension`]). The constant `COMPILED` is set, and the
+//! relocations, type and line information (`link::extension`). The constant `COMPILED` is set, and the
 //! model's document added as section [`SECTION`], which loaders skip. MODEL stays, but no program reads it any more. `docs/linking.md` tells how
 //! to load the object.
 //!

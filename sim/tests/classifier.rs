@@ -475,7 +475,7 @@ fn a_configuration_is_laid_out_as_its_fields_say() {
         enforce: 5,
         replay: 6,
         allow: 7,
-        reserved: 8,
+        fragments: 8,
     };
     let longs = [config.idle_timeout_ns, 2, 3, 4].map(u64::to_ne_bytes).concat();
     let words = [5_u32, 6, 7, 8].map(u32::to_ne_bytes).concat();

@@ -233,7 +233,7 @@ const ASIDE: [(&str, Hook, &str); 3] = [
 
 /// The recipe of docs/lab.md.
 fn outcomes_are_equal() -> Result<(), Failed> {
-    let perf = Shape { name: "events".to_owned(), kind: MapKind::PerfEventArray, key_size: 4, value_size: 4, max_entries: 1 };
+    let perf = Shape { name: "events".to_owned(), kind: MapKind::PerfEventArray, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
     let mut programs = Vec::new();
     for (name, hook, source) in ASIDE {
         programs.push((name, Object::from_bytecode(name, hook, &assemble(source)?, &[], &Options::default())?));
