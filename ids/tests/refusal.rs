@@ -102,8 +102,12 @@ fn a_table_that_cannot_be_learned_from_is_refused() {
     let folder = folder();
     done(&folder, &format!("features {BOTH} -l lab.csv -o rows.parquet"));
     done(&folder, "features lab-portscan.pcap -o bare.parquet");
-    let gone = "--test gone.pcap: rows.parquet has no such capture, only lab-portscan.pcap, lab-ssh-bruteforce.pcap";
-    check(&folder, "train --table rows.parquet --test gone.pcap -o model.json", gone);
+    // A table names its captures by their whole paths.
+    let [scan, guesses] =
+        ["lab-portscan.pcap", "lab-ssh-bruteforce.pcap"].map(|name| folder.path().canonicalize().expect("a folder").join(name));
+    let captures = format!("{}, {}", scan.display(), guesses.display());
+    let gone = format!("--test gone.pcap: rows.parquet has no such capture, only {captures}");
+    check(&folder, "train --table rows.parquet --test gone.pcap -o model.json", &gone);
     let bare = format!("bare.parquet: no row has a class (344 are unlabelled); {CHECK}");
     check(&folder, "train --table bare.parquet -o model.json", &bare);
     write(&folder, "empty.parquet", "");
