@@ -15,6 +15,8 @@ pub(super) const ARRAY: i16 = -96;
 pub(super) const SLOTS: i16 = -160;
 /// In `ARRAY` from its start, where the context is spilled at times.
 pub(super) const CONTEXT: i16 = 24;
+/// What is stored there when the context is done with.
+pub(super) const UNSPILLED: i32 = 3;
 
 /// A set of registers.
 pub(super) type Set = u16;

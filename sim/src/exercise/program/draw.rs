@@ -7,7 +7,7 @@
 
 use arbitrary::Unstructured;
 
-use super::code::{ARRAY, CONTEXT, COUNTERS, Function, KEY, Roles, SLOTS, SPILL, State, VALUE, bit};
+use super::code::{ARRAY, CONTEXT, COUNTERS, Function, KEY, Roles, SLOTS, SPILL, State, UNSPILLED, VALUE, bit};
 use super::{ARRAY_MAP, CELL_MAP, HASH_MAP, KEYS_COUNT};
 use crate::vm::Hook;
 
@@ -185,7 +185,7 @@ impl<'a, 'b> Draw<'a, 'b> {
             self.field(function, filled)?;
             function.forget(filled);
         }
-        function.push(0x7a, 10, 0, ARRAY + CONTEXT, 3);
+        function.push(0x7a, 10, 0, ARRAY + CONTEXT, UNSPILLED);
         Ok(())
     }
 

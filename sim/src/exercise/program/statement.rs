@@ -266,6 +266,10 @@ impl Draw<'_, '_> {
             return Ok(());
         }
         function.push(if is_wide { 0xdb } else { 0xc3 }, base, src, start + place, operation);
+        if operation == 0xf1 && !is_wide {
+            // `w0 = w0`: the verifier (6.18) may forget to clear the upper half (docs/rbpf-findings.md).
+            function.push(0xbc, 0, 0, 0, 0);
+        }
         Ok(())
     }
 
