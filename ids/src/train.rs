@@ -18,7 +18,7 @@ use treeline_model::Model;
 use treeline_model::train::{self, Grown, Settings};
 use treeline_sim::cause::explain;
 
-use crate::arguments::distinct;
+use crate::arguments::{captures_help, distinct};
 use crate::output::print;
 use record::Record;
 
@@ -29,8 +29,14 @@ use record::Record;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Train {
-    /// Captures: pcap or pcapng, plain, gzip or zstd.
-    #[arg(value_name = "CAPTURE", required_unless_present = "table", conflicts_with = "table", requires = "labels")]
+    /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
+    #[arg(
+        value_name = "CAPTURE",
+        required_unless_present = "table",
+        conflicts_with = "table",
+        requires = "labels",
+        long_help = captures_help("")
+    )]
     pub captures: Vec<PathBuf>,
 
     /// Which class a flow has: a file of rules, windows or flows, or `cic-ids-2017` for that dataset's published attack windows.
