@@ -121,7 +121,7 @@ fn in_terminal(lab: &Lab, before: &str) -> Result<std::process::Child> {
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
     let mut script = Command::new("script");
     script.args(["-q", "-c", &format!("exec {before}{}", words.join(" ")), "/dev/null"]);
-    script.current_dir(lab.path(".")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    script.current_dir(lab.path("")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(script.spawn()?)
 }
 
