@@ -147,6 +147,16 @@ fn leaves_and_votes_that_do_not_fit_are_refused() {
         "\"output\": 1",
         "trees[0].output: found 1 with 1 values a leaf, expected within 1 outputs; vote.base lists one number an output",
     );
+    for (leaves, width) in [("[]", 0), ("[0.25, 1]", 2)] {
+        let expect =
+            format!("trees[0].output: found 0 with {width} values a leaf, expected within 1 outputs; vote.base lists one number an output");
+        check("[0.25]", leaves, &expect);
+    }
+    check(
+        "{\"values\": [0.25]}",
+        "{\"feature\": 3, \"values\": [0.25]}",
+        "trees[0].nodes[1]: found feature, values, expected feature, threshold, left and right, or values alone; complete the node",
+    );
     check("\"base\": [0.0]", "\"base\": []", "vote.base: found 0 numbers, expected 1 for above");
     check("\"classes\": [0, 1]", "\"classes\": [0, 2]", "vote.classes: found 2, expected below 2, the number of classes");
     check(
