@@ -66,6 +66,17 @@ fn a_lock_is_taken_once() {
     assert_eq!(vm.map("Array").and_then(|map| map.entry(0)), Some(&[0, 0, 0, 0, 1, 0, 0, 0][..]));
 }
 
+/// Whether it exchanges or not (RFC 9669, 5.3). The programs of `conformance` cannot ask, for Linux 6.18 forgets it at times.
+#[test]
+fn a_compare_and_exchange_of_a_word_clears_the_upper_half_of_r0() {
+    for expected in [0, 1] {
+        let code = Code::default().value(6, 0, 4).asm(&format!("mov r0, 1\nlsh r0, 32\nor r0, {expected}\nmov r2, 7"));
+        let code = code.atomic32(0xf1, 6, 0, 2).asm("rsh r0, 32\nexit");
+        let mut vm = load(Hook::Xdp, &code, &[cell(8)]).expect("loads");
+        assert_eq!(vm.run(&[0; 64], 0).expect("runs"), 0, "expects {expected}, finds 0");
+    }
+}
+
 #[test]
 fn an_atomic_without_a_free_register_uses_the_stack() {
     let mut code = Code::default().value(9, 0, 0);
