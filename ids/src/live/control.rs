@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::desk::{Ask, Counter};
+use super::desk::{Answer, Ask, Counter};
 use super::door::{self, Manner, Visit};
 use super::survey::Wish;
 
@@ -58,13 +58,12 @@ fn answer(mut visit: Visit<UnixStream>, counter: &Counter) -> io::Result<()> {
         Ok(request) => answer_to(request, counter),
         Err(error) => Err(format!("not a request: {error}")),
     };
-    let mut text = answer.unwrap_or_else(|error| refusal(&error).to_string());
-    text.push('\n');
-    visit.answer(text.as_bytes())
+    let answer = answer.unwrap_or_else(|error| Answer::from(refusal(&error).to_string()));
+    visit.answer(format!("{}\n", answer.text).as_bytes())
 }
 
 /// What is in the flow table is found here, on the client's thread; the run loop says the rest.
-fn answer_to(request: Value, counter: &Counter) -> Result<String, String> {
+fn answer_to(request: Value, counter: &Counter) -> Result<Answer, String> {
     let ending = || "the instance is ending".to_owned();
     match request["do"].as_str() {
         Some("status") => counter.ask(Ask::Status(counter.surveyor.ask(Wish::default())?)).ok_or_else(ending),
@@ -73,7 +72,7 @@ fn answer_to(request: Value, counter: &Counter) -> Result<String, String> {
             let survey = counter.surveyor.ask(Wish { top, ..Wish::default() })?;
             // Somebody who asked at the same time may have wanted more.
             let rows = survey.top.get(..top).unwrap_or(&survey.top);
-            Ok(json!({ "ok": true, "flows": rows }).to_string())
+            Ok(json!({ "ok": true, "flows": rows }).to_string().into())
         }
         _ => counter.ask(Ask::Control(request)).ok_or_else(ending),
     }
@@ -93,6 +92,9 @@ pub fn ask(path: &Path, request: &Value) -> Result<Value, String> {
     let mut line = String::new();
     // An instance that does not take all of it has said why.
     BufReader::new(stream).read_line(&mut line).and_then(|count| if count == 0 { written } else { Ok(()) }).map_err(failed)?;
+    if line.is_empty() {
+        return Err(format!("{}: the instance ended before it answered", path.display()));
+    }
     let answer: Value = serde_json::from_str(&line).map_err(|error| format!("{}: not an answer: {error}", path.display()))?;
     match (answer["ok"].as_bool(), answer["error"].as_str()) {
         (Some(true), _) => Ok(answer),

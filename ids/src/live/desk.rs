@@ -3,6 +3,7 @@
 //! The loop owns maps and programs and does not wait for anybody: sockets are served by threads that put a question here and wait for its
 //! answer themselves. What an answer needs of the flow table, they have asked for before ([`super::survey`]), and bring it along.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -36,7 +37,46 @@ pub struct Question {
     /// What.
     pub ask: Ask,
     /// Takes the answer.
-    pub reply: SyncSender<String>,
+    pub reply: Reply,
+}
+
+/// The way back of one answer.
+#[derive(Debug)]
+pub struct Reply(SyncSender<Answer>);
+
+impl Reply {
+    /// Gives the answer. Whoever asked may be gone.
+    pub fn send(self, text: String) -> Receipt {
+        let (receipt, dropped) = channel();
+        let _ = self.0.send(Answer { text, _receipt: Some(receipt) });
+        Receipt(dropped)
+    }
+}
+
+/// An answer, which its asker keeps until it is passed on.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was said.
+    pub text: String,
+    _receipt: Option<Sender<Infallible>>,
+}
+
+/// An answer that needed no loop.
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self { text, _receipt: None }
+    }
+}
+
+/// Knows when an answer was passed on.
+#[derive(Debug)]
+pub struct Receipt(Receiver<Infallible>);
+
+impl Receipt {
+    /// Waits until the answer was passed on, or its asker is gone.
+    pub fn wait(self) {
+        let _ = self.0.recv_timeout(ANSWER_MAX);
+    }
 }
 
 /// The loop's end.
@@ -82,9 +122,9 @@ impl Desk {
 
 impl Counter {
     /// Asks and waits; `None` if the loop has ended or takes too long.
-    pub fn ask(&self, ask: Ask) -> Option<String> {
+    pub fn ask(&self, ask: Ask) -> Option<Answer> {
         let (reply, answer) = sync_channel(1);
-        self.questions.send(Question { ask, reply }).ok()?;
+        self.questions.send(Question { ask, reply: Reply(reply) }).ok()?;
         // Full means that it rings already.
         let _ = (&*self.bell).write(&[1]);
         answer.recv_timeout(ANSWER_MAX).ok()
@@ -114,14 +154,34 @@ mod tests {
                 break question;
             }
         };
-        question.reply.send("answer".to_owned()).expect("waits");
-        assert_eq!(asker.join().expect("no panic"), Some("answer".to_owned()));
+        let _ = question.reply.send("answer".to_owned());
+        assert_eq!(asker.join().expect("no panic").map(|answer| answer.text), Some("answer".to_owned()));
+    }
+
+    #[test]
+    fn a_receipt_waits_until_the_answer_was_passed_on() {
+        let (mut desk, counter) = open(surveyor()).expect("a desk");
+        let (passed, seen) = channel();
+        let asker = thread::spawn(move || {
+            let answer = counter.ask(Ask::Control(Value::Null));
+            thread::sleep(Duration::from_millis(200));
+            passed.send(()).expect("waits");
+            drop(answer);
+        });
+        let question = loop {
+            if let Some(question) = desk.next() {
+                break question;
+            }
+        };
+        question.reply.send("answer".to_owned()).wait();
+        seen.try_recv().expect("passed on before");
+        asker.join().expect("no panic");
     }
 
     #[test]
     fn nobody_waits_for_a_loop_that_ended() {
         let (desk, counter) = open(surveyor()).expect("a desk");
         drop(desk);
-        assert_eq!(counter.ask(Ask::Control(Value::Null)), None);
+        assert!(counter.ask(Ask::Control(Value::Null)).is_none());
     }
 }

@@ -120,7 +120,7 @@ fn answer(mut visit: Visit<TcpStream>, counter: &Counter) -> io::Result<()> {
 
 fn metrics(counter: &Counter) -> Result<String, String> {
     let survey = counter.surveyor.ask(Wish::default())?;
-    counter.ask(Ask::Metrics(survey)).ok_or_else(|| "the instance is ending".to_owned())
+    counter.ask(Ask::Metrics(survey)).map(|answer| answer.text).ok_or_else(|| "the instance is ending".to_owned())
 }
 
 fn response(status: &str, body: &str) -> String {
@@ -169,7 +169,7 @@ mod tests {
             }
             thread::sleep(Duration::from_millis(1));
         };
-        question.reply.send("a 1\n".to_owned()).expect("waits");
+        let _ = question.reply.send("a 1\n".to_owned());
         let text = client.join().expect("no panic");
         assert!(
             text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("Content-Length: 4\r\n") && text.ends_with("\r\n\r\na 1\n"),

@@ -103,9 +103,10 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     let end = server.run(&mut signals)?;
     drop(control);
     card.pin = card.pin.filter(|_| !matches!(end, End::Detach(_)));
-    leave(&mut server, &end)?;
+    let is_deserted = matches!(end, End::Deserted);
+    leave(&mut server, end)?;
     screen.iter().for_each(Screen::end);
-    finish(server, &end, &surveyor, options, &card)
+    finish(server, is_deserted, &surveyor, options, &card)
 }
 
 /// The interfaces, each once, whatever it is called.
@@ -187,19 +188,18 @@ fn announce(state: &State, options: &Run, metrics: &[SocketAddr]) {
 }
 
 /// Detaches, and tells so whoever asked for it.
-fn leave(server: &mut Server, end: &End) -> Result<(), String> {
+fn leave(server: &mut Server, end: End) -> Result<(), String> {
     let left = server.tap.detach(matches!(end, End::Detach(_)));
     if let End::Detach(leaver) = end {
         let answer = left.as_ref().map_or_else(|error| refusal(error), |()| json!({ "ok": true }));
-        // Whoever asked may be gone.
-        let _ = leaver.send(answer.to_string());
+        // The end of the process would cut the answer off.
+        leaver.send(answer.to_string()).wait();
     }
     left
 }
 
 /// Empties the ring buffer, lets the output finish, says what it was.
-fn finish(mut server: Server, end: &End, surveyor: &Surveyor, options: &Run, card: &Card) -> Result<ExitCode, String> {
-    let is_deserted = matches!(end, End::Deserted);
+fn finish(mut server: Server, is_deserted: bool, surveyor: &Surveyor, options: &Run, card: &Card) -> Result<ExitCode, String> {
     while !server.hand_over(1024) {}
     let closed = server.sink.as_mut().is_none_or(|sink| sink.close(CLOSE_MAX));
     let numbers = server.numbers(&*surveyor.ask(Wish::default())?)?;

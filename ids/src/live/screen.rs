@@ -127,7 +127,7 @@ fn show(terminal: Option<&Term>, counter: &desk::Counter, ended: &Mutex<bool>) {
         let columns =
             terminal.map(|terminal| terminal.size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns)).max(COLUMNS_MIN));
         let survey = counter.surveyor.ask(Wish { flagged: if columns.is_some() { SHOWN } else { 0 }, ..Wish::default() });
-        let view = survey.map(|survey| counter.ask(Ask::View(survey, columns)));
+        let view = survey.map(|survey| counter.ask(Ask::View(survey, columns)).map(|answer| answer.text));
         let Ok(ended) = ended.lock() else { return };
         match (*ended, view, terminal) {
             (true, _, _) => return,

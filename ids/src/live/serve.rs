@@ -3,7 +3,6 @@
 //! One thread, woken by alerts, questions and signals. Nothing here waits for anybody: outputs, clients, the screen and whoever walks through the
 //! flow table have threads of their own.
 
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,7 +12,7 @@ use signal_hook::iterator::Signals;
 use treeline_ebpf::alert::Alert;
 
 use super::control::refusal;
-use super::desk::{Ask, Desk, Question};
+use super::desk::{Ask, Desk, Question, Reply};
 use super::eve::{self, Context};
 use super::instance::{Card, Locks};
 use super::model::Named;
@@ -65,7 +64,7 @@ pub enum End {
     /// A signal, the end of the terminal, or the time was up.
     Asked,
     /// `treeline detach`: what is pinned goes too, and who asked is told when it is gone.
-    Detach(SyncSender<String>),
+    Detach(Reply),
     /// No interface is left.
     Deserted,
 }
@@ -171,7 +170,7 @@ impl Server {
     }
 
     /// Answers; to the request to end, the answer is still to be given.
-    fn answer(&mut self, Question { ask, reply }: Question) -> Option<SyncSender<String>> {
+    fn answer(&mut self, Question { ask, reply }: Question) -> Option<Reply> {
         let text = match ask {
             Ask::Metrics(survey) => match self.numbers(&survey) {
                 Ok(numbers) => metric::text(&self.state, &numbers),
@@ -188,7 +187,6 @@ impl Server {
             Ask::Control(request) if request["do"] == "detach" => return Some(reply),
             Ask::Control(request) => self.obey(&request).unwrap_or_else(|error| refusal(&error)).to_string(),
         };
-        // Whoever asked may be gone.
         let _ = reply.send(text);
         None
     }

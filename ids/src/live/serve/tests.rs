@@ -110,7 +110,7 @@ fn alerts_do_not_wait_for_a_walk_through_the_flow_table() {
             terminal: Terminal::of_process(),
         };
         let Ok(End::Detach(leaver)) = server.run(&mut Signals::new([SIGXFSZ]).expect("signals")) else { panic!("it ends otherwise") };
-        leaver.send(json!({ "ok": true }).to_string()).expect("somebody waits");
+        leaver.send(json!({ "ok": true }).to_string()).wait();
     });
     let asked = ["status", "flows", "status"].map(|what| {
         let socket = socket.clone();
