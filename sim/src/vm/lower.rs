@@ -317,7 +317,7 @@ impl Lowering<'_> {
     }
 
     fn branch(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {
-        if operation(insn) == JCOND || insn.opc == JMP32 | 0x80 || insn.opc == JMP32 | 0x90 || insn.opc & X != 0 && operation(insn) == 0 {
+        if operation(insn) >= JCOND || insn.opc == JMP32 | 0x80 || insn.opc == JMP32 | 0x90 || insn.opc & X != 0 && operation(insn) == 0 {
             return Err(self.refuse.at(index, "an unknown instruction"));
         }
         if !is_jump(insn) {

@@ -72,6 +72,27 @@ fn a_program_that_damage_emptied_is_refused() {
     load_damaged(9_036, 186);
 }
 
+/// Found by the property above: the damage made an instruction a jump that there is not (0xf5), which rbpf's interpreter has no case for.
+#[test]
+fn no_opcode_panics_the_vm() {
+    load_damaged(360, 245);
+    let maps = [shape(MapKind::Array, 4, 8, 1)];
+    for (opc, register, imm) in (0..=255)
+        .flat_map(|opc| [0, 1, 10].map(|register| (opc, register)))
+        .flat_map(|(opc, register)| [0, 1, 16, 0x100].map(|imm| (opc, register, imm)))
+    {
+        let code = Code::default().asm("mov r0, 0\nstdw [r10-8], 0").raw(opc, register, register, 0, imm).raw(0, 0, 0, 0, 0);
+        for code in [code, Code::default().asm("mov r0, 0").raw(opc, register, register, 0, imm)] {
+            for stack_fill in [0, 0xa5] {
+                let options = Options { instructions_max: 5_000, stack_fill, ..Options::default() };
+                if let Ok(mut vm) = load_with(Hook::Xdp, &code.clone().asm("mov r0, 0\nexit"), &maps, &options) {
+                    let _ = vm.run(&[0; 64], 1);
+                }
+            }
+        }
+    }
+}
+
 /// Found by the property above: damage made a type contain itself, and the parser followed it until its stack was used up.
 #[test]
 fn a_type_that_contains_itself_is_damage() {
