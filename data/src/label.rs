@@ -76,7 +76,7 @@ impl Labels {
 
     /// Reads labels of any kind from `reader`; `name` stands for the path in errors. Fails as [`Labels::open`] does.
     pub fn read(reader: impl Read + Send + 'static, name: &Path) -> Result<Self, LabelError> {
-        let (reader, _) = treeline_sim::capture::compression::reader(reader, None).map_err(|source| LabelError::Read {
+        let (reader, _) = treeline_lab::capture::compression::reader(reader, None).map_err(|source| LabelError::Read {
             path: name.to_owned(),
             line: 1,
             source,

@@ -5,7 +5,7 @@
 //! But for the sample, nothing here grows with the number of packets; only the labels themselves, the rows of one row group and a flow
 //! table of fixed size are held.
 //!
-//! Not here: reading captures and computing features (`treeline-sim`, `treeline-ebpf`), training, the command line.
+//! Not here: reading captures (`treeline-lab`), computing features (`treeline-ebpf`), training, the command line.
 
 #![forbid(unsafe_code)]
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use lru::LruCache;
 use treeline_ebpf::{Config, Counter, Counters, FEATURES, Flow, Key};
+use treeline_lab::Frame;
+use treeline_lab::capture::{Capture, CaptureError, Unsupported};
 use treeline_model::{BENIGN, Model, Node};
-use treeline_sim::Frame;
-use treeline_sim::capture::{Capture, CaptureError, Unsupported};
 use treeline_sim::conversation::Conversation;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings};

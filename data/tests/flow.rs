@@ -5,7 +5,7 @@ extern crate treeline_trial;
 
 #[allow(dead_code, reason = "each test uses a part")]
 mod support;
-#[path = "../../sim/tests/support/trial.rs"]
+#[path = "../../trial/harness.rs"]
 mod trial;
 
 use support::{TCP, UDP, at, captures, class, flow, labels, refused};

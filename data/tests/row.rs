@@ -11,8 +11,8 @@ use support::{labels, testdata};
 use treeline_data::row::{Count, Options, RowError};
 use treeline_data::{Labels, Row, Rows};
 use treeline_ebpf::{Config, Counter};
+use treeline_lab::capture::Capture;
 use treeline_model::{Model, Node};
-use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 

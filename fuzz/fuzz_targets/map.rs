@@ -1,6 +1,6 @@
-//! See `treeline_sim::exercise::map`.
+//! See `treeline_lab::exercise::map`.
 #![no_main]
 
-use treeline_sim::exercise::{insist, map::map};
+use treeline_lab::exercise::{insist, map::map};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| insist(map(bytes)));

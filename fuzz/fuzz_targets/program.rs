@@ -1,10 +1,10 @@
-//! See `treeline_sim::exercise::program`: bytecode of any bytes, or a drawn program, in the kernel too where that is allowed.
+//! See `treeline_lab::exercise::program`: bytecode of any bytes, or a drawn program, in the kernel too where that is allowed.
 #![no_main]
 
 use std::sync::LazyLock;
 
-use treeline_sim::exercise::insist;
-use treeline_sim::exercise::program::{Kernel, program, raw};
+use treeline_lab::exercise::insist;
+use treeline_lab::exercise::program::{Kernel, program, raw};
 
 static KERNEL: LazyLock<Option<Kernel>> = LazyLock::new(|| Kernel::new().ok());
 

@@ -1,6 +1,6 @@
 //! The init of a kernel in QEMU: host's request -> reply, until the machine is switched off.
 //!
-//! What it does is in `treeline-sim`. Not here: starting the machine (`treeline_sim::guest`).
+//! What it does is in `treeline-lab` and `treeline-sim`. Not here: starting the machine (`treeline_lab::guest`).
 
 mod port;
 
@@ -10,7 +10,7 @@ mod serve;
 
 mod system;
 
-use treeline_sim::guest::message::{PROTOCOL, Reply, Request};
+use treeline_lab::guest::message::{PROTOCOL, Reply, Request};
 
 use port::Port;
 use serve::Session;

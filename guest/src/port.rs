@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use treeline_sim::guest::message::{BELL, HEAD_BYTES, Reply, SHARED_BYTES};
+use treeline_lab::guest::message::{BELL, HEAD_BYTES, Reply, SHARED_BYTES};
 
 /// The device that QEMU calls ivshmem: Red Hat's number, and its own.
 const DEVICE: (&str, &str) = ("0x1af4", "0x1110");

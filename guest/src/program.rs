@@ -1,9 +1,9 @@
 //! Anybody's program in this kernel: question -> answer.
 
-use treeline_sim::Frame;
-use treeline_sim::guest::message::{ProgramReply, ProgramRequest, Ran};
-use treeline_sim::lab::map::{Map, Way};
-use treeline_sim::lab::{self, Engine, LabError, kernel};
+use treeline_lab::Frame;
+use treeline_lab::guest::message::{ProgramReply, ProgramRequest, Ran};
+use treeline_lab::lab::map::{Map, Way};
+use treeline_lab::lab::{self, Engine, LabError, kernel};
 
 /// The program that is loaded.
 #[derive(Default)]

@@ -1,10 +1,11 @@
 //! Request -> reply: the jobs.
 
-use treeline_sim::Frame;
-use treeline_sim::cause::explain;
+use treeline_lab::Frame;
+use treeline_lab::cause::explain;
+use treeline_lab::guest::message::{Reply, Request};
 use treeline_sim::engine::kernel::Kernel;
+use treeline_sim::engine::remote::message::{self, Verdict};
 use treeline_sim::engine::{Engine, EngineError, Settings};
-use treeline_sim::guest::message::{Reply, Request, Verdict};
 
 use crate::program::Program;
 
@@ -31,34 +32,39 @@ impl Session {
     /// Does a job.
     pub fn answer(&mut self, request: Request) -> Reply {
         match request {
-            Request::Open(settings) => self.open(&settings),
-            Request::Swap(settings) => match &mut self.classifier {
-                Some(classifier) => {
-                    let swapped = classifier.swap(&Settings { unlocked: self.unlocked, ..settings });
-                    swapped.map_or_else(|error| refused(&error), |()| Reply::Opened { notices: vec![] })
-                }
-                None => Reply::Refused("no classifier is loaded".to_owned()),
-            },
-            Request::Frames(frames) => match &mut self.classifier {
-                Some(classifier) => Reply::Judged(judge(classifier, &mut self.frames, frames)),
-                None => Reply::Refused("no classifier is loaded".to_owned()),
+            Request::Other(bytes) => match message::Request::from_bytes(&bytes) {
+                Ok(request) => self.classifier(request).map_or_else(Reply::Refused, |reply| Reply::Other(reply.to_bytes())),
+                Err(error) => Reply::Refused(error.to_string()),
             },
             Request::Program(request) => self.program.answer(request).map_or_else(Reply::Refused, Reply::Program),
             Request::Verify(job) => job.run().map_or_else(Reply::Refused, Reply::Verified),
         }
     }
 
-    fn open(&mut self, settings: &Settings) -> Reply {
+    fn classifier(&mut self, request: message::Request) -> Result<message::Reply, String> {
+        match request {
+            message::Request::Open(settings) => self.open(&settings),
+            message::Request::Swap(settings) => {
+                let classifier = self.classifier.as_mut().ok_or("no classifier is loaded")?;
+                classifier.swap(&Settings { unlocked: self.unlocked, ..settings }).map_err(|error| refused(&error))?;
+                Ok(message::Reply::Opened { notices: vec![] })
+            }
+            message::Request::Frames(frames) => {
+                let classifier = self.classifier.as_mut().ok_or("no classifier is loaded")?;
+                Ok(message::Reply::Judged(judge(classifier, &mut self.frames, frames)))
+            }
+        }
+    }
+
+    fn open(&mut self, settings: &Settings) -> Result<message::Reply, String> {
         // The memory of the one before, first.
         self.classifier = None;
         self.frames = 0;
-        match Kernel::new(&Settings { unlocked: self.unlocked, ..settings.clone() }) {
-            Ok(classifier) => self.classifier = Some(classifier),
-            Err(error) => return refused(&error),
-        }
+        let classifier = Kernel::new(&Settings { unlocked: self.unlocked, ..settings.clone() }).map_err(|error| refused(&error))?;
+        self.classifier = Some(classifier);
         let notice =
             "this kernel has no compare-and-exchange: the object is loaded without its flow lock, right on the guest's one CPU only";
-        Reply::Opened { notices: if self.unlocked { vec![notice.to_owned()] } else { vec![] } }
+        Ok(message::Reply::Opened { notices: if self.unlocked { vec![notice.to_owned()] } else { vec![] } })
     }
 }
 
@@ -75,9 +81,9 @@ fn judge(classifier: &mut Kernel, index: &mut u64, frames: Vec<(u64, Vec<u8>)>) 
     frames.into_iter().map(one).collect()
 }
 
-fn refused(error: &EngineError) -> Reply {
-    Reply::Refused(match error {
+fn refused(error: &EngineError) -> String {
+    match error {
         EngineError::Unavailable { reason, .. } => reason.clone(),
         error => explain(error),
-    })
+    }
 }

@@ -10,7 +10,7 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use treeline_ebpf::Config;
-use treeline_sim::guest::{GuestError, Line};
+use treeline_lab::guest::{GuestError, Line};
 use treeline_sim::replay;
 
 use crate::link::Link;
@@ -174,7 +174,7 @@ fn flows() -> RangedI64ValueParser<u32> {
 
 /// The long help of an argument that takes captures, with `more` to say.
 pub fn captures_help(more: &str) -> String {
-    let supported = treeline_sim::capture::link::SUPPORTED;
+    let supported = treeline_lab::capture::link::SUPPORTED;
     format!(
         "Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.{more}\n\n\
          Link types: {supported}. Frames of other link types are left out and counted."

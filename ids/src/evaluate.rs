@@ -15,9 +15,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::Labels;
 use treeline_data::evaluate::{Evaluator, Score};
 use treeline_data::row::Options;
+use treeline_lab::capture::Capture;
+use treeline_lab::cause::explain;
 use treeline_model::{Document, Draft};
-use treeline_sim::capture::Capture;
-use treeline_sim::cause::explain;
 
 pub use subject::Subject;
 

@@ -13,11 +13,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use treeline_ebpf::{Config, FEATURES};
+use treeline_lab::Frame;
+use treeline_lab::capture::Capture;
+use treeline_lab::cause::explain;
 use treeline_model::ensemble::Ballot;
 use treeline_model::{Document, Ensemble, Node, path};
-use treeline_sim::Frame;
-use treeline_sim::capture::Capture;
-use treeline_sim::cause::explain;
 use treeline_sim::engine::native::{Decider, Native};
 use treeline_sim::engine::{Engine, Hook, Observation};
 use treeline_sim::reference::{FloatTree, Judgement, Reference};

@@ -14,7 +14,7 @@ use treeline_data::label::{Labels, Report};
 use treeline_data::row::{self, Count, Rows, Tally};
 use treeline_data::table::{Names, Output};
 use treeline_ebpf::{Counter, Skip};
-use treeline_sim::cause::explain;
+use treeline_lab::cause::explain;
 
 use crate::EXIT_BAD_INPUT;
 use crate::arguments::{captures_help, distinct};

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use treeline_ebpf::feature::FRACTION_BITS;
+use treeline_lab::cause::explain;
 use treeline_model::Document;
 use treeline_model::import::{self, Contract, Imported, Options, Source, TimeUnit, Unreachable, Witness};
-use treeline_sim::cause::explain;
 
 use crate::output::print;
 

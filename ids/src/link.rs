@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use crate::output::print;
 use clap::Args;
+use treeline_lab::cause::explain;
 use treeline_model::link::link;
 use treeline_model::{Draft, Model};
-use treeline_sim::cause::explain;
 use treeline_sim::object::OBJECT;
 
 /// Turn a model into instructions of the kernel object, without a compiler.

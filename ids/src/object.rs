@@ -1,9 +1,9 @@
 //! How to read an object as the command line says: `replay --object` and `verify`.
 
-use treeline_sim::bpf::Kind;
-use treeline_sim::cause::explain;
-use treeline_sim::lab::bytes;
-use treeline_sim::vm::{self, Options};
+use treeline_lab::bpf::Kind;
+use treeline_lab::cause::explain;
+use treeline_lab::lab::bytes;
+use treeline_lab::vm::{self, Options};
 
 use crate::arguments::Hook;
 

@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
+use treeline_lab::capture::Capture;
+use treeline_lab::cause::explain;
+use treeline_lab::guest::Fleet;
 use treeline_model::{Document, Model, Node};
 use treeline_sim::allow::List;
-use treeline_sim::capture::Capture;
-use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::{Decider, Native};
+use treeline_sim::engine::remote::Remote;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
-use treeline_sim::guest::Fleet;
-use treeline_sim::guest::engine::Remote;
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 

@@ -8,7 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::{Map, Value, json};
 use treeline_ebpf::{Counter, Outcome, Skip, feature};
-use treeline_sim::capture::Unsupported;
+use treeline_lab::capture::Unsupported;
 use treeline_sim::conversation::Conversation;
 use treeline_sim::replay::{Seen, Summary};
 use treeline_sim::suspect::Suspect;

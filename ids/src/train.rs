@@ -14,9 +14,9 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::sample::{ClassWeight, Classes, FlowWeight, Sample, Split, Take};
+use treeline_lab::cause::explain;
 use treeline_model::Model;
 use treeline_model::train::{self, Grown, Settings};
-use treeline_sim::cause::explain;
 
 use crate::arguments::{captures_help, distinct};
 use crate::output::print;

@@ -1,4 +1,4 @@
-//! `treeline verify`: what the kernel's verifier says of an object's programs. Not here: asking it, which is `treeline_sim::verifier`.
+//! `treeline verify`: what the kernel's verifier says of an object's programs. Not here: asking it, which is `treeline_lab::verifier`.
 
 mod baseline;
 mod text;
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
+use treeline_lab::bpf::Object;
+use treeline_lab::cause::explain;
+use treeline_lab::guest::message::{Reply, Request};
+use treeline_lab::guest::{Fleet, Line, Machine};
+use treeline_lab::verifier::{Job, Row};
 use treeline_model::Model;
 use treeline_model::link::link;
-use treeline_sim::bpf::Object;
-use treeline_sim::cause::explain;
-use treeline_sim::guest::message::{Reply, Request};
-use treeline_sim::guest::{Fleet, Line, Machine};
 use treeline_sim::object::OBJECT;
-use treeline_sim::verifier::{Job, Row};
 
 use self::baseline::Asked;
 use crate::arguments;

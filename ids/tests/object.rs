@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-const LAB: &str = "replay ../testdata/captures/lab-portscan.pcap --object ../sim/tests/objects/lab.bpf.o --engine vm";
+const LAB: &str = "replay ../testdata/captures/lab-portscan.pcap --object ../lab/tests/objects/lab.bpf.o --engine vm";
 
 /// Exit code, standard output and standard error.
 fn treeline(arguments: &str) -> (Option<i32>, String, String) {
@@ -123,8 +123,8 @@ fn what_cannot_be_run_is_refused_in_a_line() {
         (format!("{LAB},native --program tc_lab"), "in kernels alone; use --engine vm,kernel or vm,kernel@LINE"),
         ("verify Cargo.toml".to_owned(), "Cargo.toml: "),
         ("verify nothing.bpf.o".to_owned(), "nothing.bpf.o: No such file"),
-        ("verify ../sim/tests/objects/lab.bpf.o --set NOPE=1".to_owned(), "the object has no variable `NOPE`"),
-        ("verify ../sim/tests/objects/lab.bpf.o --program nope".to_owned(), "no program `nope`"),
+        ("verify ../lab/tests/objects/lab.bpf.o --set NOPE=1".to_owned(), "the object has no variable `NOPE`"),
+        ("verify ../lab/tests/objects/lab.bpf.o --program nope".to_owned(), "no program `nope`"),
     ] {
         let (code, _, error) = treeline(&arguments);
         assert!(code == Some(2) && error.contains(expected) && error.lines().count() == 1, "{arguments}: {code:?} {error}");
@@ -151,7 +151,7 @@ fn an_object_without_programs_is_bad_input_to_every_command() {
 fn a_literal_descriptor_is_refused_by_the_replay() {
     for engine in ["vm", "kernel", "vm,kernel"] {
         let (code, _, error) = treeline(&format!(
-            "replay ../testdata/captures/lab-portscan.pcap --object ../sim/tests/objects/literal.bpf.o --program map_zero --engine {engine}"
+            "replay ../testdata/captures/lab-portscan.pcap --object ../lab/tests/objects/literal.bpf.o --program map_zero --engine {engine}"
         ));
         assert_eq!(code, Some(2), "{error}");
         assert!(error.contains("instruction 4 `lddw r1, fd 0`") && error.contains("fd 0 is not pointing to valid bpf_map"), "{error}");

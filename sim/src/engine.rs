@@ -5,7 +5,7 @@
 //! | [`native`] | the classifier's library on the host |
 //! | [`vm`] | the object's own bytecode in a user-space VM |
 //! | [`kernel`] | the same object in the kernel |
-//! | [`crate::guest::engine`] | the same in another kernel, in QEMU |
+//! | [`treeline_lab::guest::engine`] | the same in another kernel, in QEMU |
 //!
 //! These agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
 //! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
@@ -17,10 +17,12 @@ use treeline_ebpf::{Config, Counters, FEATURES, Flow, Link, Outcome, Tree};
 use treeline_model::Model;
 use treeline_model::link::{LinkError, link};
 
-use crate::{Frame, allow, object};
+use crate::{allow, object};
+use treeline_lab::Frame;
 
 pub mod kernel;
 pub mod native;
+pub mod remote;
 pub mod vm;
 
 /// Where in the kernel a program runs.
@@ -78,7 +80,7 @@ impl Hook {
 pub struct Settings {
     /// The hook whose program runs.
     pub hook: Hook,
-    /// What frames begin with. Those of a [capture](crate::capture) are always Ethernet's.
+    /// What frames begin with. Those of a [capture](treeline_lab::capture) are always Ethernet's.
     pub link: Link,
     /// Load-time settings of the classifier. Engines set [`Config::replay`] themselves, and [`Config::allow`] with a list.
     pub config: Config,

@@ -4,23 +4,18 @@
 //! |---|---|---|
 //! | [`packet`] | one frame | classifier, reference and etherparse read the same packet |
 //! | [`sequence`] | settings, a tree and frames with times | every exact engine and the reference agree after every frame |
-//! | [`capture`] | a capture file | the reader neither panics nor depends on how the bytes arrive; frames come before damage |
 //! | [`import`] | a model of another library | what is accepted reads back equal, and is exact on the grid |
-//! | [`program`] | a BPF program with packets | the VM does what the kernel does; any bytecode is refused, runs or faults, and ends |
-//! | [`map`] | a map and a program's operations upon it | the VM runs them, and keeps no more than the map takes |
 //! | [`model`] | a model file | what is accepted reads back equal, and decides every features vector |
 //!
-//! `fuzz/` calls them with new inputs, `sim/tests/regression.rs` with the committed ones. Not here: searching for inputs.
+//! `fuzz/` calls them with new inputs, `sim/tests/regression.rs` with the committed ones. Not here: those of captures, programs and
+//! maps ([`treeline_lab::exercise`]), and searching for inputs.
 
 use crate::engine::EngineError;
 use crate::oracle::Divergence;
 
-pub mod capture;
 pub mod import;
-pub mod map;
 pub mod model;
 pub mod packet;
-pub mod program;
 pub mod sequence;
 
 /// Something that must not be.
@@ -42,24 +37,6 @@ pub enum Finding {
         /// etherparse's.
         etherparse: String,
     },
-    /// The capture reader broke a promise.
-    #[error("frame {frame}: {promise}: {found}")]
-    Capture {
-        /// Frames read before.
-        frame: u64,
-        /// The promise.
-        promise: &'static str,
-        /// What happened instead.
-        found: String,
-    },
-    /// The VM did not run operations upon a map.
-    #[error("{what}\n{exercise}")]
-    Map {
-        /// What happened.
-        what: String,
-        /// The map and the operations.
-        exercise: String,
-    },
     /// A model was accepted that should not have been.
     #[error("an accepted model {promise}: {found}")]
     Model {
@@ -68,19 +45,4 @@ pub enum Finding {
         /// What this one does.
         found: String,
     },
-    /// The VM and the kernel differ over a program.
-    #[error("{what}\n{listing}")]
-    Program {
-        /// The difference.
-        what: String,
-        /// The program, an instruction a line.
-        listing: String,
-    },
-}
-
-/// Panics with the finding's text: the way to end a fuzz target.
-pub fn insist<T>(result: Result<T, Finding>) {
-    if let Err(finding) = result {
-        panic!("{finding}");
-    }
 }

@@ -7,7 +7,7 @@ use object::elf::SHF_EXECINSTR;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _, SectionFlags};
 
-use crate::kernel::rewrite;
+use treeline_lab::kernel::rewrite;
 
 /// The object's bytes, aligned as an ELF reader wants them.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/object/treeline.bpf.o");

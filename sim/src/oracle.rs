@@ -16,19 +16,10 @@ use treeline_ebpf::{Counter, Counters, FEATURES, Flow, Outcome, feature};
 
 use crate::conversation::Conversation;
 use crate::engine::Observation;
+use crate::reference;
 use crate::reference::{End, Events, Judgement};
-use crate::{Frame, reference};
-
-/// One thing on which two engines differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// What: `outcome`, a feature's name, a field of the flow, a counter.
-    pub what: String,
-    /// The first engine's value.
-    pub first: String,
-    /// The second's.
-    pub second: String,
-}
+use treeline_lab::Frame;
+use treeline_lab::lab::Difference;
 
 /// A packet on which two engines differ.
 #[derive(Debug, Clone, PartialEq, Eq)]

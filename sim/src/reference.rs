@@ -29,10 +29,10 @@ pub use flow::{End, Events, Flow};
 pub use packet::Endpoint;
 pub use tree::{FloatNode, FloatTree, TreeError};
 
-use crate::Frame;
 use crate::allow::List;
 use allow::Allow;
 use packet::{Key, Packet};
+use treeline_lab::Frame;
 
 /// The engine: every flow it has seen, and a tree.
 ///

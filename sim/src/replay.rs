@@ -1,20 +1,21 @@
 //! A capture through the engines, packet by packet, under the oracle.
 //!
 //! Frames pass in batches, so that memory does not grow with the capture and an engine's time can be read without a clock call a packet.
-//! Not here: rendering (the command), reading ([`crate::capture`]).
+//! Not here: rendering (the command), reading ([`treeline_lab::capture`]).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use treeline_ebpf::{Config, Counter, Counters, Outcome};
 
-use crate::capture::{Capture, CaptureError, Unsupported};
-use crate::cause::explain;
+use crate::engine;
 use crate::engine::{Engine, EngineError, Observation};
 use crate::oracle::{self, Divergence};
 use crate::reference::{Judgement, Reference};
 use crate::suspect::{Suspect, Suspects};
-use crate::{Frame, engine};
+use treeline_lab::Frame;
+use treeline_lab::capture::{Capture, CaptureError, Unsupported};
+use treeline_lab::cause::explain;
 
 /// Frames a batch.
 const BATCH: usize = 512;

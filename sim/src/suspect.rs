@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use treeline_ebpf::{Key, Outcome};
 
-use crate::Frame;
 use crate::conversation::Conversation;
 use crate::engine::Observation;
+use treeline_lab::Frame;
 
 /// Suspects kept for listing; further ones are only counted.
 pub const LISTED_MAX: usize = 100_000;

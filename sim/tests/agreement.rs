@@ -7,7 +7,7 @@ extern crate treeline_trial;
 #[path = "support/lie.rs"]
 mod lie;
 mod support;
-#[path = "support/trial.rs"]
+#[path = "../../trial/harness.rs"]
 mod trial;
 
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use libtest_mimic::{Failed, Trial};
 use lie::{Change, Lie};
 use support::recipe::Recipe;
 use treeline_ebpf::Config;
-use treeline_sim::Frame;
-use treeline_sim::capture::Capture;
+use treeline_lab::Frame;
+use treeline_lab::capture::Capture;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings};
 use treeline_sim::reference::Reference;

@@ -7,12 +7,13 @@ mod support;
 use proptest::prelude::*;
 use support::recipe::Recipe;
 use treeline_ebpf::{Config, Outcome};
+use treeline_lab::vm;
 use treeline_model::link::{LinkError, SECTION, link};
 use treeline_model::{BENIGN, Model, Node};
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, Hook, Settings};
-use treeline_sim::{object, oracle, vm};
+use treeline_sim::{object, oracle};
 
 /// Packets whose length alone decides: up to the threshold benign.
 fn by_length(threshold: i64) -> Model {

@@ -6,15 +6,16 @@
 extern crate treeline_trial;
 
 mod support;
-#[path = "support/trial.rs"]
+#[path = "../../trial/harness.rs"]
 mod trial;
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::recipe::{frames, steps};
 use treeline_ebpf::{Config, Counter, Link, Skip};
+use treeline_lab::Frame;
+use treeline_lab::lab::Difference;
 use treeline_model::{Model, strategy};
-use treeline_sim::Frame;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
@@ -95,7 +96,7 @@ impl Case {
         Ok(())
     }
 
-    fn agree(&self, frame: &Frame, engines: [&'static str; 2], differences: Vec<oracle::Difference>) -> Result<(), TestCaseError> {
+    fn agree(&self, frame: &Frame, engines: [&'static str; 2], differences: Vec<Difference>) -> Result<(), TestCaseError> {
         if differences.is_empty() {
             return Ok(());
         }

@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 
 use arbitrary::{Arbitrary, Unstructured};
 use treeline_ebpf::{Counter, Outcome};
-use treeline_sim::Frame;
+use treeline_lab::Frame;
+use treeline_lab::exercise::capture::capture;
+use treeline_lab::exercise::insist;
+use treeline_lab::exercise::map::{Exercise, map};
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Observation, Settings};
-use treeline_sim::exercise::capture::capture;
+use treeline_sim::exercise::Finding;
 use treeline_sim::exercise::import::import;
-use treeline_sim::exercise::map::{Exercise, map};
 use treeline_sim::exercise::model::model;
 use treeline_sim::exercise::packet::packet;
 use treeline_sim::exercise::sequence::{Case, exact_engines, lockstep, sequence};
-use treeline_sim::exercise::{Finding, insist};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -51,7 +52,7 @@ fn each_folder_of_inputs_is_of_a_target() {
 }
 
 /// Replays all inputs, reports every one that fails, then fails once. Gives what the exercise said of each.
-fn replay<T: Debug>(target: &str, exercise: impl Fn(&[u8]) -> Result<T, Finding>) -> Vec<(String, T)> {
+fn replay<T: Debug, E: std::fmt::Display>(target: &str, exercise: impl Fn(&[u8]) -> Result<T, E>) -> Vec<(String, T)> {
     let (mut said, mut wrong) = (Vec::new(), Vec::new());
     for (name, bytes) in inputs(target) {
         match catch_unwind(AssertUnwindSafe(|| exercise(&bytes))) {
@@ -80,7 +81,7 @@ fn operations_upon_maps_run() {
 
 #[test]
 fn programs_end() {
-    use treeline_sim::exercise::program::{Verdict, program, raw};
+    use treeline_lab::exercise::program::{Verdict, program, raw};
     let said = replay("program", |bytes| {
         let Some((first, rest)) = bytes.split_first() else { return Ok(Verdict::Alone) };
         if first & 1 == 0 {
@@ -197,6 +198,6 @@ fn a_sequence_fails_when_all_exact_engines_tell_the_same_lie() {
 #[test]
 fn a_finding_ends_a_fuzz_target() {
     let finding = Finding::Model { promise: "keeps its word", found: "it does not".to_owned() };
-    let ended = catch_unwind(|| insist::<()>(Err(finding)));
+    let ended = catch_unwind(|| insist::<(), _>(Err(finding)));
     assert!(ended.is_err());
 }

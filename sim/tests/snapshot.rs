@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use treeline_ebpf::{Config, Counter, Outcome};
-use treeline_sim::capture::Capture;
+use treeline_lab::capture::Capture;
 use treeline_sim::conversation::Conversation;
 use treeline_sim::engine::Hook;
 use treeline_sim::replay::{Replay, Summary};

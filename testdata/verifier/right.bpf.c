@@ -1,4 +1,4 @@
-/* Programs that are refused where they are loaded with CAP_BPF and CAP_NET_ADMIN and no more. Each is named for the rule (sim/src/verifier/rule);
+/* Programs that are refused where they are loaded with CAP_BPF and CAP_NET_ADMIN and no more. Each is named for the rule (lab/src/verifier/rule);
  * the line that it stops at bears an arrow, with words of what is said of the registers. Built by `make`. */
 #include "program.h"
 

@@ -1,4 +1,4 @@
-/* Programs that the verifier refuses because a call made an address of theirs invalid. Each is named for the rule (sim/src/verifier/rule); the line
+/* Programs that the verifier refuses because a call made an address of theirs invalid. Each is named for the rule (lab/src/verifier/rule); the line
  * that it stops at bears an arrow, with words of what is said of the registers, and the call a double one. Built by `make`. */
 #include "program.h"
 

@@ -1,5 +1,5 @@
 /* Programs that the verifier refuses as a whole: for their jumps, their length, their functions. Each is named for the rule
- * (sim/src/verifier/rule); the line that it stops at bears an arrow, with words of what is said of the registers. Built by `make`. */
+ * (lab/src/verifier/rule); the line that it stops at bears an arrow, with words of what is said of the registers. Built by `make`. */
 #include "program.h"
 
 SEC("xdp") NAKED int endless_loop(struct xdp_md *context)

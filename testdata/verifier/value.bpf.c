@@ -1,4 +1,4 @@
-/* Programs that the verifier refuses for registers and results. Each is named for the rule (sim/src/verifier/rule); the line that it stops at
+/* Programs that the verifier refuses for registers and results. Each is named for the rule (lab/src/verifier/rule); the line that it stops at
  * bears an arrow, with words of what is said of the registers. Built by `make`. */
 #include "program.h"
 

@@ -1,7 +1,7 @@
 //! `#[test]` for suites with tests that need what a machine may not have: the right to load programs, captures from elsewhere.
 //!
 //! The built-in attribute knows only passed and failed once a test runs, so that a test without what it needs would pass. Under this one
-//! the test joins the trials of `sim/tests/support/trial.rs`, which reports it as ignored, with the reason. A suite takes it with
+//! the test joins the trials of `trial/harness.rs`, which reports it as ignored, with the reason. A suite takes it with
 //! `#[macro_use] extern crate treeline_trial;` and `harness = false`; its tests look like all others.
 
 use proc_macro::{TokenStream, TokenTree};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use treeline_ebpf::Features;
 use treeline_ebpf::feature::{FRACTION_BITS, MIDSTREAM, PACKETS};
+use treeline_lab::capture::Capture;
 use treeline_model::Document;
-use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Decider;
 
 use super::{BENIGN, Judged, Meter, Score, Visits};

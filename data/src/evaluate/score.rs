@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use treeline_ebpf::Skip;
-use treeline_sim::capture::Unsupported;
+use treeline_lab::capture::Unsupported;
 
 use super::detection::Detection;
 use super::matrix::{BENIGN, Binary, Matrix};

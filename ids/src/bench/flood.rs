@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aya::EbpfLoader;
 use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
 use serde_json::{Value, json};
-use treeline_sim::cause::explain;
+use treeline_lab::cause::explain;
 use treeline_sim::engine::kernel::program;
 
 use super::alternative::{Alternative, Files, Refusal, TC, USER_RECV, XDP};

@@ -5,8 +5,8 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use treeline_ebpf::Key;
 use treeline_ebpf::feature::PACKETS;
+use treeline_lab::cause::explain;
 use treeline_model::{Model, Node};
-use treeline_sim::cause::explain;
 use treeline_sim::engine::kernel::program;
 
 use super::FLOWS_MAX;

@@ -3,8 +3,8 @@
 use std::collections::BinaryHeap;
 
 use treeline_ebpf::FEATURES;
+use treeline_lab::cause::explain;
 use treeline_model::{BENIGN, Model, Node};
-use treeline_sim::cause::explain;
 
 /// Features that do not change with the clock: a test run is not paced like the capture.
 const TIMELESS: [u16; 9] = [0, 1, 2, 3, 5, 6, 8, 9, 11];

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use treeline_data::evaluate::{Binary, Detection, Matrix, PACKETS, Score};
+use treeline_lab::cause::explain;
 use treeline_model::{Node, depth, leaves};
-use treeline_sim::cause::explain;
 
 use super::subject::{Class, Subject};
 use crate::report::{link_types, skipped_json};

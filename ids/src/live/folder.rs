@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use treeline_sim::kernel::syscall;
+use treeline_lab::kernel::syscall;
 
 use super::map::SHARED;
 

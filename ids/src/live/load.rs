@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError};
 use aya::{Ebpf, EbpfLoader, Pod};
+use treeline_lab::cause::explain;
 use treeline_sim::allow::{List, to_bytes};
-use treeline_sim::cause::explain;
 use treeline_sim::engine::Settings;
 use treeline_sim::object;
 

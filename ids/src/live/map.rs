@@ -7,7 +7,7 @@ use aya::Pod;
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use treeline_ebpf::live::Live;
 use treeline_ebpf::{Counters, Flow};
-use treeline_sim::cause::explain;
+use treeline_lab::cause::explain;
 use treeline_sim::object;
 
 use super::survey::{Survey, Table};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use treeline_lab::cause::explain;
 use treeline_model::Model;
-use treeline_sim::cause::explain;
 
 /// A model with its id.
 #[derive(Debug, Clone)]

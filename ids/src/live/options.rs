@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use treeline_lab::kernel::Features;
 use treeline_sim::engine::Hook;
-use treeline_sim::kernel::Features;
 
 use super::attachment::Direction;
 use super::setup::Setup;

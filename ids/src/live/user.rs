@@ -29,8 +29,8 @@ use std::thread::{self, JoinHandle};
 
 use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
+use treeline_lab::cause::explain;
 use treeline_sim::allow::List;
-use treeline_sim::cause::explain;
 use treeline_sim::engine::{Hook, Settings};
 
 use self::bell::Bell;

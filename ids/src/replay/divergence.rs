@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use treeline_sim::lab::difference::hex;
-use treeline_sim::lab::origin::{Decision, Origin, Role};
-use treeline_sim::lab::summary::{Divergence, Stop};
-use treeline_sim::lab::{Outcome, Place};
+use treeline_lab::lab::difference::hex;
+use treeline_lab::lab::origin::{Decision, Origin, Role};
+use treeline_lab::lab::summary::{Divergence, Stop};
+use treeline_lab::lab::{Outcome, Place};
 
 use super::outcome::digits;
 

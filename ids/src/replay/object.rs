@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::Value;
-use treeline_sim::Frame;
-use treeline_sim::capture::Capture;
-use treeline_sim::cause::explain;
-use treeline_sim::guest::Fleet;
-use treeline_sim::guest::program::Program;
-use treeline_sim::kernel::run::takes;
-use treeline_sim::lab::{self, Coverage, Engine, Job, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
-use treeline_sim::vm::{self, Hook, Object};
+use treeline_lab::Frame;
+use treeline_lab::capture::Capture;
+use treeline_lab::cause::explain;
+use treeline_lab::guest::Fleet;
+use treeline_lab::guest::program::Program;
+use treeline_lab::kernel::run::takes;
+use treeline_lab::lab::{self, Coverage, Engine, Job, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
+use treeline_lab::vm::{self, Hook, Object};
 
 use super::outcome;
 use crate::EXIT_BAD_INPUT;

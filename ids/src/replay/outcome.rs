@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use treeline_sim::Frame;
-use treeline_sim::lab::origin::Origin;
-use treeline_sim::lab::{Coverage, Outcome, Summary, verdict};
-use treeline_sim::vm::{Hook, Redirect};
+use treeline_lab::Frame;
+use treeline_lab::lab::origin::Origin;
+use treeline_lab::lab::{Coverage, Outcome, Summary, verdict};
+use treeline_lab::vm::{Hook, Redirect};
 
 use super::divergence;
 use crate::report::{agreement, link_types};

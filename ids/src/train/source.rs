@@ -11,9 +11,9 @@ use treeline_data::sample::LEFT_OUT;
 use treeline_data::table::{Column, Identity, Reader};
 use treeline_data::{Labels, Row, Rows, Sample};
 use treeline_ebpf::FEATURES;
+use treeline_lab::capture::{Capture, CaptureError, Unsupported};
+use treeline_lab::cause::explain;
 use treeline_model::train::ROWS_MAX;
-use treeline_sim::capture::{Capture, CaptureError, Unsupported};
-use treeline_sim::cause::explain;
 
 use super::{Midstream, Train, take};
 use crate::features::capture_name;

@@ -3,7 +3,7 @@
 use console::Term;
 
 use super::time;
-use treeline_sim::verifier::{Refusal, Report, Row, Source, Step, Unloaded};
+use treeline_lab::verifier::{Refusal, Report, Row, Source, Step, Unloaded};
 
 /// All programs of a file.
 pub fn text(file: &str, rows: &[Row], log: bool) -> String {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use treeline_sim::Frame;
-use treeline_sim::capture::Capture;
+use treeline_lab::Frame;
+use treeline_lab::capture::Capture;
 
 use crate::instance::Instance;
 use crate::lab::{BAD, GOOD, IN, Lab, Result, equal, eventually, holds, ip, lines, raw, text, there};

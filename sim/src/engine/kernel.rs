@@ -20,8 +20,9 @@ use treeline_ebpf::replay::Cell;
 use treeline_ebpf::{Config, Counters, Link};
 
 use super::{Engine, EngineError, GIVEN_BYTES_MAX, Hook, Observation, Settings, given, observation};
-use crate::cause::explain;
-use crate::{Frame, allow, object};
+use crate::{allow, object};
+use treeline_lab::Frame;
+use treeline_lab::cause::explain;
 
 /// The engine's name.
 pub const NAME: &str = "kernel";

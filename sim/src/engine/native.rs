@@ -9,7 +9,8 @@ use treeline_model::{Document, Ensemble};
 
 use self::table::Table;
 use super::{Engine, EngineError, Hook, Observation, Settings};
-use crate::{Frame, allow};
+use crate::allow;
+use treeline_lab::Frame;
 
 /// The native engine. Its flow table evicts the least recently used flow when full.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use treeline_ebpf::replay::Cell;
 use treeline_ebpf::{Config, Counters, Link};
 
 use super::{Engine, EngineError, GIVEN_BYTES_MAX, Hook, Observation, Settings, given, observation};
-use crate::{Frame, allow, object, vm};
+use crate::{allow, object};
+use treeline_lab::{Frame, vm};
 
 /// The engine's name.
 pub const NAME: &str = "vm";

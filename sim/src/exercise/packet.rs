@@ -13,12 +13,12 @@ use treeline_ebpf::{Config, Outcome};
 use treeline_model::{BENIGN, Model, Node};
 
 use super::Finding;
-use crate::Frame;
 use crate::conversation::Conversation;
 use crate::engine::native::Native;
 use crate::engine::{Engine, Hook, Observation, Settings};
 use crate::oracle::{self, Divergence};
 use crate::reference::{FloatTree, Reference};
+use treeline_lab::Frame;
 
 /// One leaf: the tree does not matter here, but 128 KiB of it would take most of the time.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {

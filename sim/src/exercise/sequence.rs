@@ -31,13 +31,13 @@ use treeline_ebpf::{Allowed, Config, Counters, FEATURES, packet};
 use treeline_model::{BENIGN, Model, Node};
 
 use super::Finding;
-use crate::Frame;
 use crate::allow::List;
 use crate::engine::native::Native;
 use crate::engine::vm::Vm;
 use crate::engine::{Engine, EngineError, Hook, Settings};
 use crate::oracle::{self, Divergence};
 use crate::reference::Reference;
+use treeline_lab::Frame;
 
 #[expect(clippy::cast_possible_truncation, reason = "twelve")]
 const FEATURES_COUNT: u8 = FEATURES as u8;

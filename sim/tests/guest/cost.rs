@@ -5,13 +5,13 @@ use std::path::Path;
 
 use libtest_mimic::{Completion, Failed};
 use treeline_ebpf::Link;
+use treeline_lab::guest::Machine;
+use treeline_lab::guest::message::{Reply, Request};
+use treeline_lab::verifier::{Job, Report, Row};
 use treeline_model::link::link;
 use treeline_model::{BENIGN, Model, Node};
 use treeline_sim::engine::Hook;
-use treeline_sim::guest::Machine;
-use treeline_sim::guest::message::{Reply, Request};
 use treeline_sim::object::OBJECT;
-use treeline_sim::verifier::{Job, Report, Row};
 
 /// Leaves of the trees that are compiled; the last is the largest tree there is.
 const LEAVES: [u16; 4] = [10, 100, 1000, 4096];

@@ -1,11 +1,10 @@
-//! Objects in other kernels, in QEMU: the classifier against native on a capture at every hook, the tree walked and compiled; other programs
-//! against the vm; and what their verifiers say.
+//! The classifier in other kernels, in QEMU: against native on a capture at every hook, the tree walked and compiled; and what their verifiers
+//! say.
 //!
 //! It needs no rights. A line of kernels that cannot be had is an ignored trial with its reason. What a trial does not show: CPUs that meet, as a
 //! guest has one, and more captures: a guest's processor is emulated, and each load of the object takes it seconds.
 
 mod cost;
-mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -14,17 +13,17 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use treeline_sim::capture::Capture;
+use treeline_lab::capture::Capture;
+use treeline_lab::guest::emulator::Emulator;
+use treeline_lab::guest::line::LINES;
+use treeline_lab::guest::{Image, Machine, fleet};
 use treeline_sim::engine::native::Native;
+use treeline_sim::engine::remote::Remote;
 use treeline_sim::engine::{Engine, Hook};
-use treeline_sim::guest::emulator::Emulator;
-use treeline_sim::guest::engine::Remote;
-use treeline_sim::guest::line::LINES;
-use treeline_sim::guest::{Image, Machine, fleet};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let name = |line: &dyn std::fmt::Display| format!("kernel@{line}_agrees_with_native_and_vm_and_verifies_at_the_snapshots_cost");
+    let name = |line: &dyn std::fmt::Display| format!("kernel@{line}_agrees_with_native_and_verifies_at_the_snapshots_cost");
     let ignored = |line: &dyn std::fmt::Display| Trial::test(name(line), || Ok(())).with_ignored_flag(true);
     if arguments.list {
         return libtest_mimic::run(&arguments, LINES.iter().map(|line| ignored(line)).collect()).exit_code();
@@ -36,7 +35,6 @@ fn main() -> ExitCode {
                 Trial::ignorable_test(name(&image.line), move || {
                     let machine = Machine::boot(&emulator, &image, &binary)?.into();
                     agreement(&machine)?;
-                    program::check(&machine.0)?;
                     cost::check(&mut machine.0.borrow_mut())
                 })
             };

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use treeline_ebpf::Config;
-use treeline_sim::Frame;
+use treeline_lab::Frame;
 use treeline_sim::reference::{FloatTree, Reference};
 
 use crate::recipe::{Recipe, frames, steps};

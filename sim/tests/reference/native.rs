@@ -9,12 +9,13 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use treeline_ebpf::verdict::COUNTERS;
 use treeline_ebpf::{Config, Counter, Counters, FEATURES};
+use treeline_lab::Frame;
 use treeline_model::{Model, Node};
 use treeline_sim::allow::List;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
+use treeline_sim::oracle;
 use treeline_sim::reference::{FloatNode, FloatTree, Judgement, Observation, Reference};
-use treeline_sim::{Frame, oracle};
 
 use crate::recipe::{frames, steps};
 

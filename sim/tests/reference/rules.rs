@@ -6,7 +6,7 @@ mod packet;
 mod verdict;
 
 use treeline_ebpf::{Config, Outcome, Skip};
-use treeline_sim::Frame;
+use treeline_lab::Frame;
 use treeline_sim::reference::{Judgement, Observation};
 
 use crate::native::Pair;

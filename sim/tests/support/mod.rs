@@ -2,16 +2,15 @@
 //!
 //! Not here: comparing, which is the oracle's; the suites only choose frames, trees and settings.
 
-#![allow(dead_code, reason = "each suite uses its part")]
+#![allow(dead_code, unused_imports, reason = "each suite uses its part")]
 
-use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
 
+pub use captures::{capture, captures, name, other_captures};
 use treeline_ebpf::{Config, Counter, Link, Tree};
+use treeline_lab::Frame;
+use treeline_lab::capture::Capture;
 use treeline_model::{Model, Node};
-use treeline_sim::Frame;
-use treeline_sim::capture::Capture;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
@@ -20,6 +19,8 @@ use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
 pub mod allow;
+#[path = "../../../lab/tests/support/mod.rs"]
+mod captures;
 #[path = "../reference/recipe.rs"]
 pub mod recipe;
 pub mod swap;
@@ -129,41 +130,6 @@ pub fn frames(frames: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Vec<Frame> {
             Frame { index, time_ns, original_length, bytes }
         })
         .collect()
-}
-
-/// The committed captures, by name.
-pub fn captures() -> Vec<PathBuf> {
-    let mut captures = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/captures"));
-    captures.retain(|path| path.to_string_lossy().contains(".pcap"));
-    assert!(!captures.is_empty(), "testdata/captures is empty");
-    captures
-}
-
-/// The committed capture of that name.
-pub fn capture(wanted: &str) -> PathBuf {
-    captures().into_iter().find(|path| name(path) == wanted).unwrap_or_else(|| panic!("no capture {wanted}"))
-}
-
-/// The captures below `$TREELINE_CAPTURES` that can be opened, by name; none if it is unset.
-pub fn other_captures() -> Option<Vec<PathBuf>> {
-    let folder = PathBuf::from(std::env::var_os("TREELINE_CAPTURES")?);
-    let mut captures: Vec<_> = ["robustness", "test", "train"].iter().flat_map(|part| files(&folder.join(part))).collect();
-    captures.retain(|path| Capture::open(path).is_ok());
-    assert!(!captures.is_empty(), "no captures below {}", folder.display());
-    Some(captures)
-}
-
-/// A capture's name without its endings.
-pub fn name(path: &Path) -> String {
-    let name = path.file_name().expect("a file").to_string_lossy();
-    name.split('.').next().unwrap_or_default().to_owned()
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect();
-    files.sort();
-    files
 }
 
 /// Fails once, with all findings.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use treeline_ebpf::Config;
+use treeline_lab::Frame;
+use treeline_lab::capture::Capture;
 use treeline_model::{Model, Node};
-use treeline_sim::Frame;
-use treeline_sim::capture::Capture;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::oracle;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use treeline_ebpf::Flow;
-use treeline_sim::cause::explain;
+use treeline_lab::cause::explain;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine as _, Settings};
 
