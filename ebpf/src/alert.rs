@@ -7,6 +7,7 @@ use crate::{FEATURES, Key};
 /// One record of the ring buffer, in the machine's byte order. Without padding: every byte of it has a meaning.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Alert {
     /// The flow's key.
     pub key: Key,

@@ -14,6 +14,7 @@ pub const ADDRESS_BITS: u32 = 128;
 /// have 96 bits more.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Network {
     /// Bits that count, at most [`ADDRESS_BITS`].
     pub prefix_bits: u32,
@@ -26,6 +27,7 @@ const _: () = assert!(size_of::<Network>() == 20);
 /// A protocol and a port of an allowed host.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Service {
     /// IP protocol number.
     pub protocol: u8,
@@ -38,6 +40,7 @@ pub struct Service {
 /// A map's value: what is allowed of the addresses in a network.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Allowed {
     /// How many services there are, at most [`SERVICES_MAX`]; 0: everything.
     pub count: u32,

@@ -38,6 +38,7 @@ pub type Address = [u64; 2];
 /// Address and port move together.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Key {
     /// The lower endpoint's address.
     pub low: Address,
@@ -79,6 +80,7 @@ impl Key {
 /// One flow's state, the value of the kernel's flow table.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Flow {
     /// 1 while a CPU writes the flow, else 0. Only the kernel shell uses it.
     pub lock: u64,

@@ -6,6 +6,7 @@ pub const CLASSES: usize = 256;
 /// One CPU's numbers since the map was made.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Live {
     /// Lengths of all frames, Ethernet header included where there is one.
     pub bytes: u64,

@@ -13,6 +13,7 @@ pub const TIMEOUT_NS_MAX: u64 = 7_200_000_000_000;
 /// Settings chosen when the programs are loaded; constants from then on.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Config {
     /// A gap longer than this ends a flow, nanoseconds, at most [`TIMEOUT_NS_MAX`].
     pub idle_timeout_ns: u64,

@@ -5,6 +5,7 @@ use crate::{Counters, FEATURES, Flow};
 /// The replay cell.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Cell {
     /// What crosses with each packet.
     pub record: Record,
@@ -15,6 +16,7 @@ pub struct Cell {
 /// The replayer writes `now_ns` before a packet and reads the rest after it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Record {
     /// The capture's clock for the next packet, nanoseconds.
     pub now_ns: u64,

@@ -20,6 +20,7 @@ const RIGHT_SHIFT: u32 = 16;
 /// are the class.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Node {
     /// Fixed point, 16 fractional bits; 0 in a leaf.
     pub threshold: i64,

@@ -1,6 +1,6 @@
 //! The init of a kernel in QEMU: host's request -> reply, until the machine is switched off.
 //!
-//! What it does is in `treeline-lab` and `treeline-sim`. Not here: starting the machine (`treeline_lab::guest`).
+//! What it does is in `treeline-lab`. Not here: starting the machine (`treeline_lab::guest`).
 
 mod port;
 
@@ -27,8 +27,8 @@ fn run() -> Result<(), String> {
     system::prepare()?;
     let mut port = Port::open()?;
     let release = system::release();
-    port.write(&Reply::Up { protocol: PROTOCOL, release: release.clone() })?;
-    let mut session = Session::new(&release);
+    port.write(&Reply::Up { protocol: PROTOCOL, release })?;
+    let mut session = Session::default();
     loop {
         let reply = match Request::from_bytes(&port.read()?) {
             Ok(request) => session.answer(request),

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use treeline_lab::guest::message::{BELL, HEAD_BYTES, Reply, SHARED_BYTES};
 
@@ -89,9 +89,8 @@ fn memory(device: &std::path::Path) -> Result<NonNull<u8>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", device.display());
     fs::write(device.join("enable"), "1").map_err(failed)?;
     let file = OpenOptions::new().read(true).write(true).open(device.join("resource2")).map_err(failed)?;
+    let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a fresh shared mapping of the device's memory, never unmapped.
-    let address = unsafe {
-        libc::mmap(std::ptr::null_mut(), SHARED_BYTES, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file.as_raw_fd(), 0)
-    };
-    NonNull::new(address.cast()).filter(|_| address != libc::MAP_FAILED).ok_or_else(|| failed(std::io::Error::last_os_error()))
+    let address = unsafe { mmap(std::ptr::null_mut(), SHARED_BYTES, access, MapFlags::SHARED, &file, 0) };
+    NonNull::new(address.map_err(|error| failed(error.into()))?.cast()).ok_or_else(|| failed(std::io::Error::other("mapped at 0")))
 }

@@ -18,7 +18,7 @@ impl Program {
         if let ProgramRequest::Open(job) = request {
             // The memory of the one before, first.
             self.machine = None;
-            let (object, machine) = job.load().map_err(|error| reason(&error))?;
+            let (object, machine) = kernel::Machine::of(&job).map_err(|error| reason(&error))?;
             self.maps = lab::Machine::maps(&object);
             self.machine = Some(machine);
             return Ok(ProgramReply::Done);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use rustix::mount::{MountFlags, mount};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Makes the machine one in which programs load.
 pub fn prepare() -> Result<(), String> {
@@ -20,10 +21,8 @@ pub fn prepare() -> Result<(), String> {
 
 /// Maps and programs count as locked memory before 5.11.
 fn unlimited() -> Result<(), String> {
-    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: a limit that outlives the call.
-    let result = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
-    if result == 0 { Ok(()) } else { Err(format!("cannot lift the limit of locked memory: {}", std::io::Error::last_os_error())) }
+    let unlimited = Rlimit { current: None, maximum: None };
+    setrlimit(Resource::Memlock, unlimited).map_err(|error| format!("cannot lift the limit of locked memory: {error}"))
 }
 
 /// The running kernel's release.

@@ -14,11 +14,11 @@ use treeline_ebpf::Config;
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
 use treeline_lab::guest::Fleet;
+use treeline_lab::guest::instance::Guest;
 use treeline_model::{Document, Model, Node};
 use treeline_sim::allow::List;
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::{Decider, Native};
-use treeline_sim::engine::remote::Remote;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
@@ -154,7 +154,7 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Document, gue
         }
     }
     for machine in &guests.machines {
-        let engine = Remote::new(machine.clone(), settings).map_err(|error| error.to_string())?;
+        let engine = Kernel::on(Box::new(Guest(machine.clone())), settings).map_err(|error| error.to_string())?;
         let name = engine.name();
         notes.push(format!("{name} is {}", machine.borrow().package()));
         notes.extend(engine.notices().iter().map(|notice| format!("{name}: {notice}")));

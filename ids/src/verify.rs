@@ -113,7 +113,7 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let loading = object::options(&elf, &options.set, options.kind).map_err(in_file)?;
     // What is no object, or has no program, wants no kernel.
     Object::parse(&elf, &loading).map_err(|error| in_file(explain(&error)))?;
-    let job = Job { elf, globals: loading.globals, kind: loading.kind, program: options.program.clone(), full: options.log };
+    let job = Job { elf, options: loading, program: options.program.clone(), full: options.log };
     let answers: Vec<Answer> =
         if options.kernels.is_empty() { vec![(None, job.run().map_err(in_file)?)] } else { elsewhere(options, &job)? };
     let of =

@@ -6,10 +6,11 @@
 use rbpf::assembler::assemble;
 use std::hint::black_box;
 use std::time::Instant;
-use treeline_lab::vm::{ANY, Hook, MapKind, Object, Options, Shape, Vm, VmError};
+use treeline_lab::bpf::ReadOptions;
+use treeline_lab::vm::{ANY, Hook, MapKind, Object, Shape, Vm, VmError};
 
 fn main() -> Result<(), VmError> {
-    let object = Object::parse(include_bytes!("../tests/objects/flows.bpf.o"), &Options::default())?;
+    let object = Object::parse(include_bytes!("../tests/objects/flows.bpf.o"), &ReadOptions::default())?;
     let mut frame = [0_u8; 128];
     (frame[12], frame[23], frame[26], frame[30]) = (8, 17, 1, 2);
     measure("xdp_flows, one flow", &mut Vm::load(&object, "xdp_flows")?, &frame)?;
@@ -19,7 +20,7 @@ fn main() -> Result<(), VmError> {
         Shape { name: "CONFIG".to_owned(), kind: MapKind::Array, key_size: 4, value_size: 64, max_entries: 1, flags: 0 },
         Shape { name: "STATS".to_owned(), kind: MapKind::PerCpuArray, key_size: 4, value_size: 64, max_entries: 1, flags: 0 },
     ];
-    let object = Object::from_bytecode("synthetic", Hook::Xdp, &synthetic(), &shapes, &Options::default())?;
+    let object = Object::from_bytecode("synthetic", Hook::Xdp, &synthetic(), &shapes)?;
     let mut vm = Vm::load(&object, "synthetic")?;
     vm.map_mut("FLOWS").expect("it is there").update(&[0; 16], &[0; 256], ANY)?;
     measure("600 instructions, 100 accesses", &mut vm, &frame)

@@ -20,6 +20,8 @@ pub mod fleet;
 
 mod initramfs;
 
+pub mod instance;
+
 pub mod line;
 
 pub mod machine;

@@ -6,9 +6,10 @@
 //! kernel's verifier says. `lab/examples/filter` is a crate that tests its own program so:
 //!
 //! ```
-//! use treeline_lab::vm::{Object, Options, Vm};
+//! use treeline_lab::bpf::{Object, ReadOptions};
+//! use treeline_lab::vm::Vm;
 //!
-//! let object = Object::parse(include_bytes!("../examples/filter/filter.bpf.o"), &Options::default())?;
+//! let object = Object::parse(include_bytes!("../examples/filter/filter.bpf.o"), &ReadOptions::default())?;
 //! let mut vm = Vm::load(&object, "filter")?;
 //! let passed = 2; // XDP_PASS
 //! assert_eq!(vm.run(&[0; 60], 0)?, passed);

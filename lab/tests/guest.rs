@@ -9,13 +9,14 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use treeline_lab::bpf::Object;
+use treeline_lab::bpf::ReadOptions;
+use treeline_lab::bpf::{Job, Object};
 use treeline_lab::capture::Capture;
 use treeline_lab::guest::line::LINES;
 use treeline_lab::guest::program::Program;
 use treeline_lab::guest::{Machine, fleet};
-use treeline_lab::lab::{self, Engine, Job, LabError, Replay};
-use treeline_lab::vm::{Hook, Options};
+use treeline_lab::lab::{self, Engine, LabError, Replay};
+use treeline_lab::vm::Hook;
 
 const LAB: &[u8] = include_bytes!("objects/lab.bpf.o");
 const LEGACY: &[u8] = include_bytes!("objects/legacy.bpf.o");
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn replay(machine: &Rc<RefCell<Machine>>, elf: &[u8], program: &str, hook: Hook) -> Result<lab::Summary, Failed> {
-    let object = Object::parse(elf, &Options::default())?;
+    let object = Object::parse(elf, &ReadOptions::default())?;
     let job = Job { elf: elf.to_vec(), program: program.to_owned(), ..Job::default() };
     let engines: Vec<Box<dyn Engine>> =
         vec![Box::new(lab::Machine::new(&object, program)?), Box::new(Program::new(machine.clone(), hook, &job)?)];

@@ -13,9 +13,10 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rbpf::assembler::assemble;
 use treeline_lab::Frame;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::capture::Capture;
 use treeline_lab::lab::{Engine, Entry, LabError, Machine, Outcome, Replay, Summary, kernel};
-use treeline_lab::vm::{Hook, MapKind, Object, Options, Shape};
+use treeline_lab::vm::{Hook, MapKind, Object, Shape};
 
 const OBJECT: &[u8] = include_bytes!("objects/lab.bpf.o");
 /// Callbacks, tail calls, maps in maps.
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
 
 fn object(elf: &[u8], globals: &[(&str, u32)]) -> Object {
     let globals: BTreeMap<_, _> = globals.iter().map(|(name, value)| ((*name).to_owned(), value.to_le_bytes().to_vec())).collect();
-    Object::parse(elf, &Options { globals, ..Options::default() }).expect("a sound object")
+    Object::parse(elf, &ReadOptions { globals, ..ReadOptions::default() }).expect("a sound object")
 }
 
 fn replay(path: &Path, hook: Hook, object: &Object, engines: Vec<Box<dyn Engine>>, expected: Option<u32>) -> Result<Summary, Failed> {
@@ -236,13 +237,13 @@ fn outcomes_are_equal() -> Result<(), Failed> {
     let perf = Shape { name: "events".to_owned(), kind: MapKind::PerfEventArray, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
     let mut programs = Vec::new();
     for (name, hook, source) in ASIDE {
-        programs.push((name, Object::from_bytecode(name, hook, &assemble(source)?, &[], &Options::default())?));
+        programs.push((name, Object::from_bytecode(name, hook, &assemble(source)?, &[])?));
     }
     // Three bytes to map 0, which perf rounds up.
     let mut sends = assemble("mov r3, 0\nmov r4, r10\nadd r4, -8\nstdw [r10-8], 7")?;
     sends.extend([0x18, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     sends.extend(assemble("mov r5, 3\ncall 25\nmov r0, 2\nexit")?);
-    programs.push(("sends", Object::from_bytecode("sends", Hook::Xdp, &sends, &[perf], &Options::default())?));
+    programs.push(("sends", Object::from_bytecode("sends", Hook::Xdp, &sends, &[perf])?));
     let frame = Frame { bytes: vec![7; 60], ..Frame::default() };
     for (name, object) in &programs {
         let (mut vm, mut kernel) = (Machine::new(object, name)?, kernel::Machine::new(object, name)?);

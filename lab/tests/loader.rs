@@ -3,8 +3,8 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::os::fd::AsFd;
 use treeline_lab::bpf::Object;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::kernel::{Features, KernelError, Loader, Log, syscall};
-use treeline_lab::vm::Options;
 
 /// The classifier's object, one of many programs.
 const OBJECT: &[u8] = include_bytes!("../../ebpf/object/treeline.bpf.o");
@@ -26,7 +26,7 @@ fn main() {
 }
 
 fn loads_all(elf: &[u8]) -> Result<(), Failed> {
-    let object = Object::parse(elf, &Options::default())?;
+    let object = Object::parse(elf, &ReadOptions::default())?;
     assert!(object.refused().is_empty(), "{:?}", object.refused());
     let loaded = Loader::new(&object).create()?;
     for program in object.programs() {
@@ -44,7 +44,7 @@ fn loads_all(elf: &[u8]) -> Result<(), Failed> {
 }
 
 fn constants() -> Result<(), Failed> {
-    let options = Options { globals: [("PACKETS_MAX".to_owned(), vec![2, 0, 0, 0])].into(), ..Options::default() };
+    let options = ReadOptions { globals: [("PACKETS_MAX".to_owned(), vec![2, 0, 0, 0])].into(), ..ReadOptions::default() };
     let object = Object::parse(FLOWS, &options)?;
     let loaded = Loader::new(&object).create()?;
     let map = loaded.map(".rodata").ok_or("no constants")?;
@@ -56,7 +56,7 @@ fn constants() -> Result<(), Failed> {
 fn rejected() -> Result<(), Failed> {
     // r0 = *(u64 *)(r1 + 4096); exit
     let code = [0x79, 0x10, 0, 0x10, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    let object = Object::from_bytecode("reads_beyond", treeline_lab::vm::Hook::Xdp, &code, &[], &Options::default())?;
+    let object = Object::from_bytecode("reads_beyond", treeline_lab::vm::Hook::Xdp, &code, &[])?;
     let loaded = Loader::new(&object).create()?;
     let Err(rejection) = loaded.load(object.program("reads_beyond")?, Log::Full)? else { return Err("accepted".into()) };
     assert!(rejection.log.contains("invalid bpf_context access"), "{}", rejection.log);

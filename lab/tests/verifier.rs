@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rbpf::assembler::assemble;
 use treeline_lab::bpf::Object;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::kernel::Features;
 use treeline_lab::lab::kernel::Machine;
 use treeline_lab::verifier::{Job, Refusal, Report, Rule, find, rules, verify};
-use treeline_lab::vm::{Hook, MapKind, Options, Shape};
+use treeline_lab::vm::{Hook, MapKind, Shape};
 
 const MESSAGES: &str = include_str!("../../testdata/verifier/messages.txt");
 
@@ -39,7 +40,7 @@ fn main() {
 }
 
 fn report(code: &[u8], maps: &[Shape]) -> Result<Report, Failed> {
-    let object = Object::from_bytecode("test", Hook::Xdp, code, maps, &Options::default())?;
+    let object = Object::from_bytecode("test", Hook::Xdp, code, maps)?;
     Ok(verify(&object, object.program("test")?, false)?)
 }
 
@@ -61,7 +62,7 @@ fn plain() -> Result<(), Failed> {
 }
 
 fn refusal(elf: &[u8], program: &str) -> Result<Refusal, Failed> {
-    let object = Object::parse(elf, &Options::default())?;
+    let object = Object::parse(elf, &ReadOptions::default())?;
     verify(&object, object.program(program)?, false)?.refusal.ok_or_else(|| format!("{program} is accepted").into())
 }
 
@@ -87,7 +88,7 @@ fn unrelocated() -> Result<(), Failed> {
         assert_eq!(cause, format!("an invalid CO-RE relocation: {missing}"));
     }
     assert!(refusal(elf, "reached_never").is_err(), "behind `bpf_core_field_exists` nothing is missed");
-    let object = Object::parse(elf, &Options::default())?;
+    let object = Object::parse(elf, &ReadOptions::default())?;
     let Err(error) = Machine::new(&object, "type") else { return Err("the kernel took it".into()) };
     assert!(error.to_string().contains("an invalid CO-RE relocation: instruction 0, the kernel has no `struct treeline"), "{error}");
     Ok(())

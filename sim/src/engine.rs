@@ -4,8 +4,7 @@
 //! |---|---|
 //! | [`native`] | the classifier's library on the host |
 //! | [`vm`] | the object's own bytecode in a user-space VM |
-//! | [`kernel`] | the same object in the kernel |
-//! | [`treeline_lab::guest::engine`] | the same in another kernel, in QEMU |
+//! | [`kernel`] | the same object in the kernel, or in another one in QEMU |
 //!
 //! These agree exactly. The reference engine, which computes in real numbers, has a shape of its own ([`crate::reference`]).
 //! Not here: comparing ([`crate::oracle`]) and driving ([`crate::replay`]).
@@ -22,7 +21,6 @@ use treeline_lab::Frame;
 
 pub mod kernel;
 pub mod native;
-pub mod remote;
 pub mod vm;
 
 /// Where in the kernel a program runs.
@@ -92,15 +90,13 @@ pub struct Settings {
     pub linked: Option<Arc<[u8]>>,
     /// Whose packets pass unjudged.
     pub allow: Arc<allow::List>,
-    /// Load with a plain store in the place of the flow lock's compare-and-exchange, for a kernel before 5.12: right on one CPU only.
-    pub unlocked: bool,
 }
 
 impl Settings {
     /// Settings that walk `tree`, for Ethernet frames, without an allow-list.
     #[must_use]
     pub fn new(hook: Hook, config: Config, tree: Box<Tree>, flows_max: u32) -> Self {
-        Self { hook, link: Link::Ethernet, config, tree, flows_max, linked: None, allow: Arc::default(), unlocked: false }
+        Self { hook, link: Link::Ethernet, config, tree, flows_max, linked: None, allow: Arc::default() }
     }
 
     /// The configuration as it is loaded: with [`Config::allow`] set if there is an allow-list.

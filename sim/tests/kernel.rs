@@ -11,23 +11,25 @@ mod change;
 mod support;
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Barrier;
 use std::{fs, io, thread};
 
-use aya::maps::{HashMap, PerCpuArray};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
-use aya::{Ebpf, TestRunResult};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use support::recipe::Recipe;
 use treeline_ebpf::tree::NODES_MAX;
 use treeline_ebpf::verdict::COUNTERS;
 use treeline_ebpf::{Config, Counter, Counters, Flow, Link, Outcome, Skip};
 use treeline_lab::Frame;
 use treeline_lab::capture::Capture;
+use treeline_lab::kernel::Programs;
+use treeline_lab::kernel::record::Ring;
 use treeline_model::Model;
 use treeline_model::link::link;
 use treeline_model::strategy::model_within;
@@ -118,8 +120,8 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> R
 
 /// The object, loaded as a live system loads it: the kernel's clock, counters per CPU.
 struct Live {
-    ebpf: Ebpf,
-    hook: Hook,
+    programs: Programs,
+    name: &'static str,
 }
 
 impl Live {
@@ -128,28 +130,21 @@ impl Live {
     }
 
     fn of(settings: &Settings) -> std::result::Result<Self, Failed> {
-        let (hook, mut ebpf) = (settings.hook, kernel::load(settings)?);
-        match hook {
-            Hook::Tc => kernel::program::<SchedClassifier>(&mut ebpf, hook.program(Link::Ethernet))?.load()?,
-            _ => kernel::program::<Xdp>(&mut ebpf, hook.program(Link::Ethernet))?.load()?,
-        }
-        Ok(Self { ebpf, hook })
+        let (mut programs, name) = (kernel::load(settings)?, settings.program());
+        programs.load(name)?;
+        Ok(Self { programs, name })
     }
 
-    fn run(&self, bytes: &[u8], repeat: u32) -> std::result::Result<TestRunResult, Failed> {
-        let options = TestRunOptions { data_in: Some(bytes), repeat, ..TestRunOptions::new() };
-        let program = self.ebpf.program(self.hook.program(Link::Ethernet)).ok_or("no such program")?;
-        Ok(match self.hook {
-            Hook::Tc => <&SchedClassifier>::try_from(program)?.test_run(options)?,
-            _ => <&Xdp>::try_from(program)?.test_run(options)?,
-        })
+    /// Runs the program `repeat` times over the same bytes: what it returned at last.
+    fn run(&self, bytes: &[u8], repeat: u32) -> std::result::Result<u32, Failed> {
+        Ok(self.programs.run(self.name, bytes, repeat)?.0)
     }
 
     /// The counters of all CPUs together.
     fn counters(&self) -> std::result::Result<Counters, Failed> {
-        let map: PerCpuArray<_, Counters> = self.ebpf.map(object::COUNTERS).ok_or("no counters")?.try_into()?;
         let mut sum = [0; COUNTERS];
-        for counters in map.get(&0, 0)?.iter() {
+        for bytes in self.programs.entries(object::COUNTERS)?.values(&[0; 4])?.ok_or("no counters")? {
+            let counters: Counters = bytemuck::pod_read_unaligned(&bytes);
             sum.iter_mut().zip(counters).for_each(|(sum, count)| *sum += count);
         }
         Ok(sum)
@@ -157,21 +152,22 @@ impl Live {
 
     /// The live numbers of all CPUs together.
     fn numbers(&self) -> std::result::Result<treeline_ebpf::Live, Failed> {
-        let map: PerCpuArray<_, [u8; size_of::<treeline_ebpf::Live>()]> =
-            self.ebpf.map(object::LIVE).ok_or("no live numbers")?.try_into()?;
         let mut sum = treeline_ebpf::Live::ZERO;
-        for bytes in map.get(&0, 0)?.iter() {
-            // SAFETY: `Live` is `repr(C)`, integers without padding: any bytes are one.
-            sum.add(&unsafe { bytes.as_ptr().cast::<treeline_ebpf::Live>().read_unaligned() });
+        for bytes in self.programs.entries(object::LIVE)?.values(&[0; 4])?.ok_or("no live numbers")? {
+            sum.add(&bytemuck::pod_read_unaligned(&bytes));
         }
         Ok(sum)
     }
 
     fn flows(&self) -> std::result::Result<Vec<Flow>, Failed> {
-        let map: HashMap<_, [u8; 40], [u8; 128]> = self.ebpf.map(object::FLOWS).ok_or("no flow table")?.try_into()?;
-        let entries = map.iter().collect::<std::result::Result<Vec<_>, _>>()?;
-        // SAFETY: `Flow` is `repr(C)`, 128 bytes of integers without padding: any bytes are one.
-        Ok(entries.into_iter().map(|(_, bytes)| unsafe { bytes.as_ptr().cast::<Flow>().read_unaligned() }).collect())
+        let entries = self.programs.entries(object::FLOWS)?.all()?;
+        Ok(entries.iter().map(|(_, bytes)| bytemuck::pod_read_unaligned(bytes)).collect())
+    }
+
+    /// The ring buffer of alerts.
+    fn ring(&self) -> std::result::Result<Ring, Failed> {
+        let map = self.programs.maps().map(object::ALERTS).ok_or("no ring buffer")?;
+        Ok(Ring::new(map.fd.as_fd(), map.definition.max_entries as usize)?)
     }
 }
 
@@ -198,27 +194,15 @@ fn on_every_cpu(work: impl Fn(usize) -> Result + Sync) -> std::result::Result<us
 
 /// The CPUs this process may run on, at most four.
 fn cpus() -> io::Result<Vec<usize>> {
-    // SAFETY: a set of bits is valid as zeros, and the call writes no more than its size.
-    let (set, result) = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        let result = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
-        (set, result)
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the index stays below the set's size.
-    Ok((0..8 * size_of::<libc::cpu_set_t>()).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).take(4).collect())
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).take(4).collect())
 }
 
+/// The calling thread on one CPU.
 fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: as in `cpus`; pid 0 is the calling thread.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// Calls a thread, and packets a call.
@@ -392,19 +376,14 @@ struct Bpffs(tempfile::TempDir);
 impl Bpffs {
     fn new() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let path = std::ffi::CString::new(folder.path().to_string_lossy().as_bytes())?;
-        // SAFETY: three strings that outlive the call, and no data.
-        let result = unsafe { libc::mount(c"bpf".as_ptr(), path.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()) };
-        if result == 0 { Ok(Self(folder)) } else { Err(io::Error::last_os_error()) }
+        mount("bpf", folder.path(), "bpf", MountFlags::empty(), None)?;
+        Ok(Self(folder))
     }
 }
 
 impl Drop for Bpffs {
     fn drop(&mut self) {
-        if let Ok(path) = std::ffi::CString::new(self.0.path().to_string_lossy().as_bytes()) {
-            // SAFETY: a string that outlives the call.
-            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        }
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
     }
 }
 

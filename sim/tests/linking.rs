@@ -7,6 +7,7 @@ mod support;
 use proptest::prelude::*;
 use support::recipe::Recipe;
 use treeline_ebpf::{Config, Outcome};
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::vm;
 use treeline_model::link::{LinkError, SECTION, link};
 use treeline_model::{BENIGN, Model, Node};
@@ -64,7 +65,7 @@ fn a_linked_object_carries_its_model_and_keeps_maps_and_programs() {
     let found = linked.windows(document.len()).filter(|window| *window == document.as_bytes()).count();
     assert_eq!(found, 1, "the document is in section {SECTION} of the file");
     let shapes = |elf: &[u8]| {
-        let object = vm::Object::parse(elf, &vm::Options::default()).expect("an object");
+        let object = vm::Object::parse(elf, &ReadOptions::default()).expect("an object");
         let programs: Vec<_> = object.programs().iter().map(|program| program.name.clone()).collect();
         (programs, vm::shapes(&object))
     };
@@ -76,7 +77,7 @@ fn a_linked_object_carries_its_model_and_keeps_maps_and_programs() {
 #[test]
 fn source_lines_of_every_program_stay_with_their_instructions() {
     let own_lines = |elf: &[u8]| -> Vec<_> {
-        let object = vm::Object::parse(elf, &vm::Options::default()).expect("an object");
+        let object = vm::Object::parse(elf, &ReadOptions::default()).expect("an object");
         let own = |program: &vm::Program| {
             // Behind the program itself lies the function that stands for the tree, if it is not linked.
             let end = program.functions.get(1).map_or(usize::MAX, |function| function.start);

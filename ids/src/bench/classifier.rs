@@ -4,15 +4,14 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use aya::Ebpf;
-use aya::programs::{TestRun, TestRunOptions, Xdp};
 use clap::Args;
 use serde_json::{Value, json};
 use treeline_ebpf::{Config, FEATURES, Link, Outcome};
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
+use treeline_lab::kernel::Programs;
 use treeline_model::Model;
-use treeline_sim::engine::kernel::{load, program};
+use treeline_sim::engine::kernel::load;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 
@@ -130,14 +129,14 @@ struct Input {
 /// Reads the capture, and compares the verdicts of the paper's layout with the native engine's, on the capture's clock.
 fn read(path: &Path, model: &Model) -> Result<Input, String> {
     let mut native = Native::new(&Settings::new(Hook::Xdp, Config::default(), model.to_tree(), FLOWS_MAX));
-    let mut paper = paper::load(model, true)?;
+    let paper = paper::load(model, true)?;
     let mut input = Input { packets: vec![], vectors: vec![], flows: 0, agreed: [0; 4], left_out: 0 };
     for frame in Capture::open(path).map_err(|error| explain(&error))? {
         let mut frame = frame.map_err(|error| explain(&error))?;
         let seen = native.judge(&frame).map_err(|error| explain(&error))?;
         frame.bytes.truncate(*FRAME_BYTES.end());
         let taken = FRAME_BYTES.contains(&frame.bytes.len());
-        let verdict = if taken { paper::judge(&mut paper, &frame.bytes, frame.time_ns)? } else { None };
+        let verdict = if taken { paper::judge(&paper, &frame.bytes, frame.time_ns)? } else { None };
         let (Outcome::Judged(class), Some(flow), Some(verdict)) = (seen.outcome, seen.flow, verdict) else {
             input.left_out += 1;
             continue;
@@ -175,14 +174,11 @@ struct Figures {
 fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, String> {
     let walk = Settings::new(Hook::Xdp, Config::default(), model.to_tree(), FLOWS_MAX);
     let compiled = walk.clone().compiled(model).map_err(|error| explain(&error))?;
-    let mut bench = paper::load(model, false)?;
-    paper::insert(&mut bench, input.packets.iter().map(|packet| &packet.key))?;
+    let bench = paper::load(model, false)?;
+    paper::insert(&bench, input.packets.iter().map(|packet| &packet.key))?;
     let [mut walk, mut compiled] = [load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?];
-    for ebpf in [&mut walk, &mut compiled] {
-        program::<Xdp>(ebpf, Hook::Xdp.program(Link::Ethernet))
-            .map_err(|error| explain(&error))?
-            .load()
-            .map_err(|error| explain(&error))?;
+    for programs in [&mut walk, &mut compiled] {
+        programs.load(Hook::Xdp.program(Link::Ethernet)).map_err(|error| explain(&error))?;
     }
     let sample = sample(&input.packets);
     let repeat = options.repeat.div_ceil(u32::try_from(sample.len()).unwrap_or(u32::MAX)).max(1);
@@ -192,11 +188,11 @@ fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, S
     for round in 0..=options.rounds {
         for (costs, (packets, repeat)) in costs.iter_mut().zip([(&sample, repeat), (&all, 1)]) {
             let cost = [
-                cost(&mut bench, paper::FLOOR, packets.iter().map(|packet| &packet.key[..]), repeat)?,
-                cost(&mut bench, paper::HELPERS, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
-                cost(&mut bench, paper::PAPER, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
-                cost(&mut walk, Hook::Xdp.program(Link::Ethernet), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
-                cost(&mut compiled, Hook::Xdp.program(Link::Ethernet), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&bench, paper::FLOOR, packets.iter().map(|packet| &packet.key[..]), repeat)?,
+                cost(&bench, paper::HELPERS, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&bench, paper::PAPER, packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&walk, Hook::Xdp.program(Link::Ethernet), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
+                cost(&compiled, Hook::Xdp.program(Link::Ethernet), packets.iter().map(|packet| &packet.frame[..]), repeat)?,
             ];
             if round > 0 {
                 costs.push(cost);
@@ -217,13 +213,11 @@ fn sample(packets: &[Packet]) -> Vec<&Packet> {
 
 /// The mean over the frames of the time that the kernel reports for a run, ns.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn cost<'a>(ebpf: &mut Ebpf, name: &str, frames: impl ExactSizeIterator<Item = &'a [u8]>, repeat: u32) -> Result<f64, String> {
-    let program = program::<Xdp>(ebpf, name).map_err(|error| explain(&error))?;
+pub fn cost<'a>(programs: &Programs, name: &str, frames: impl ExactSizeIterator<Item = &'a [u8]>, repeat: u32) -> Result<f64, String> {
     let count = frames.len();
     let mut total_ns = 0;
     for frame in frames {
-        let run = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
-        total_ns += program.test_run(run).map_err(|error| explain(&error))?.duration.as_nanos();
+        total_ns += programs.run(name, frame, repeat).map_err(|error| explain(&error))?.1.as_nanos();
     }
     Ok(total_ns as f64 / count as f64)
 }

@@ -3,13 +3,13 @@
 //!
 //! The frames are UDP without payload to a MAC address that h1 does not have: its stack drops them as soon as they have been judged.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use aya::EbpfLoader;
-use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
 use serde_json::{Value, json};
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::cause::explain;
-use treeline_sim::engine::kernel::program;
+use treeline_lab::kernel::run::live;
 
 use super::alternative::{Alternative, Files, Refusal, TC, USER_RECV, XDP};
 use super::lab::{self, Lab, WIRE};
@@ -58,20 +58,15 @@ pub fn measure(lab: &Lab, alternative: Alternative, flows: u32, seconds: u32, fi
 /// Frames sent, and the time it took.
 fn send(interface: &str, flows: u32, time: Duration, lab: &Lab) -> Result<(u64, Duration), String> {
     let index = interface_index(interface).ok_or_else(|| format!("no interface {interface}"))?;
-    let mut ebpf = EbpfLoader::new()
-        .override_global("SENT_FLOWS", &flows, true)
-        .override_global("SENT_INTERFACE", &index, true)
-        .load(paper::OBJECT)
-        .map_err(|error| explain(&error))?;
-    let program = program::<Xdp>(&mut ebpf, "flood_xdp").map_err(|error| explain(&error))?;
-    program.load().map_err(|error| explain(&error))?;
+    let number = |name: &str, value: u32| (name.to_owned(), value.to_ne_bytes().to_vec());
+    let globals = [number("SENT_FLOWS", flows), number("SENT_INTERFACE", index)].into();
+    let mut programs = paper::programs(&ReadOptions { globals, ..ReadOptions::default() }).map_err(|error| explain(&error))?;
+    let program = programs.load("flood_xdp").map_err(|error| explain(&error))?;
     let frame = frame();
     let (start, mut sent) = (Instant::now(), 0);
     while start.elapsed() < time {
         lab.check()?;
-        let attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
-        let run = TestRunOptions { data_in: Some(&frame), repeat: CHUNK, attrs, ..TestRunOptions::new() };
-        program.test_run(run).map_err(|error| format!("live frames (Linux 5.18): {}", explain(&error)))?;
+        live(program.fd.as_fd(), &frame, CHUNK, BATCH).map_err(|error| format!("live frames (Linux 5.18): {error}"))?;
         sent += u64::from(CHUNK);
     }
     Ok((sent, start.elapsed()))

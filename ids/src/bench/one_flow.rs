@@ -2,14 +2,12 @@
 //!
 //! Both hooks, a full tree; the medians over rounds and their ratios.
 
-use aya::Ebpf;
-use aya::maps::{HashMap, MapData};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use serde_json::{Value, json};
 use treeline_ebpf::{Config, Link, Tree};
 use treeline_lab::cause::explain;
+use treeline_lab::kernel::Programs;
 use treeline_model::{Model, Node};
-use treeline_sim::engine::kernel::{load, program};
+use treeline_sim::engine::kernel::load;
 use treeline_sim::engine::{Hook, Settings};
 use treeline_sim::object;
 
@@ -29,28 +27,18 @@ pub struct OneFlow {
 /// Measures.
 pub fn one_flow(options: &Options) -> Result<OneFlow, String> {
     let settings = Settings::new(Hook::Xdp, Config::default(), full_tree()?, FLOWS_MAX);
-    let mut ebpf = load(&settings).map_err(|error| explain(&error))?;
-    insert_floor_flow(&mut ebpf)?;
-    for name in [object::FLOOR, Hook::Xdp.program(Link::Ethernet)] {
-        program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
+    let mut programs = load(&settings).map_err(|error| explain(&error))?;
+    insert_floor_flow(&programs)?;
+    let names = [object::FLOOR, Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet)];
+    for name in names {
+        programs.load(name).map_err(|error| explain(&error))?;
     }
-    program::<SchedClassifier>(&mut ebpf, Hook::Tc.program(Link::Ethernet))
-        .map_err(|error| explain(&error))?
-        .load()
-        .map_err(|error| explain(&error))?;
     let packet = packet();
     let mut times = [const { Vec::new() }; 3];
     // The first round warms up.
     for round in 0..=options.rounds {
-        for (position, name) in [object::FLOOR, Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet)].into_iter().enumerate()
-        {
-            let run = TestRunOptions { data_in: Some(&packet), repeat: options.repeat, ..TestRunOptions::new() };
-            let result = if name == Hook::Tc.program(Link::Ethernet) {
-                program::<SchedClassifier>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
-            } else {
-                program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.test_run(run)
-            };
-            let time = result.map_err(|error| explain(&error))?.duration.as_nanos();
+        for (position, name) in names.into_iter().enumerate() {
+            let time = programs.run(name, &packet, options.repeat).map_err(|error| explain(&error))?.1.as_nanos();
             if round > 0 {
                 times[position].push(u32::try_from(time).unwrap_or(u32::MAX));
             }
@@ -85,12 +73,11 @@ impl OneFlow {
 }
 
 /// Inserts the flow that the floor program looks up: its key is all zero but the protocol, TCP.
-pub fn insert_floor_flow(ebpf: &mut Ebpf) -> Result<(), String> {
-    let map = ebpf.map_mut(object::FLOWS).ok_or("the object has no flow table")?;
-    let mut flows: HashMap<&mut MapData, [u8; 40], [u8; 128]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
+pub fn insert_floor_flow(programs: &Programs) -> Result<(), String> {
     let mut key = [0; 40];
     key[36] = 6;
-    flows.insert(key, [0; 128], 0).map_err(|error| explain(&error))
+    let mut flows = programs.entries(object::FLOWS).map_err(|error| explain(&error))?;
+    flows.put(&key, &[0; 128], 0).map_err(|error| format!("the flow table: {error}"))
 }
 
 /// A full binary tree: each packet passes [`DEPTH`] splits, over all features in turn.

@@ -1,18 +1,16 @@
 //! The bench's object (`ebpf/src/paper`): the paper's arrays filled with a model's nodes, the floor's table with a capture's flows.
 
-use aya::maps::{Array, HashMap, MapData};
-use aya::programs::{TestRun, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfLoader};
 use treeline_ebpf::Key;
 use treeline_ebpf::feature::PACKETS;
+use treeline_lab::bpf::{Object, ReadOptions};
 use treeline_lab::cause::explain;
+use treeline_lab::kernel::{KernelError, Programs};
 use treeline_model::{Model, Node};
-use treeline_sim::engine::kernel::program;
 
 use super::FLOWS_MAX;
 
 /// The object.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/object/paper.bpf.o");
+pub static OBJECT: &[u8] = include_bytes!("../../../ebpf/object/paper.bpf.o");
 
 /// The paper's program, state and features written in place.
 pub const PAPER: &str = "paper_xdp";
@@ -34,20 +32,19 @@ type Column = fn(Node) -> i64;
 pub type KeyBytes = [u8; 40];
 
 /// Loads the object with the nodes of `model`; its programs are loaded too. `replay`: the clock comes from outside.
-pub fn load(model: &Model, replay: bool) -> Result<Ebpf, String> {
+pub fn load(model: &Model, replay: bool) -> Result<Programs, String> {
     if model.depth() > DEPTH_MAX {
         return Err(format!("the paper's layout follows {DEPTH_MAX} edges and the model has {}; give a flatter one", model.depth()));
     }
     let nodes = model.asked_nodes();
     let numbered = nodes.iter().any(|node| matches!(node, Node::Inner { feature, .. } if usize::from(*feature) == PACKETS));
-    let (replay, numbered) = (u32::from(replay), u32::from(numbered));
-    let mut ebpf = EbpfLoader::new()
-        .override_global("REPLAY", &replay, true)
-        .override_global("NUMBERED", &numbered, true)
-        .map_max_entries("FLOWS", FLOWS_MAX)
-        .map_max_entries("STATES", FLOWS_MAX)
-        .load(OBJECT)
-        .map_err(|error| explain(&error))?;
+    let number = |name: &str, value: bool| (name.to_owned(), u32::from(value).to_ne_bytes().to_vec());
+    let options = ReadOptions {
+        globals: [number("REPLAY", replay), number("NUMBERED", numbered)].into(),
+        map_max_entries: ["FLOWS", "STATES"].map(|map| (map.to_owned(), FLOWS_MAX)).into(),
+        ..ReadOptions::default()
+    };
+    let mut programs = programs(&options).map_err(|error| explain(&error))?;
     let columns: [(&str, Column); 5] = [
         ("LEFT", |node| if let Node::Inner { left, .. } = node { left.into() } else { -1 }),
         ("RIGHT", |node| if let Node::Inner { right, .. } = node { right.into() } else { -1 }),
@@ -56,50 +53,40 @@ pub fn load(model: &Model, replay: bool) -> Result<Ebpf, String> {
         ("VALUE", |node| if let Node::Leaf { class } = node { class.into() } else { 0 }),
     ];
     for (name, of) in columns {
-        let mut column = array::<i64>(&mut ebpf, name)?;
-        for (index, node) in (0..).zip(nodes.iter()) {
-            column.set(index, of(*node), 0).map_err(|error| explain(&error))?;
+        let mut column = programs.entries(name).map_err(|error| explain(&error))?;
+        for (index, node) in (0_u32..).zip(nodes.iter()) {
+            column.put(&index.to_ne_bytes(), &of(*node).to_ne_bytes(), 0).map_err(|error| format!("{name}: {error}"))?;
         }
     }
     for name in [PAPER, HELPERS, FLOOR] {
-        program::<Xdp>(&mut ebpf, name).map_err(|error| explain(&error))?.load().map_err(|error| explain(&error))?;
+        programs.load(name).map_err(|error| explain(&error))?;
     }
-    Ok(ebpf)
+    Ok(programs)
+}
+
+/// The object's maps, read as the options say.
+pub fn programs(options: &ReadOptions) -> Result<Programs, KernelError> {
+    Programs::new(Object::parse(OBJECT, options)?)
 }
 
 /// Puts flows into the floor's table.
-pub fn insert<'a>(ebpf: &mut Ebpf, keys: impl IntoIterator<Item = &'a KeyBytes>) -> Result<(), String> {
-    let map = ebpf.map_mut("FLOWS").ok_or("the bench's object has no FLOWS")?;
-    let mut flows: HashMap<&mut MapData, KeyBytes, [u8; 128]> = HashMap::try_from(map).map_err(|error| explain(&error))?;
-    keys.into_iter().try_for_each(|key| flows.insert(key, [0; 128], 0)).map_err(|error| explain(&error))
+pub fn insert<'a>(programs: &Programs, keys: impl IntoIterator<Item = &'a KeyBytes>) -> Result<(), String> {
+    let mut flows = programs.entries("FLOWS").map_err(|error| explain(&error))?;
+    keys.into_iter().try_for_each(|key| flows.put(key, &[0; 128], 0)).map_err(|error| format!("FLOWS: {error}"))
 }
 
 /// A flow's key as it lies in memory.
 pub fn bytes(key: &Key) -> KeyBytes {
-    let mut bytes = [0; 40];
-    let words = [key.low[0], key.low[1], key.high[0], key.high[1]];
-    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_ne_bytes());
-    }
-    bytes[32..34].copy_from_slice(&key.low_port.to_ne_bytes());
-    bytes[34..36].copy_from_slice(&key.high_port.to_ne_bytes());
-    bytes[36..38].copy_from_slice(&[key.protocol, key.version]);
-    bytes
+    bytemuck::cast(*key)
 }
 
 /// Whether the paper's program, loaded for a replay, calls a frame at `now_ns` malicious; none if it cannot read it.
-pub fn judge(ebpf: &mut Ebpf, frame: &[u8], now_ns: u64) -> Result<Option<bool>, String> {
-    array::<u64>(ebpf, "NOW")?.set(0, now_ns, 0).map_err(|error| explain(&error))?;
-    let run = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
-    let program = program::<Xdp>(ebpf, PAPER).map_err(|error| explain(&error))?;
-    match program.test_run(run).map_err(|error| explain(&error))?.return_value {
+pub fn judge(programs: &Programs, frame: &[u8], now_ns: u64) -> Result<Option<bool>, String> {
+    let mut now = programs.entries("NOW").map_err(|error| explain(&error))?;
+    now.put(&[0; 4], &now_ns.to_ne_bytes(), 0).map_err(|error| format!("NOW: {error}"))?;
+    match programs.run(PAPER, frame, 1).map_err(|error| explain(&error))?.0 {
         MALICIOUS => Ok(Some(true)),
         BENIGN => Ok(Some(false)),
         _ => Ok(None),
     }
-}
-
-fn array<'a, T: aya::Pod>(ebpf: &'a mut Ebpf, name: &str) -> Result<Array<&'a mut MapData, T>, String> {
-    let map = ebpf.map_mut(name).ok_or_else(|| format!("the bench's object has no {name}"))?;
-    Array::try_from(map).map_err(|error| explain(&error))
 }

@@ -1,23 +1,24 @@
 //! Walk against compiled over a capture: what a packet costs, what the verifier follows, what loading and linking take.
 
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use aya::Ebpf;
-use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::{Value, json};
 use treeline_ebpf::{Config, FEATURES, Link};
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
+use treeline_lab::kernel::{LoadedProgram, syscall};
 use treeline_model::link::link;
 use treeline_model::{BENIGN, Model, Node};
-use treeline_sim::engine::kernel::{load, program};
+use treeline_sim::engine::kernel::load;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 use treeline_sim::object;
 
+use super::classifier::cost;
 use super::{FLOWS_MAX, median, tree};
 
 /// Sizes of the trees.
@@ -100,24 +101,21 @@ fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {
     let walk = settings(model);
     let compiled = Settings { linked: Some(linked.object.into()), ..walk.clone() };
     let (mut walk, mut compiled) = (load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?);
-    super::one_flow::insert_floor_flow(&mut walk)?;
+    super::one_flow::insert_floor_flow(&walk)?;
     let (xdp, tc) = (Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet));
-    let (walk_load, compiled_load) = (loaded::<Xdp>(&mut walk, xdp)?, loaded::<Xdp>(&mut compiled, xdp)?);
-    loaded::<Xdp>(&mut walk, object::FLOOR)?;
-    loaded::<SchedClassifier>(&mut walk, tc)?;
-    loaded::<SchedClassifier>(&mut compiled, tc)?;
+    let failed = |error| explain(&error);
+    let (walk_load, compiled_load) = (loaded(walk.load(xdp).map_err(failed)?)?, loaded(compiled.load(xdp).map_err(failed)?)?);
+    walk.load(object::FLOOR).map_err(failed)?;
+    walk.load(tc).map_err(failed)?;
+    compiled.load(tc).map_err(failed)?;
+    let cost = |programs, name, repeat| cost(programs, name, packets.iter().map(Vec::as_slice), repeat);
 
     let mut costs = [const { Vec::new() }; 5];
     let mut ratios = [const { Vec::new() }; 2];
     // The first round opens the flows and warms up.
     for round in 0..=rounds {
-        let once = [
-            cost::<Xdp>(&mut walk, object::FLOOR, packets, 1)?,
-            cost::<Xdp>(&mut walk, xdp, packets, 1)?,
-            cost::<Xdp>(&mut compiled, xdp, packets, 1)?,
-        ];
-        let repeated =
-            [cost::<SchedClassifier>(&mut walk, tc, packets, REPEAT)?, cost::<SchedClassifier>(&mut compiled, tc, packets, REPEAT)?];
+        let once = [cost(&walk, object::FLOOR, 1)?, cost(&walk, xdp, 1)?, cost(&compiled, xdp, 1)?];
+        let repeated = [cost(&walk, tc, REPEAT)?, cost(&compiled, tc, REPEAT)?];
         if round > 0 {
             costs.iter_mut().zip(once.into_iter().chain(repeated)).for_each(|(costs, cost)| costs.push(cost));
             ratios.iter_mut().zip([once[2] / once[1], repeated[1] / repeated[0]]).for_each(|(ratios, ratio)| ratios.push(ratio));
@@ -137,58 +135,10 @@ fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {
     })
 }
 
-/// A kind of program that loads and runs; aya has no trait for both.
-trait Testable {
-    fn load(&mut self) -> Result<(), ProgramError>;
-    fn info(&self) -> Result<ProgramInfo, ProgramError>;
-    fn run(&self, options: TestRunOptions<'_>) -> Result<Duration, ProgramError>;
-}
-
-macro_rules! testable {
-    ($($kind:ty),*) => {
-        $(impl Testable for $kind {
-            fn load(&mut self) -> Result<(), ProgramError> {
-                self.load()
-            }
-
-            fn info(&self) -> Result<ProgramInfo, ProgramError> {
-                self.info()
-            }
-
-            fn run(&self, options: TestRunOptions<'_>) -> Result<Duration, ProgramError> {
-                Ok(self.test_run(options)?.duration)
-            }
-        })*
-    };
-}
-
-testable!(Xdp, SchedClassifier);
-
-/// Loads a program: how long that takes, ms, and how many instructions the verifier followed, where the kernel says so (since 5.16).
-fn loaded<P: Testable>(ebpf: &mut Ebpf, name: &str) -> Result<(f64, Option<u32>), String>
-where
-    for<'a> &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    let program = program::<P>(ebpf, name).map_err(|error| explain(&error))?;
-    let start = Instant::now();
-    program.load().map_err(|error| explain(&error))?;
-    let time = start.elapsed().as_secs_f64() * 1e3;
-    Ok((time, program.info().map_err(|error| explain(&error))?.verified_instruction_count()))
-}
-
-/// The mean over the packets of the time that the kernel reports for a run over each, ns.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn cost<P: Testable>(ebpf: &mut Ebpf, name: &str, packets: &[Vec<u8>], repeat: u32) -> Result<f64, String>
-where
-    for<'a> &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    let program = program::<P>(ebpf, name).map_err(|error| explain(&error))?;
-    let mut total_ns = 0;
-    for packet in packets {
-        let run = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::new() };
-        total_ns += program.run(run).map_err(|error| explain(&error))?.as_nanos();
-    }
-    Ok(total_ns as f64 / packets.len() as f64)
+/// How long a program took to load, ms, and how many instructions the verifier followed, where the kernel says so (since 5.16).
+fn loaded(program: &LoadedProgram) -> Result<(f64, Option<u32>), String> {
+    let info = syscall::program_info(program.fd.as_fd()).map_err(|error| format!("{}: {error}", program.name))?;
+    Ok((program.load_time.as_secs_f64() * 1e3, Some(info.verified_insns).filter(|count| *count > 0)))
 }
 
 impl Comparison {

@@ -17,7 +17,6 @@ use treeline_ebpf::alert::Alert;
 use treeline_ebpf::{Flow, Link};
 use treeline_lab::cause::explain;
 use treeline_sim::allow::List;
-use treeline_sim::engine::kernel::program;
 use treeline_sim::engine::{Hook, Settings};
 use treeline_sim::object;
 
@@ -25,7 +24,7 @@ use super::attachment::{self, Attached, Hold, Loaded, Wish};
 use super::folder::{self, Folder};
 use super::instance::Card;
 use super::link;
-use super::load::{self, Loader};
+use super::load::{self, Loader, program};
 use super::map::Maps;
 use super::model::Named;
 use super::probe;
@@ -231,7 +230,6 @@ pub fn loaded(ebpf: &mut Ebpf, hook: Hook, link: Link) -> Result<Loaded<'_>, Str
         Hook::Tc => program::<SchedClassifier>(ebpf, name).map(Loaded::Tc),
         Hook::Socket => program::<SocketFilter>(ebpf, name).map(Loaded::Socket),
     }
-    .map_err(|error| explain(&error))
 }
 
 impl Tap for Kernel {
@@ -243,8 +241,7 @@ impl Tap for Kernel {
         for count in 0..count_max {
             let Some(item) = self.alerts.next() else { return count };
             if item.len() == size_of::<Alert>() {
-                // SAFETY: as many bytes as an `Alert` has, any of which are one (`repr(C)`, integers, no padding); alignment is not asked for.
-                each(&unsafe { item.as_ptr().cast::<Alert>().read_unaligned() });
+                each(&bytemuck::pod_read_unaligned(&item));
             }
         }
         count_max

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError};
-use aya::{Ebpf, EbpfLoader, Pod};
+use aya::{Ebpf, EbpfLoader};
+use treeline_ebpf::tree::NODES_MAX;
 use treeline_lab::cause::explain;
 use treeline_sim::allow::{List, to_bytes};
 use treeline_sim::engine::Settings;
@@ -53,10 +54,8 @@ impl Loader {
 fn fill(ebpf: &mut Ebpf, settings: &Settings) -> Result<(), String> {
     if settings.linked.is_none() {
         let map = ebpf.map_mut(object::MODEL).ok_or("the object has no map MODEL")?;
-        let mut model: Array<&mut MapData, TreePod> = map.try_into().map_err(|error: MapError| explain(&error))?;
-        // SAFETY: `TreePod` is a transparent wrapper.
-        let tree = unsafe { &*std::ptr::from_ref(&*settings.tree).cast::<TreePod>() };
-        model.set(0, tree, 0).map_err(|error| explain(&error))?;
+        let mut model: Array<&mut MapData, [[i64; 2]; NODES_MAX]> = map.try_into().map_err(|error: MapError| explain(&error))?;
+        model.set(0, bytemuck::cast_ref(&settings.tree.nodes), 0).map_err(|error| explain(&error))?;
     }
     Ok(())
 }
@@ -79,10 +78,11 @@ pub fn allow(ebpf: &mut Ebpf, list: &List) -> Result<(), String> {
     Ok(())
 }
 
-/// The tree as a map value.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct TreePod([treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]);
-
-// SAFETY: `repr(transparent)` over an array of `repr(C)` structs of two 64-bit numbers: no padding, any bytes are valid.
-unsafe impl Pod for TreePod {}
+/// The object's program `name`.
+pub fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or_else(|| format!("the object has no {name}"))?;
+    program.try_into().map_err(|error| explain(&error))
+}

@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use aya::Pod;
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use treeline_ebpf::live::Live;
 use treeline_ebpf::{Counters, Flow};
@@ -21,8 +20,8 @@ pub const SHARED: [&str; 5] = [object::FLOWS, object::COUNTERS, object::LIVE, ob
 pub struct Maps {
     /// The flow table.
     pub flows: MapData,
-    counters: PerCpuArray<MapData, CountersPod>,
-    live: PerCpuArray<MapData, LivePod>,
+    counters: PerCpuArray<MapData, Counters>,
+    live: PerCpuArray<MapData, [u8; size_of::<Live>()]>,
 }
 
 /// The maps of an instance whose process is gone, to be read.
@@ -54,21 +53,6 @@ impl Pins {
     }
 }
 
-/// A map value.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct CountersPod(pub Counters);
-
-// SAFETY: `repr(transparent)` over an array of integers.
-unsafe impl Pod for CountersPod {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct LivePod(Live);
-
-// SAFETY: `repr(transparent)` over a `repr(C)` struct of integers without padding.
-unsafe impl Pod for LivePod {}
-
 impl Maps {
     /// Those that `take` gives by name.
     pub fn take(mut take: impl FnMut(&str) -> Result<Map, String>) -> Result<Self, String> {
@@ -88,14 +72,14 @@ impl Maps {
 
     fn counters(&self) -> Result<Counters, String> {
         let values = self.counters.get(&0, 0).map_err(|error| explain(&error))?;
-        Ok(std::array::from_fn(|index| values.iter().map(|CountersPod(counters)| counters[index]).sum()))
+        Ok(std::array::from_fn(|index| values.iter().map(|counters| counters[index]).sum()))
     }
 
     fn live(&self) -> Result<Live, String> {
         let values = self.live.get(&0, 0).map_err(|error| explain(&error))?;
         let mut total = Live::ZERO;
-        for LivePod(live) in values.iter() {
-            total.add(live);
+        for bytes in values.iter() {
+            total.add(&bytemuck::pod_read_unaligned(bytes));
         }
         Ok(total)
     }

@@ -20,7 +20,6 @@ use treeline_sim::object;
 use super::attachment::Loaded;
 use super::kernel::{load_programs, loaded};
 use super::load::Loader;
-use super::map::CountersPod;
 
 /// Tests the programs for these kinds of links as `loader` loads them, which shares no maps; an error says which packet differs in what.
 pub fn check(loader: &mut Loader, settings: &Settings, links: &[Link]) -> Result<(), String> {
@@ -65,9 +64,9 @@ const FLOWS_MAX: u32 = 1024;
 
 fn counters(ebpf: &Ebpf) -> Result<Counters, String> {
     let map = ebpf.map(object::COUNTERS).ok_or("the object has no map COUNTERS")?;
-    let map: PerCpuArray<_, CountersPod> = map.try_into().map_err(|error: aya::maps::MapError| explain(&error))?;
+    let map: PerCpuArray<_, Counters> = map.try_into().map_err(|error: aya::maps::MapError| explain(&error))?;
     let values = map.get(&0, 0).map_err(|error| explain(&error))?;
-    Ok(std::array::from_fn(|index| values.iter().map(|CountersPod(counters)| counters[index]).sum()))
+    Ok(std::array::from_fn(|index| values.iter().map(|counters| counters[index]).sum()))
 }
 
 fn run(ebpf: &mut Ebpf, settings: &Settings, bytes: &[u8]) -> Result<u32, String> {

@@ -8,13 +8,14 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 use treeline_lab::Frame;
+use treeline_lab::bpf::{Hook, Job, Object, ReadOptions};
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
 use treeline_lab::guest::Fleet;
 use treeline_lab::guest::program::Program;
 use treeline_lab::kernel::run::takes;
-use treeline_lab::lab::{self, Coverage, Engine, Job, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
-use treeline_lab::vm::{self, Hook, Object};
+use treeline_lab::lab::{self, Coverage, Engine, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
+use treeline_lab::vm::Options;
 
 use super::outcome;
 use crate::EXIT_BAD_INPUT;
@@ -27,8 +28,9 @@ type Engines = Vec<Box<dyn Engine>>;
 
 /// What is the same for every capture.
 struct Setup {
-    elf: Vec<u8>,
     object: Object,
+    /// The program as another kernel is told it.
+    job: Job,
     program: String,
     hook: Hook,
     expected: Option<u32>,
@@ -101,8 +103,7 @@ pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String>
 impl Setup {
     fn new(options: &arguments::Replay, path: &Path) -> Result<Self, String> {
         let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let read = vm::Options {
-            trace: options.coverage.is_some(),
+        let read = ReadOptions {
             map_max_entries: entries(&options.entries)?,
             ..object::options(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?
         };
@@ -123,19 +124,8 @@ impl Setup {
         let expected = options.expect.as_ref().map(|text| verdict::parse(hook, text)).transpose();
         let fills = options.map.iter().map(|pair| fill(&object, pair)).collect::<Result<_, _>>()?;
         let expected = expected.map_err(|reason| format!("--expect {reason}"))?;
-        Ok(Self { elf, program: name.to_owned(), hook, expected, fills, object })
-    }
-
-    /// The program as another kernel is told it.
-    fn job(&self) -> Job {
-        let options = self.object.options();
-        Job {
-            elf: self.elf.clone(),
-            globals: options.globals.clone(),
-            map_max_entries: options.map_max_entries.clone(),
-            kind: options.kind,
-            program: self.program.clone(),
-        }
+        let job = Job { elf, options: read, program: name.to_owned() };
+        Ok(Self { job, program: name.to_owned(), hook, expected, fills, object })
     }
 
     /// The instructions of the vm's run that made what differs: the capture is read once more up to there.
@@ -172,7 +162,8 @@ impl Setup {
         let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
         let (mut engines, mut notes): (Engines, Vec<String>) = (Vec::new(), Vec::new());
         if wanted(Named::Vm) {
-            engines.push(Box::new(Machine::new(&self.object, &self.program).map_err(|error| error.to_string())?));
+            let traced = Options { trace: options.coverage.is_some(), ..Options::default() };
+            engines.push(Box::new(Machine::with(&self.object, &self.program, &traced).map_err(|error| error.to_string())?));
         }
         if wanted(Named::Kernel) {
             match lab::kernel::Machine::new(&self.object, &self.program) {
@@ -182,7 +173,7 @@ impl Setup {
             }
         }
         for machine in &guests.machines {
-            let kernel = Program::new(machine.clone(), self.hook, &self.job()).map_err(|error| error.to_string())?;
+            let kernel = Program::new(machine.clone(), self.hook, &self.job).map_err(|error| error.to_string())?;
             notes.push(format!("{} is {}", kernel.name(), machine.borrow().package()));
             engines.push(Box::new(kernel));
         }
@@ -212,7 +203,7 @@ fn entries(pairs: &[String]) -> Result<BTreeMap<String, u32>, String> {
 fn fill(object: &Object, pair: &str) -> Result<(usize, Vec<lab::Entry>), String> {
     let (name, path) = pair.split_once('=').ok_or_else(|| format!("--map {pair}: write it as name=file.json"))?;
     let wrong = |reason: String| format!("--map {name}: {path}: {reason}");
-    let shapes = vm::shapes(object);
+    let shapes = treeline_lab::vm::shapes(object);
     let (position, shape) = shapes.iter().enumerate().find(|(_, shape)| shape.name == name).ok_or_else(|| {
         let known: Vec<&str> = shapes.iter().map(|shape| shape.name.as_str()).collect();
         format!("--map {name}: the object has no such map; it has {}", known.join(", "))

@@ -6,7 +6,7 @@
 use super::ext::{Ext, Record};
 use super::link::{Functions, instruction};
 use super::types::{ARRAY, ENUM, ENUM64, STRUCT, TYPEDEF, UNION};
-use super::{Options, TargetBtf, Types};
+use super::{ReadOptions, TargetBtf, Types};
 use crate::cause::explain;
 use aya_obj::btf::BtfKind;
 use aya_obj::generated::bpf_insn;
@@ -29,7 +29,7 @@ pub(super) fn relocate(
     names: &BTreeMap<usize, String>,
     (own, types): (&Types, &[u8]),
     (records, ext): (&Ext, &[u8]),
-    options: &Options,
+    options: &ReadOptions,
 ) -> Result<(), String> {
     let file = carrier(names.values(), types, ext)?;
     let mut host = aya_obj::Object::parse(&file).map_err(|error| explain(&error))?;
@@ -123,7 +123,7 @@ fn value(own: &Types, id: u32, access: &str) -> String {
     access.parse::<usize>().map_or_else(|_| String::new(), |index| own.string(own.word(id, 3 + index * words)).to_owned())
 }
 
-fn target(options: &Options, own: &[u8]) -> Result<Arc<TargetBtf>, String> {
+fn target(options: &ReadOptions, own: &[u8]) -> Result<Arc<TargetBtf>, String> {
     if let Some(target) = &options.target {
         return Ok(Arc::clone(target));
     }

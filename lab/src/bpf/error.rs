@@ -47,7 +47,7 @@ pub enum ObjectError {
         /// Why it cannot be linked.
         reason: String,
     },
-    /// A name in [`Options`](super::Options) that the object does not have.
+    /// A name in [`ReadOptions`](super::ReadOptions) that the object does not have.
     #[error("the object has no {what} `{name}`")]
     Unknown {
         /// What was named: a map or a global.
@@ -55,7 +55,7 @@ pub enum ObjectError {
         /// The name.
         name: String,
     },
-    /// A value in [`Options`](super::Options) that does not fit its variable.
+    /// A value in [`ReadOptions`](super::ReadOptions) that does not fit its variable.
     #[error("variable `{name}` has {expected} bytes, the value given {given}")]
     ValueSize {
         /// The variable.

@@ -1,6 +1,6 @@
 //! What a program is to the kernel, by the name of its section as libbpf, iproute2 and aya name sections.
 
-use crate::vm::Hook;
+use super::Hook;
 
 /// Program type and expected attach type, in Linux's numbers (`include/uapi/linux/bpf.h`, v6.18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

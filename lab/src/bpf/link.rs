@@ -5,8 +5,7 @@ use super::ext::Ext;
 use super::legacy;
 use super::map::{self, Placed};
 use super::program::{Linked, Refused};
-use super::{Function, Kind, Object, ObjectError, Program, Types, core, kind};
-use crate::vm::Options;
+use super::{Function, Kind, Object, ObjectError, Program, ReadOptions, Types, core, kind};
 use rbpf::ebpf::{self, INSN_SIZE, Insn};
 use std::collections::{BTreeMap, HashSet};
 
@@ -35,7 +34,7 @@ pub(super) struct Linker<'a> {
 }
 
 /// Reads a whole file.
-pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectError> {
+pub(super) fn object(bytes: &[u8], options: &ReadOptions) -> Result<Object, ObjectError> {
     let elf = Elf::read(bytes)?;
     let mut types = elf.section(".BTF").and_then(|section| Types::read(section.data));
     if let Some(types) = &mut types {
@@ -44,7 +43,7 @@ pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectEr
         types.fix_sections(&sections, &symbols.map(|symbol| (symbol.name.clone(), symbol.address)).collect());
     }
     let maps = map::maps(&elf, types.as_ref(), options)?;
-    let mut linker = Linker::new(&elf, types.as_ref(), &maps, options);
+    let mut linker = Linker::new(&elf, types.as_ref(), &maps);
     linker.relocate_core(options);
     let (mut programs, mut refused) = (Vec::new(), Vec::new());
     // A program that is called is of its caller's kind.
@@ -78,7 +77,6 @@ pub(super) fn object(bytes: &[u8], options: &Options) -> Result<Object, ObjectEr
         refused,
         license: [&license[..length], b"\0"].concat(),
         version,
-        options: options.clone(),
         types: types.clone(),
         maps: maps.into_iter().map(|placed| placed.map).collect(),
     })
@@ -116,7 +114,7 @@ fn nothing(elf: &Elf, functions: &Functions, maps: &[Placed]) -> String {
 }
 
 impl<'a> Linker<'a> {
-    fn new(elf: &'a Elf<'a>, types: Option<&'a Types>, maps: &'a [Placed], _: &Options) -> Self {
+    fn new(elf: &'a Elf<'a>, types: Option<&'a Types>, maps: &'a [Placed]) -> Self {
         let mut functions = Functions::new();
         for (index, section) in elf.sections.iter().filter(|(_, section)| section.is_code) {
             let mut starts: Vec<_> = elf.symbols_of(*index).filter(|symbol| symbol.is_function).collect();
@@ -139,7 +137,7 @@ impl<'a> Linker<'a> {
         Self { elf, functions, maps, types, ext, core: None }
     }
 
-    fn relocate_core(&mut self, options: &Options) {
+    fn relocate_core(&mut self, options: &ReadOptions) {
         if self.ext.relocations.is_empty() {
             return;
         }

@@ -4,7 +4,7 @@ use super::ObjectError;
 use super::elf::{Elf, Symbol};
 use super::legacy;
 use super::types::{ARRAY, PTR, STRUCT, Types};
-use crate::vm::{MapKind, NO_PREALLOC, Options, Shape};
+use super::{MapKind, NO_PREALLOC, ReadOptions, Shape};
 
 const ARRAY_MAP: u32 = 2;
 pub(super) const MAPS_IN: [u32; 2] = [12, 13];
@@ -92,7 +92,7 @@ pub(super) struct Placed {
 }
 
 /// All maps of a file, by name.
-pub(super) fn maps(elf: &Elf, types: Option<&Types>, options: &Options) -> Result<Vec<Placed>, ObjectError> {
+pub(super) fn maps(elf: &Elf, types: Option<&Types>, options: &ReadOptions) -> Result<Vec<Placed>, ObjectError> {
     let mut maps = Vec::new();
     for (index, section) in &elf.sections {
         let name = section.name.as_str();

@@ -16,23 +16,32 @@ mod elf;
 mod error;
 mod ext;
 mod format;
+mod hook;
+pub(crate) mod instruction;
+mod job;
 mod kind;
 mod legacy;
 mod link;
 mod map;
+mod options;
 mod program;
+mod shape;
 mod symbol;
 pub(crate) mod types;
 
 pub use aya_obj::btf::Btf as TargetBtf;
 pub use error::{InstructionPlace, ObjectError};
+pub use hook::Hook;
+pub use instruction::{disassembled, listing};
+pub use job::Job;
 pub use kind::Kind;
 pub(crate) use kind::XDP_HAS_FRAGS;
 pub use map::{Initial, Map};
+pub use options::ReadOptions;
 pub use rbpf::ebpf::Insn;
+pub use shape::{MapKind, NO_COMMON_LRU, NO_PREALLOC, Shape};
 pub use types::Types;
 
-use crate::vm::{Hook, Options, Shape};
 use std::collections::BTreeMap;
 
 /// `struct bpf_line_info`
@@ -47,7 +56,6 @@ pub struct Object {
     types: Option<Types>,
     license: Vec<u8>,
     version: u32,
-    options: Options,
 }
 
 /// One program of an object, with the functions it calls behind it.
@@ -145,7 +153,7 @@ impl Program {
 
 impl Object {
     /// Reads an ELF object, sets the variables that `options` names, relocates maps, calls and CO-RE accesses.
-    pub fn parse(elf: &[u8], options: &Options) -> Result<Self, ObjectError> {
+    pub fn parse(elf: &[u8], options: &ReadOptions) -> Result<Self, ObjectError> {
         // aya-obj 0.3.0, which does CO-RE, panics at some damaged type information; bad input is an error here.
         let parsed = std::panic::catch_unwind(|| link::object(elf, options));
         parsed.unwrap_or_else(|_| Err(ObjectError::Unreadable { text: "the parser panicked: the file is damaged".to_owned() }))
@@ -159,7 +167,7 @@ impl Object {
     }
 
     /// An object of one program given as bytecode; a map is named in `ld_imm64` (source 1 or 2) by its position in `maps`.
-    pub fn from_bytecode(name: &str, hook: Hook, bytecode: &[u8], maps: &[Shape], options: &Options) -> Result<Self, ObjectError> {
+    pub fn from_bytecode(name: &str, hook: Hook, bytecode: &[u8], maps: &[Shape]) -> Result<Self, ObjectError> {
         if bytecode.is_empty() || !bytecode.len().is_multiple_of(rbpf::ebpf::INSN_SIZE) {
             return Err(ObjectError::Unreadable { text: format!("bytecode of {} bytes, not a multiple of 8", bytecode.len()) });
         }
@@ -182,7 +190,6 @@ impl Object {
             types: None,
             license: b"GPL\0".to_vec(),
             version: 0,
-            options: options.clone(),
         })
     }
 
@@ -281,11 +288,5 @@ impl Object {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
-    }
-
-    /// How it was read.
-    #[must_use]
-    pub fn options(&self) -> &Options {
-        &self.options
     }
 }

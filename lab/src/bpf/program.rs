@@ -1,10 +1,10 @@
 //! Linking: a program's function with those it calls behind it, each map by its position.
 
+use super::disassembled;
 use super::elf::Section;
 use super::link::Linker;
 use super::map::Placed;
 use super::{InstructionPlace, Line, ObjectError};
-use crate::vm::disassembled;
 use rbpf::ebpf::{self, INSN_SIZE, Insn};
 use std::collections::{BTreeMap, HashMap};
 

@@ -4,7 +4,7 @@
 //! the same. Nothing here compares.
 
 use super::Finding;
-use crate::vm::{Hook, MapKind, NO_COMMON_LRU, NO_PREALLOC, Object, Options, Shape, Vm, VmError};
+use crate::vm::{Hook, MapKind, NO_COMMON_LRU, NO_PREALLOC, Object, Shape, Vm, VmError};
 use arbitrary::{Arbitrary, Unstructured};
 use rbpf::ebpf::Insn;
 
@@ -176,7 +176,7 @@ pub fn shapes(exercise: &Exercise) -> [Shape; 2] {
 
 /// The exercise's program in the VM.
 pub fn load(exercise: &Exercise) -> Result<Vm, VmError> {
-    let object = Object::from_bytecode("exercise", Hook::Xdp, &program(exercise), &shapes(exercise), &Options::default())?;
+    let object = Object::from_bytecode("exercise", Hook::Xdp, &program(exercise), &shapes(exercise))?;
     Vm::load(&object, "exercise")
 }
 

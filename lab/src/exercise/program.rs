@@ -105,8 +105,8 @@ impl Case {
 
     /// What the VM makes of it.
     pub fn in_vm(&self, options: &Options) -> Result<Vec<Outcome>, VmError> {
-        let object = Object::from_bytecode("program", self.hook, &self.bytecode(), &maps(), options)?;
-        let mut vm = Vm::load(&object, "program")?;
+        let object = Object::from_bytecode("program", self.hook, &self.bytecode(), &maps())?;
+        let mut vm = Vm::load_with(&object, &["program"], options)?;
         vm.map_mut("cell").and_then(|map| map.entry_mut(0)).expect("the cell").copy_from_slice(&self.cell);
         let mut outcomes = Vec::new();
         for packet in &self.packets {
@@ -229,9 +229,9 @@ pub fn raw(bytes: &[u8]) {
     let hook = [Hook::Xdp, Hook::Tc, Hook::Socket][usize::from(*first) % 3];
     let options = Options { instructions_max: 5_000, ..Options::default() };
     let rest = &rest[..rest.len() / 8 * 8];
-    let loaded = Object::from_bytecode("program", hook, rest, &maps(), &options)
+    let loaded = Object::from_bytecode("program", hook, rest, &maps())
         .map_err(VmError::from)
-        .and_then(|object| Vm::load(&object, "program"));
+        .and_then(|object| Vm::load_with(&object, &["program"], &options));
     if let Ok(mut vm) = loaded {
         for packet in [&[0x5a; 64][..], &[]] {
             let _ = vm.run(packet, 0);

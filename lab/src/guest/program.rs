@@ -9,9 +9,10 @@ use std::rc::Rc;
 use super::message::{ProgramReply, ProgramRequest, Ran, Reply, Request};
 use super::{GuestError, Machine};
 use crate::Frame;
+use crate::bpf::Job;
 use crate::cause::explain;
 use crate::kernel::run::takes;
-use crate::lab::{Engine, Entry, Job, LabError, Outcome, kernel};
+use crate::lab::{Engine, Entry, LabError, Outcome, kernel};
 use crate::vm::Hook;
 
 /// The engine.
@@ -38,11 +39,7 @@ impl Program {
         match reply {
             Ok(Reply::Program(reply)) => Ok(reply),
             Ok(_) => Err(self.odd()),
-            // The guest's words name the engine there, which is the kernel.
-            Err(GuestError::Refused { reason, .. }) => {
-                let reason = reason.strip_prefix("kernel: ").unwrap_or(&reason).to_owned();
-                Err(LabError::Refused { engine: self.name.clone(), reason })
-            }
+            Err(GuestError::Refused { reason, .. }) => Err(LabError::Refused { engine: self.name.clone(), reason }),
             Err(error) => Err(LabError::Unavailable { engine: self.name.clone(), reason: explain(&error) }),
         }
     }

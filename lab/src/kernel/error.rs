@@ -1,5 +1,6 @@
 //! Why the kernel did not do what it was asked, with what is missing.
 
+use super::Rejection;
 use crate::bpf::ObjectError;
 use std::io;
 use thiserror::Error;
@@ -51,6 +52,28 @@ pub enum KernelError {
     /// The system call itself failed, not the verifier.
     #[error("program `{program}`: {source}")]
     Load {
+        /// The program.
+        program: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The verifier refuses the program.
+    #[error("program `{program}`: {rejection}")]
+    Rejected {
+        /// The program.
+        program: String,
+        /// Its words.
+        rejection: Box<Rejection>,
+    },
+    /// The program was not loaded before it was asked for.
+    #[error("program `{program}` is not loaded")]
+    NotLoaded {
+        /// The program.
+        program: String,
+    },
+    /// A run did not take place.
+    #[error("a run of program `{program}`: {source}")]
+    Run {
         /// The program.
         program: String,
         /// The kernel's answer.

@@ -1,8 +1,8 @@
 //! What the running kernel knows, asked by loading the smallest thing that has it.
 
 use super::syscall::{attribute, bpf_fd, name};
+use crate::bpf::Hook;
 use crate::bpf::{Kind, XDP_HAS_FRAGS};
-use crate::vm::Hook;
 use aya_obj::generated::bpf_cmd;
 use rbpf::ebpf::Insn;
 use std::sync::OnceLock;

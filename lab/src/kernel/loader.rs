@@ -1,9 +1,12 @@
 //! The loader: maps, types, programs.
 
+use super::map::Entries;
 use super::syscall::{self, attribute, bpf_fd, name};
 use super::{Features, KernelError, rewrite, types};
-use crate::bpf::{Initial, Insn, Map, Object, Program};
+use crate::bpf::{Initial, Insn, Map, MapKind, Object, Program};
 use aya_obj::generated::{bpf_attr, bpf_cmd};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -21,6 +24,7 @@ pub struct Loader<'a> {
     object: &'a Object,
     features: Features,
     allow_lost_exclusion: bool,
+    shared: &'a [&'a LoadedMap],
 }
 
 /// An object's maps in the kernel, and what its programs load with.
@@ -83,17 +87,35 @@ pub struct Rejection {
     pub notices: Vec<String>,
 }
 
+/// Lines of the verifier's log that an error shows.
+const LOG_LINES: usize = 4;
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<&str> = self.log.lines().filter(|line| !line.starts_with("processed")).collect();
+        let last = lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
+        write!(f, "{}; the verifier's last lines: {last}", self.error)
+    }
+}
+
 impl<'a> Loader<'a> {
     /// For the kernel that runs.
     #[must_use]
     pub fn new(object: &'a Object) -> Self {
-        Self { object, features: Features::probe(), allow_lost_exclusion: false }
+        Self { object, features: Features::probe(), allow_lost_exclusion: false, shared: &[] }
     }
 
     /// Allows [`rewrite::without_compare_and_exchange`] where the kernel has no such instruction; each program says so in its notices.
     #[must_use]
     pub fn allow_lost_exclusion(mut self, allow: bool) -> Self {
         self.allow_lost_exclusion = allow;
+        self
+    }
+
+    /// Takes these maps, by their names, instead of creating new ones: with what they hold.
+    #[must_use]
+    pub fn sharing(mut self, maps: &'a [&'a LoadedMap]) -> Self {
+        self.shared = maps;
         self
     }
 
@@ -130,11 +152,16 @@ impl<'a> Loader<'a> {
         let types = sanitized.and_then(|types| types::load(types.bytes()).ok());
         let mut maps: Vec<LoadedMap> = Vec::new();
         for (position, map) in self.object.maps().iter().enumerate() {
+            if let Some(shared) = self.shared.iter().find(|shared| shared.definition.name == map.name) {
+                maps.push(shared.again(map)?);
+                continue;
+            }
             let wanted = positions.contains(&position);
             let stand_in = Map { name: map.name.clone(), kind: 2, key_size: 4, value_size: 4, max_entries: 1, ..Map::default() };
             maps.push(create(if wanted { map } else { &stand_in }, types.as_ref().map(AsFd::as_fd), &self.features)?);
         }
-        for (position, map) in self.object.maps().iter().enumerate() {
+        let is_new = |map: &&Map| self.shared.iter().all(|shared| shared.definition.name != map.name);
+        for (position, map) in self.object.maps().iter().enumerate().filter(|(_, map)| is_new(map)) {
             for (index, initial) in &map.entries {
                 if let Initial::Map(inner) = initial
                     && positions.contains(&position)
@@ -255,6 +282,26 @@ impl Loaded {
     }
 }
 
+impl LoadedMap {
+    /// Another descriptor of the same map, for an object that has it as `map`.
+    fn again(&self, map: &Map) -> Result<Self, KernelError> {
+        let sizes = |map: &Map| (map.kind, map.key_size, map.value_size);
+        if sizes(&self.definition) != sizes(map) {
+            let reason = format!("kind and sizes {:?} are not those of the map to share, {:?}", sizes(map), sizes(&self.definition));
+            return Err(KernelError::Definition { map: map.name.clone(), reason });
+        }
+        let fd = self.fd.try_clone().map_err(|error| KernelError::map(&map.name, "share it", error))?;
+        Ok(Self { definition: self.definition.clone(), fd })
+    }
+
+    /// The map as its entries are read and written, of a per-CPU map those of CPU 0.
+    pub fn entries(&self) -> io::Result<Entries> {
+        let Map { kind, key_size, value_size, .. } = self.definition;
+        let is_per_cpu = MapKind::from_number(kind).is_some_and(MapKind::is_per_cpu);
+        Ok(Entries::new(self.fd.try_clone()?, key_size as usize, value_size as usize, is_per_cpu.then(|| (0, cpus_count() as usize))))
+    }
+}
+
 const LOG_BYTES_FIRST: usize = 1 << 18;
 /// The most that 5.10 takes is a quarter of 2^32; this much text nobody reads.
 const LOG_BYTES_MAX: usize = 1 << 28;
@@ -324,9 +371,7 @@ fn attempt(map: &Map, inner_fd: u32, btf: Option<BorrowedFd<'_>>) -> io::Result<
 
 /// Until 5.11 maps and programs counted against `RLIMIT_MEMLOCK`. Without the right to raise it, the error of a map says so.
 fn raise_memory_limit() {
-    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: a plain structure that lives.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
 }
 
 /// How many CPUs may ever be there: per-CPU maps have a value for each, the kernel's arrays of perf events an entry.

@@ -9,8 +9,8 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 use super::syscall::{attribute, bpf};
 
-/// Entries read at once.
-const BATCH: usize = 1024;
+/// Entries read at once, at first.
+const BATCH: usize = 4096;
 
 /// A map's descriptor and sizes.
 #[derive(Debug)]
@@ -69,6 +69,13 @@ impl Entries {
         }
     }
 
+    /// A per-CPU map's values under a key, a CPU each; of another map its one value.
+    pub fn values(&mut self, key: &[u8]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        let found = self.value(key)?;
+        let stride = self.processor.map_or(self.value_size, |_| self.value_size.next_multiple_of(8));
+        Ok(found.map(|_| self.room.chunks_exact(stride.max(1)).map(|value| value[..self.value_size].to_vec()).collect()))
+    }
+
     /// Takes the next element out of a queue or stack.
     pub fn pop(&mut self) -> io::Result<Option<Vec<u8>>> {
         let room = self.room.as_mut_ptr();
@@ -111,39 +118,49 @@ impl Entries {
         Ok(keys)
     }
 
-    /// All entries, many a call; `None` where the kernel does not do that for such a map (5.6 and later do for most).
-    fn batches(&mut self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-        let each = self.room.len();
-        let (mut keys, mut values) = (vec![0; self.key_size * BATCH], vec![0; each * BATCH]);
+    /// Calls `each` for all entries, many a system call, while programs may go on writing them: a value may be of two moments, and an entry that
+    /// comes or goes meanwhile may be missed. Answers false, having called nothing, where the kernel has no such calls for the map (5.6 and later
+    /// have them for most).
+    pub fn visit(&mut self, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<bool> {
+        let width = self.room.len();
+        // A bucket of a hash must fit; it grows where one does not.
+        let mut count_max = BATCH;
+        let (mut keys, mut values) = (vec![0; self.key_size * count_max], vec![0; width * count_max]);
         // Where the next call goes on: a key, or a number that the kernel makes of it.
         let mut place = vec![0_u8; self.key_size.max(size_of::<u64>())];
-        let mut entries = Vec::new();
         let mut is_first = true;
         loop {
             let mut attributes: bpf_attr = attribute();
             // SAFETY: plain numbers in a union that these fields are a part of.
             let batch = unsafe { &mut attributes.batch };
             batch.map_fd = self.descriptor.as_raw_fd().cast_unsigned();
-            batch.in_batch = if is_first { 0 } else { place.as_mut_ptr().expose_provenance() as u64 };
-            batch.out_batch = place.as_mut_ptr().expose_provenance() as u64;
+            let here = place.as_mut_ptr().expose_provenance() as u64;
+            (batch.in_batch, batch.out_batch) = (if is_first { 0 } else { here }, here);
             batch.keys = keys.as_mut_ptr().expose_provenance() as u64;
             batch.values = values.as_mut_ptr().expose_provenance() as u64;
-            batch.count = u32::try_from(BATCH).expect("few");
+            batch.count = u32::try_from(count_max).unwrap_or(u32::MAX);
             // SAFETY: the buffers live and hold so many keys and values; the place holds a key.
             let result = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attributes) };
-            let is_last = match result {
-                Ok(_) => false,
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
-                Err(_) => return None,
+            let is_last = match result.as_ref().err().map(io::Error::raw_os_error) {
+                None => false,
+                Some(Some(libc::ENOENT)) => true,
+                Some(Some(libc::ENOSPC)) => {
+                    count_max *= 2;
+                    keys.resize(self.key_size * count_max, 0);
+                    values.resize(width * count_max, 0);
+                    continue;
+                }
+                Some(_) if is_first => return Ok(false),
+                Some(_) => return result.map(|_| false),
             };
             // SAFETY: the kernel filled the field.
             let count = unsafe { attributes.batch.count } as usize;
-            for (key, value) in keys.chunks_exact(self.key_size.max(1)).zip(values.chunks_exact(each.max(1))).take(count) {
+            for (key, value) in keys.chunks_exact(self.key_size.max(1)).zip(values.chunks_exact(width.max(1))).take(count) {
                 self.room.copy_from_slice(value);
-                entries.push((key.to_vec(), self.own().to_vec()));
+                each(key, self.own());
             }
             if is_last {
-                return Some(entries);
+                return Ok(true);
             }
             is_first = false;
         }
@@ -151,14 +168,12 @@ impl Entries {
 
     /// All entries, sorted by key.
     pub fn all(&mut self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        if let Some(mut entries) = self.batches() {
-            entries.sort_unstable();
-            return Ok(entries);
-        }
         let mut entries = Vec::new();
-        for key in self.keys()? {
-            if let Some(value) = self.value(&key)? {
-                entries.push((key, value));
+        if !self.visit(|key, value| entries.push((key.to_vec(), value.to_vec())))? {
+            for key in self.keys()? {
+                if let Some(value) = self.value(&key)? {
+                    entries.push((key, value));
+                }
             }
         }
         entries.sort_unstable();

@@ -10,11 +10,17 @@
 //!
 //! Not here: attaching, pinning, and what is done with the file descriptors.
 
+/// The kernel's name among engines.
+pub const NAME: &str = "kernel";
+
 pub mod affinity;
 mod error;
 mod feature;
+pub mod instance;
 mod loader;
 pub mod map;
+mod mapping;
+mod programs;
 pub mod record;
 pub mod rewrite;
 pub mod run;
@@ -24,3 +30,4 @@ mod types;
 pub use error::KernelError;
 pub use feature::Features;
 pub use loader::{Loaded, LoadedMap, LoadedProgram, Loader, Log, Rejection, cpus_count};
+pub use programs::Programs;

@@ -4,61 +4,16 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+
+use rustix::mm::ProtFlags;
+use rustix::param::page_size;
+
+use super::mapping::Mapping;
 
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 const HEADER_BYTES: usize = 8;
-
-/// A shared mapping, unmapped when dropped.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-impl Mapping {
-    fn new(descriptor: BorrowedFd<'_>, length: usize, protection: i32, offset: usize) -> io::Result<Self> {
-        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: a fresh shared mapping at a place of the kernel's choice.
-        let address = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, descriptor.as_raw_fd(), offset) };
-        match NonNull::new(address.cast()) {
-            Some(start) if address != libc::MAP_FAILED => Ok(Self { start, length }),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    /// `length` bytes from `start` on.
-    fn bytes(&self, start: usize, length: usize) -> &[u8] {
-        assert!(start.checked_add(length).is_some_and(|end| end <= self.length), "{start} + {length} of {}", self.length);
-        // SAFETY: within the mapping, which lives as long as `self`; no program runs while the host reads.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(start), length) }
-    }
-
-    fn word(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8) && offset + 8 <= self.length);
-        // SAFETY: aligned, within the mapping, and shared with the kernel, which accesses it as one word.
-        unsafe { self.start.add(offset).cast().as_ref() }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-    }
-}
-
-fn page() -> usize {
-    static PAGE: AtomicUsize = AtomicUsize::new(0);
-    if PAGE.load(Ordering::Relaxed) == 0 {
-        // SAFETY: no pointers.
-        let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        PAGE.store(usize::try_from(bytes).unwrap_or(4096), Ordering::Relaxed);
-    }
-    PAGE.load(Ordering::Relaxed)
-}
 
 fn half(bytes: &[u8]) -> u32 {
     u32::from_ne_bytes(bytes.try_into().expect("four bytes"))
@@ -75,9 +30,9 @@ pub struct Ring {
 impl Ring {
     /// Of a ring buffer with `length` bytes (its `max_entries`).
     pub fn new(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
-        let consumer = Mapping::new(map, page(), libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let consumer = Mapping::new(map, page_size(), ProtFlags::READ | ProtFlags::WRITE, 0)?;
         // The data lie there twice, so that no record is cut at the end.
-        let producer = Mapping::new(map, page() + 2 * length, libc::PROT_READ, page())?;
+        let producer = Mapping::new(map, page_size() + 2 * length, ProtFlags::READ, page_size())?;
         Ok(Self { consumer, producer, length })
     }
 
@@ -87,7 +42,7 @@ impl Ring {
         let mut position = usize::try_from(self.consumer.word(0).load(Ordering::Relaxed)).expect("64 bits");
         let end = usize::try_from(self.producer.word(0).load(Ordering::Acquire)).expect("64 bits");
         while position < end {
-            let start = page() + position % self.length;
+            let start = page_size() + position % self.length;
             let header = half(self.producer.bytes(start, 4));
             if header & BUSY != 0 {
                 break;
@@ -141,8 +96,8 @@ impl Perf {
         let buffer = Mapping::new(
             // SAFETY: borrowed for this call, which `event` outlives.
             unsafe { BorrowedFd::borrow_raw(event.as_raw_fd()) },
-            (1 + PERF_PAGES) * page(),
-            libc::PROT_READ | libc::PROT_WRITE,
+            (1 + PERF_PAGES) * page_size(),
+            ProtFlags::READ | ProtFlags::WRITE,
             0,
         )?;
         Ok(Self { event, buffer })
@@ -177,11 +132,11 @@ impl Perf {
 
     /// Bytes from a position of the ring on, over its end.
     fn wrapped(&self, position: usize, length: usize) -> Vec<u8> {
-        let room = PERF_PAGES * page();
+        let room = PERF_PAGES * page_size();
         let start = position % room;
         let first = length.min(room - start);
-        let mut bytes = self.buffer.bytes(page() + start, first).to_vec();
-        bytes.extend_from_slice(self.buffer.bytes(page(), length - first));
+        let mut bytes = self.buffer.bytes(page_size() + start, first).to_vec();
+        bytes.extend_from_slice(self.buffer.bytes(page_size(), length - first));
         bytes
     }
 }

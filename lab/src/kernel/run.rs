@@ -6,12 +6,15 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use aya_obj::generated::bpf_cmd;
 
 use super::syscall::{attribute, bpf};
-use crate::vm::Hook;
+use crate::bpf::Hook;
 
+/// `BPF_F_TEST_XDP_LIVE_FRAMES`
+const LIVE_FRAMES: u32 = 1 << 1;
 /// Bytes of an Ethernet header, without which nothing is taken.
 const ETHERNET_BYTES: usize = 14;
 /// A page less `XDP_PACKET_HEADROOM` and `struct skb_shared_info`: what a program without fragments is given.
@@ -65,6 +68,36 @@ pub fn takes(hook: Hook, frame: &[u8]) -> Option<&'static str> {
         Hook::Socket if frame.len() + ETHERNET_BYTES > SKB_BYTES_MAX => Some("longer than 3,698 bytes"),
         _ => None,
     }
+}
+
+/// Runs a program `repeat` times over the same bytes, with neither context nor output: what it returned at last, and the mean time of a run.
+/// Fails with the kernel's error, EINVAL for bytes that it does not take.
+pub fn repeated(program: BorrowedFd<'_>, bytes: &[u8], repeat: u32) -> io::Result<(u32, Duration)> {
+    let mut attributes = attribute();
+    // SAFETY: plain numbers in a union that `test` is a part of.
+    let test = unsafe { &mut attributes.test };
+    test.prog_fd = program.as_raw_fd().cast_unsigned();
+    test.repeat = repeat;
+    test.data_in = bytes.as_ptr().expose_provenance() as u64;
+    test.data_size_in = u32::try_from(bytes.len()).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
+    // SAFETY: the bytes live, as many as said.
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attributes) }?;
+    // SAFETY: the kernel filled the fields of this command.
+    let test = unsafe { attributes.test };
+    Ok((test.retval, Duration::from_nanos(test.duration.into())))
+}
+
+/// Has an XDP program's verdicts carried out on `count` frames as if they came from a device, `batch` at a time: those that it redirects are
+/// sent (Linux 5.18).
+pub fn live(program: BorrowedFd<'_>, frame: &[u8], count: u32, batch: u32) -> io::Result<()> {
+    let mut attributes = attribute();
+    // SAFETY: plain numbers in a union that `test` is a part of.
+    let test = unsafe { &mut attributes.test };
+    (test.prog_fd, test.repeat, test.batch_size, test.flags) = (program.as_raw_fd().cast_unsigned(), count, batch, LIVE_FRAMES);
+    test.data_in = frame.as_ptr().expose_provenance() as u64;
+    test.data_size_in = u32::try_from(frame.len()).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
+    // SAFETY: the frame lives, as many bytes as said.
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attributes) }.map(drop)
 }
 
 impl Runner {

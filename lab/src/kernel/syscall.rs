@@ -95,6 +95,15 @@ pub fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(|_| ())
 }
 
+/// Makes a program the filter of a socket, in the place of one before it.
+pub fn attach_filter(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let fd = program.as_raw_fd();
+    let length = libc::socklen_t::try_from(size_of_val(&fd)).expect("four bytes");
+    // SAFETY: the option's value is a descriptor that lives, of the length said.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_BPF, (&raw const fd).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What the kernel says of a loaded program.
 pub fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     // SAFETY: plain data.

@@ -109,7 +109,7 @@ fn random(map: i32) -> Vec<Insn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::{Hook, MapKind, Object, Options, Shape, Vm, random};
+    use crate::vm::{Hook, MapKind, Object, Shape, Vm, random};
 
     fn program(source: &str) -> Vec<Insn> {
         rbpf::disassembler::to_insn_vec(&rbpf::assembler::assemble(source).expect("sound"))
@@ -160,7 +160,7 @@ mod tests {
         substitute(&mut code, 0);
         let bytes: Vec<u8> = code.iter().flat_map(Insn::to_array).collect();
         let cell = Shape { name: "cell".to_owned(), kind: MapKind::Array, key_size: 4, value_size: CELL_BYTES, max_entries: 1, flags: 0 };
-        let object = Object::from_bytecode("test", Hook::Xdp, &bytes, &[cell], &Options::default()).expect("sound");
+        let object = Object::from_bytecode("test", Hook::Xdp, &bytes, &[cell]).expect("sound");
         let mut vm = Vm::load(&object, "test").expect("loads");
         let entry = vm.map_mut("cell").and_then(|map| map.entry_mut(0)).expect("an array");
         entry[..8].copy_from_slice(&0x4d_u64.to_le_bytes());

@@ -146,8 +146,7 @@ mod tests {
             [0xb7, 0x00, 0, 0, 7, 0, 0, 0],
             [0x95, 0x00, 0, 0, 0, 0, 0, 0],
         ];
-        let mut object =
-            Object::from_bytecode("one", Hook::Xdp, &code.concat(), &[], &Options { trace: true, ..Options::default() }).expect("sound");
+        let mut object = Object::from_bytecode("one", Hook::Xdp, &code.concat(), &[]).expect("sound");
         let line = |instruction: usize| Line {
             instruction,
             file: "one.c".to_owned(),
@@ -162,7 +161,7 @@ mod tests {
     #[test]
     fn lines_and_ways_that_were_gone_are_told_from_those_that_were_not() {
         let object = program();
-        let mut vm = Vm::load(&object, "one").expect("loads");
+        let mut vm = Vm::load_with(&object, &["one"], &Options { trace: true, ..Options::default() }).expect("loads");
         for _ in 0..3 {
             vm.run(&[0; 64], 0).expect("runs");
         }

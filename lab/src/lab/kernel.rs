@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use super::outcome::{self, split};
 use super::{Engine, Entry, LabError, Outcome, Record, clock};
 use crate::Frame;
-use crate::bpf::{Map, Program};
+use crate::bpf::{Job, Map, Program};
 use crate::kernel::map::Entries;
 use crate::kernel::record::{Perf, Ring};
 use crate::kernel::run::{Runner, takes};
@@ -14,15 +14,12 @@ use crate::kernel::{KernelError, Loaded, LoadedProgram, Loader, Log, affinity, c
 use crate::verifier;
 use crate::vm::{Hook, MapKind, Object, Shape, random};
 
-/// The engine's name.
-pub const NAME: &str = "kernel";
+pub use crate::kernel::NAME;
 
 /// The map of the clock and the generator.
 const CLOCK: &str = "treeline_clock";
 /// `BPF_XDP_DEVMAP`, `BPF_XDP_CPUMAP`
 const BEHIND_REDIRECTS: [u32; 2] = [35, 41];
-/// Lines of the verifier's log that an error shows.
-const LOG_LINES: usize = 4;
 
 /// Who reads a map's records.
 enum Reader {
@@ -99,6 +96,13 @@ impl Machine {
         Ok(Self { hook, programs, maps, shapes, readers, cell, runner: Runner::new(hook), _pinned: pinned })
     }
 
+    /// Reads an object and loads a program of it.
+    pub fn of(job: &Job) -> Result<(Object, Self), LabError> {
+        let object = job.read().map_err(|error| refused(&error))?;
+        let machine = Self::new(&object, &job.program)?;
+        Ok((object, machine))
+    }
+
     fn set_clock(&mut self, time_ns: u64) -> io::Result<()> {
         let mut value = self.cell.value(&[0; 4])?.unwrap_or_else(|| vec![0; clock::CELL_BYTES]);
         value[..8].copy_from_slice(&time_ns.to_ne_bytes());
@@ -129,9 +133,7 @@ fn created(object: &Object, programs: &[String], shapes: &[Shape]) -> Result<(Lo
 /// Loads a program; of the verifier's log an error has the last lines.
 fn load(loaded: &Loaded, program: &Program) -> Result<LoadedProgram, LabError> {
     loaded.load(program, Log::Statistics).map_err(|error| unloaded(&error))?.map_err(|rejection| {
-        let lines: Vec<&str> = rejection.log.lines().filter(|line| !line.starts_with("processed")).collect();
-        let last = lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
-        let reason = format!("{}: {}; the verifier's last lines: {last}", program.name, rejection.error);
+        let reason = format!("{}: {rejection}", program.name);
         refused(&verifier::unrelocated(program, &rejection.log).map_or(reason, |missing| format!("{}: {missing}", program.name)))
     })
 }

@@ -18,7 +18,6 @@ pub mod clock;
 pub mod coverage;
 pub mod difference;
 mod finding;
-mod job;
 pub mod kernel;
 pub mod map;
 pub mod origin;
@@ -32,7 +31,6 @@ mod vm;
 
 pub use coverage::Coverage;
 pub use difference::Difference;
-pub use job::Job;
 pub use origin::{Origin, Origins};
 pub use outcome::{Outcome, Record, Shown};
 pub use place::Place;

@@ -16,17 +16,22 @@ pub struct Machine {
     /// Those loaded, in their order.
     programs: Vec<String>,
     object: Object,
+    options: Options,
 }
 
 impl Machine {
     /// Loads a program of an object; its perf event arrays take records. [`LabError::Refused`] with the vm's words, which name the
     /// instruction or the map.
     pub fn new(object: &Object, program: &str) -> Result<Self, LabError> {
-        let programs = object.reachable(program);
-        Self::with(object, &programs, object.options())
+        Self::with(object, program, &Options::default())
     }
 
-    fn with(object: &Object, programs: &[&str], options: &Options) -> Result<Self, LabError> {
+    /// Loads it as options say.
+    pub fn with(object: &Object, program: &str, options: &Options) -> Result<Self, LabError> {
+        Self::of(object, &object.reachable(program), options)
+    }
+
+    fn of(object: &Object, programs: &[&str], options: &Options) -> Result<Self, LabError> {
         let mut vm = Vm::load_with(object, programs, options).map_err(|error| refused(&error))?;
         let of_name = |name: &&str| object.programs().iter().find(|known| known.name == **name);
         let hook = programs.first().and_then(of_name).and_then(|program| program.hook).unwrap_or(Hook::Xdp);
@@ -37,7 +42,13 @@ impl Machine {
                 map.update(&[0; 4], &[0; 4], crate::vm::ANY).map_err(|error| refused(&error))?;
             }
         }
-        Ok(Self { vm, hook, programs: programs.iter().map(|name| (*name).to_owned()).collect(), object: object.clone() })
+        Ok(Self {
+            vm,
+            hook,
+            programs: programs.iter().map(|name| (*name).to_owned()).collect(),
+            object: object.clone(),
+            options: options.clone(),
+        })
     }
 
     /// The programs loaded: the one that runs first, and those that it can call.
@@ -48,9 +59,9 @@ impl Machine {
 
     /// A machine that can be followed, with what this one's maps hold and its generator.
     pub fn walked(mut self) -> Result<Self, LabError> {
-        let options = Options { walk: true, trace: false, ..self.object.options().clone() };
+        let options = Options { walk: true, trace: false, ..self.options.clone() };
         let programs: Vec<&str> = self.programs.iter().map(String::as_str).collect();
-        let mut walked = Self::with(&self.object, &programs, &options)?;
+        let mut walked = Self::of(&self.object, &programs, &options)?;
         walked.vm.take_over(&mut self.vm).map_err(|error| refused(&error))?;
         Ok(walked)
     }

@@ -1,13 +1,11 @@
 //! A whole object verified: what is asked, so that it can be asked of another kernel, and the answer.
 
 use super::{Report, rule, verify};
-use crate::bpf::{InstructionPlace, Kind, Object, ObjectError};
+use crate::bpf::{InstructionPlace, Object, ObjectError, ReadOptions};
 use crate::cause::explain;
 use crate::kernel::KernelError;
-use crate::vm::Options;
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One program's report, or why it could not be loaded.
 pub type Row = Result<Report, Unloaded>;
@@ -44,10 +42,8 @@ impl Unloaded {
 pub struct Job {
     /// The ELF file's bytes.
     pub elf: Vec<u8>,
-    /// Global variables to set, as in [`Options::globals`].
-    pub globals: BTreeMap<String, Vec<u8>>,
-    /// As [`Options::kind`].
-    pub kind: Option<Kind>,
+    /// How it is read.
+    pub options: ReadOptions,
     /// Only this program.
     pub program: Option<String>,
     /// With the whole log and the longest path.
@@ -57,8 +53,7 @@ pub struct Job {
 impl Job {
     /// Has the running kernel do it. The error says why nothing was verified.
     pub fn run(&self) -> Result<Vec<Row>, String> {
-        let options = Options { globals: self.globals.clone(), kind: self.kind, ..Options::default() };
-        let object = Object::parse(&self.elf, &options).map_err(|error| explain(&error))?;
+        let object = Object::parse(&self.elf, &self.options).map_err(|error| explain(&error))?;
         let is_asked = |name: Option<&str>| self.program.is_none() || name == self.program.as_deref();
         let mut rows: Vec<Row> = Vec::new();
         for program in object.programs().iter().filter(|program| is_asked(Some(&program.name))) {

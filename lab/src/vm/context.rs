@@ -2,18 +2,8 @@
 //!
 //! Before a run it is filled as `BPF_PROG_TEST_RUN` fills it (`net/bpf/test_run.c`), after it read back the same way.
 
+use super::Hook;
 use super::memory::Piece;
-
-/// Where a program is attached; it decides the context and the helpers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
-    /// `struct xdp_md`, packet by `data` and `data_end`.
-    Xdp,
-    /// TC classifier: `struct __sk_buff`, packet by `data` and `data_end` or by `bpf_skb_load_bytes`.
-    Tc,
-    /// Socket filter: `struct __sk_buff`, packet only by `bpf_skb_load_bytes`.
-    Socket,
-}
 
 impl Hook {
     /// Bytes of the context.

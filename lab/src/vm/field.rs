@@ -1,6 +1,6 @@
 //! The context's fields: what of it a program may load and store, as the kernel's verifier says (`net/core/filter.c`, v6.18).
 
-use super::context::Hook;
+use crate::bpf::Hook;
 
 /// How a field may be touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

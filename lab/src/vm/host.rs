@@ -1,10 +1,11 @@
 //! What the host sees of a VM between runs: the packet, the context, what was sent, and the maps.
 
-use super::map::{Map, Shape};
+use super::map::Map;
 use super::memory::Arena;
 use super::record::{Record, Redirect};
 use super::run::Vm;
 use super::{VmError, context};
+use crate::bpf::Shape;
 
 impl Vm {
     /// The packet as the last run left it, in its new length; under XDP with the metadata before it.

@@ -62,45 +62,23 @@ mod synonym;
 mod trace;
 mod walk;
 
-pub use crate::bpf::{Object, Program};
-pub use context::{Hook, Input};
+pub use crate::bpf::{Hook, MapKind, NO_COMMON_LRU, NO_PREALLOC, Object, Program, Shape, disassembled, listing};
+pub use context::Input;
 pub use error::{Fault, VmError};
 pub use follow::{Step, Walk, Watch};
 pub use helper::{Answer, Argument, Forwarding, HELPERS, Helper, Hooks, NextHop, Packet, Route, Size};
-pub use map::{ANY, EXIST, Eviction, Map, MapKind, NO_COMMON_LRU, NO_PREALLOC, NOEXIST, Shape};
+pub use map::{ANY, EXIST, Eviction, Map, NOEXIST};
 pub use object::shapes;
 pub use record::{Record, Redirect};
 pub use run::Vm;
 pub use spot::Spot;
 pub use trace::{Branch, Trace};
 
-use crate::bpf::{Kind, TargetBtf};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// A program in assembly, an instruction a line with its index.
-#[must_use]
-pub fn listing(program: &[rbpf::ebpf::Insn]) -> String {
-    let mut lines = String::new();
-    let mut index = 0;
-    while let Some(insn) = program.get(index) {
-        for part in [&format!("{index:4}: "), &instruction::text(program, index), "\n"] {
-            lines.push_str(part);
-        }
-        index += if insn.opc == instruction::LD_IMM64 { 2 } else { 1 };
-    }
-    lines
-}
 
 /// The kernel's name of a helper, without `bpf_`.
 pub(crate) fn helper_name(number: i32) -> Option<&'static str> {
     helper::named(number)
-}
-
-/// One instruction of a program in assembly.
-#[must_use]
-pub fn disassembled(program: &[rbpf::ebpf::Insn], index: usize) -> String {
-    instruction::text(program, index)
 }
 
 /// Whether an instruction may go two ways.
@@ -123,18 +101,9 @@ pub fn results(insn: &rbpf::ebpf::Insn) -> Vec<u8> {
     (0..instruction::FRAME).filter(|register| written & instruction::only(*register) != 0).collect()
 }
 
-/// How to load an object.
+/// How to load and run an object's programs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Global constants to set before loading, by symbol name; sizes must match.
-    pub globals: BTreeMap<String, Vec<u8>>,
-    /// Sizes to give to maps instead of those in the object.
-    pub map_max_entries: BTreeMap<String, u32>,
-    /// What a program is whose section's name does not say it.
-    pub kind: Option<Kind>,
-    /// The kernel's types, for CO-RE. Without, the running kernel's where they can be read, else the object's own: then every field
-    /// lies where it lay when the object was compiled.
-    pub target: Option<Arc<TargetBtf>>,
     /// Instructions a run may execute, about. The kernel's verifier stops at a million as well.
     pub instructions_max: u64,
     /// Entries of one hash, or of one array of more than eight entries, that a run can look up held to the byte. Each slows memory access a
@@ -171,10 +140,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            globals: BTreeMap::new(),
-            map_max_entries: BTreeMap::new(),
-            kind: None,
-            target: None,
             instructions_max: 1_000_000,
             windows: 4,
             windows_more: 1024,

@@ -1,8 +1,7 @@
 //! An object as the VM sees it: the maps that it has, and instructions that name maps by their position among those.
 
 use super::VmError;
-use super::map::Shape;
-use crate::bpf::{Insn, Object, Program};
+use crate::bpf::{Insn, Object, Program, Shape};
 
 /// A map that the VM has.
 #[derive(Debug)]
@@ -66,12 +65,12 @@ impl<'a> Maps<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::Options;
+    use crate::bpf::ReadOptions;
 
     #[test]
     fn values_with_a_spin_lock_are_known_by_their_type() {
         let elf = include_bytes!("../../../testdata/verifier/resource.bpf.o");
-        let object = Object::parse(elf, &Options::default()).expect("parses");
+        let object = Object::parse(elf, &ReadOptions::default()).expect("parses");
         let maps = Maps::of(&object, &[]).expect("maps");
         let lock = |name: &str| maps.defined.iter().find(|map| map.shape.name == name).map(|map| map.lock);
         assert_eq!((lock("locks"), lock("timers")), (Some(Some(0)), Some(None)));

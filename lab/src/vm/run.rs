@@ -33,10 +33,10 @@ impl Vm {
 
     /// Loads several programs of an object that share one set of fresh maps; [`Vm::run_program`] takes a position in `programs`.
     pub fn load_all(object: &Object, programs: &[&str]) -> Result<Self, VmError> {
-        Self::load_with(object, programs, object.options())
+        Self::load_with(object, programs, &Options::default())
     }
 
-    /// Loads as other options say than those the object was read with; of these, what the reader uses does not count.
+    /// Loads as options say.
     pub fn load_with(object: &Object, programs: &[&str], options: &Options) -> Result<Self, VmError> {
         let known = Maps::of(object, programs)?;
         let mut values = Arena::anywhere(known.defined.iter().map(|map| Map::room(&map.shape, options)).sum())?;

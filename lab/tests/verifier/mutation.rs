@@ -8,7 +8,7 @@ use libtest_mimic::Failed;
 use treeline_lab::bpf::{Insn, Object};
 use treeline_lab::exercise::program::Case;
 use treeline_lab::verifier::{Refusal, verify};
-use treeline_lab::vm::{MapKind, Options, Shape};
+use treeline_lab::vm::{MapKind, Shape};
 
 /// Rejections looked at.
 const REJECTIONS: u64 = 150;
@@ -51,7 +51,7 @@ fn refusal(case: &Case) -> Result<Option<Refusal>, Failed> {
         |name: &str, kind, value_size, max_entries| Shape { name: name.to_owned(), kind, key_size: 4, value_size, max_entries, flags: 0 };
     // As the generator has them, in the order in which instructions name them.
     let maps = [shape("cell", MapKind::Array, 144, 1), shape("array", MapKind::Array, 16, 8), shape("hash", MapKind::Hash, 16, 8)];
-    let object = Object::from_bytecode("test", case.hook, &case.bytecode(), &maps, &Options::default())?;
+    let object = Object::from_bytecode("test", case.hook, &case.bytecode(), &maps)?;
     // Numbers of no map are never loaded.
     let positions = object.program("test")?.map_slots();
     let is_map = |slot: &usize| usize::try_from(object.programs()[0].instructions[*slot].imm).is_ok_and(|map| map < maps.len());

@@ -6,8 +6,8 @@ use std::{fs, thread};
 
 use libtest_mimic::{Failed, Trial};
 use treeline_lab::bpf::Object;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::verifier::{Refusal, rules, verify};
-use treeline_lab::vm::Options;
 
 /// Loaded without `CAP_PERFMON`.
 const FEW_RIGHTS: &str = "right";
@@ -93,7 +93,7 @@ fn explained(path: &Path, program: &str, marks: &Marks, few_rights: bool) -> Res
 
 fn refusal(path: &Path, program: &str, few_rights: bool) -> Result<Option<Refusal>, Failed> {
     let elf = fs::read(path)?;
-    let object = Object::parse(&elf, &Options::default())?;
+    let object = Object::parse(&elf, &ReadOptions::default())?;
     let program = object.program(program)?;
     let report = if few_rights {
         thread::scope(|scope| {

@@ -58,7 +58,7 @@ pub fn load(hook: Hook, code: &Code, maps: &[Shape]) -> Result<Vm, VmError> {
 
 /// The same with options.
 pub fn load_with(hook: Hook, code: &Code, maps: &[Shape], options: &Options) -> Result<Vm, VmError> {
-    Vm::load(&Object::from_bytecode("test", hook, &code.0, maps, options)?, "test")
+    Vm::load_with(&Object::from_bytecode("test", hook, &code.0, maps)?, &["test"], options)
 }
 
 /// Runs XDP bytecode over a packet of 64 zero bytes.

@@ -7,6 +7,7 @@ use crate::code::{Code, cell, load_with, shape};
 use crate::kernel::Kernel;
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::exercise::map::{self, Exercise};
 use treeline_lab::vm::{ANY, EXIST, Eviction, Hook, MapKind, NOEXIST, Object, Options, Shape, Vm, VmError};
 
@@ -283,7 +284,7 @@ fn a_change_through_a_pointer_counts_also_when_the_run_faults() {
 #[test]
 fn two_programs_share_maps() {
     let elf = include_bytes!("../objects/flows.bpf.o");
-    let object = Object::parse(elf, &Options::default()).expect("parses");
+    let object = Object::parse(elf, &ReadOptions::default()).expect("parses");
     let mut vm = Vm::load_all(&object, &["tc_count", "socket_count"]).expect("loads");
     vm.run_program(0, &[0; 64], 1).expect("runs");
     vm.run_program(1, &[0; 64], 2).expect("runs");

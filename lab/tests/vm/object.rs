@@ -5,8 +5,9 @@ use crate::trial;
 use aya::maps::{HashMap, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use treeline_lab::bpf::ObjectError;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::kernel::Features;
-use treeline_lab::vm::{Hook, Object, Options, Vm, VmError};
+use treeline_lab::vm::{Hook, Object, Vm, VmError};
 
 const ELF: &[u8] = include_bytes!("../objects/flows.bpf.o");
 
@@ -41,33 +42,33 @@ fn packets() -> Vec<Vec<u8>> {
 
 #[test]
 fn the_object_names_its_programs_and_maps() {
-    let object = Object::parse(ELF, &Options::default()).expect("parses");
+    let object = Object::parse(ELF, &ReadOptions::default()).expect("parses");
     let programs: Vec<_> = object.programs().iter().map(|program| (program.name.as_str(), program.hook)).collect();
     let expected = [("socket_count", Some(Hook::Socket)), ("tc_count", Some(Hook::Tc)), ("xdp_flows", Some(Hook::Xdp))];
     assert_eq!(programs, expected);
     let maps: Vec<_> = object.maps().iter().map(|shape| (shape.name.as_str(), shape.value_size)).collect();
     assert_eq!(maps, [(".bss", 8), (".rodata", 72), ("FLOWS", 120), ("STATS", 8), ("TOTAL", 8)]);
     assert!(matches!(Vm::load(&object, "xdp_flaws").err(), Some(VmError::Object(ObjectError::NoProgram { .. }))));
-    let options = Options { map_max_entries: [("FLAWS".to_owned(), 1)].into(), ..Options::default() };
+    let options = ReadOptions { map_max_entries: [("FLAWS".to_owned(), 1)].into(), ..ReadOptions::default() };
     assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::Unknown { .. })));
-    assert!(matches!(Object::parse(&ELF[..100], &Options::default()).err(), Some(ObjectError::Unreadable { .. })));
+    assert!(matches!(Object::parse(&ELF[..100], &ReadOptions::default()).err(), Some(ObjectError::Unreadable { .. })));
 }
 
 #[test]
 fn constants_are_set_at_load() {
-    let options = Options { globals: [("PACKETS_MAX".to_owned(), vec![2, 0, 0, 0])].into(), ..Options::default() };
+    let options = ReadOptions { globals: [("PACKETS_MAX".to_owned(), vec![2, 0, 0, 0])].into(), ..ReadOptions::default() };
     let mut vm = Vm::load(&Object::parse(ELF, &options).expect("parses"), "xdp_flows").expect("loads");
     let verdicts = [0, 1, 2].map(|now| vm.run(&frame(1, 2, 3, 60), now).expect("runs"));
     assert_eq!(verdicts, [2, 2, 1]);
-    let options = Options { globals: [("PACKETS_MIN".to_owned(), vec![2])].into(), ..Options::default() };
+    let options = ReadOptions { globals: [("PACKETS_MIN".to_owned(), vec![2])].into(), ..ReadOptions::default() };
     assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::Unknown { .. })));
-    let options = Options { globals: [("PACKETS_MAX".to_owned(), vec![2])].into(), ..Options::default() };
+    let options = ReadOptions { globals: [("PACKETS_MAX".to_owned(), vec![2])].into(), ..ReadOptions::default() };
     assert!(matches!(Object::parse(ELF, &options).err(), Some(ObjectError::ValueSize { .. })));
 }
 
 #[test]
 fn the_clock_is_an_argument() {
-    let mut vm = Vm::load(&Object::parse(ELF, &Options::default()).expect("parses"), "xdp_flows").expect("loads");
+    let mut vm = Vm::load(&Object::parse(ELF, &ReadOptions::default()).expect("parses"), "xdp_flows").expect("loads");
     for now in [1000, 1500, 5000] {
         vm.run(&frame(1, 2, 3, 60), now).expect("runs");
     }
@@ -78,7 +79,7 @@ fn the_clock_is_an_argument() {
 
 #[test]
 fn the_object_runs_as_in_the_kernel() {
-    let mut vm = Vm::load(&Object::parse(ELF, &Options::default()).expect("parses"), "xdp_flows").expect("loads");
+    let mut vm = Vm::load(&Object::parse(ELF, &ReadOptions::default()).expect("parses"), "xdp_flows").expect("loads");
     let packets = packets();
     let verdicts: Vec<u64> = packets.iter().map(|packet| vm.run(packet, 0).expect("runs")).collect();
 
@@ -116,7 +117,7 @@ fn the_object_runs_as_in_the_kernel() {
 
 #[test]
 fn tc_runs_as_in_the_kernel() {
-    let mut vm = Vm::load(&Object::parse(ELF, &Options::default()).expect("parses"), "tc_count").expect("loads");
+    let mut vm = Vm::load(&Object::parse(ELF, &ReadOptions::default()).expect("parses"), "tc_count").expect("loads");
     let lengths = [14, 33, 34, 35, 100];
     let verdicts = lengths.map(|length| vm.run(&packets()[0][..length], 0).expect("runs"));
     assert_eq!(verdicts, [2, 2, 17, 17, 17]);
@@ -142,7 +143,7 @@ fn tc_runs_as_in_the_kernel() {
 
 #[test]
 fn a_socket_filter_reads_by_helper() {
-    let mut vm = Vm::load(&Object::parse(ELF, &Options::default()).expect("parses"), "socket_count").expect("loads");
+    let mut vm = Vm::load(&Object::parse(ELF, &ReadOptions::default()).expect("parses"), "socket_count").expect("loads");
     assert_eq!(vm.run(&frame(1, 2, 3, 60), 0).expect("runs"), 60);
     assert_eq!(vm.run(&frame(1, 2, 3, 60)[..33], 0).expect("runs"), 0);
     assert_eq!(vm.run(&[0; 40], 0).expect("runs"), 1);

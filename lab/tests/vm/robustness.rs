@@ -2,7 +2,8 @@
 
 use crate::code::{Code, load_with, shape};
 use proptest::prelude::*;
-use treeline_lab::vm::{Hook, MapKind, Object, Options};
+use treeline_lab::bpf::ReadOptions;
+use treeline_lab::vm::{Hook, MapKind, Object, Options, Vm};
 
 fn opcode() -> impl Strategy<Value = u8> {
     let common = vec![
@@ -57,10 +58,11 @@ fn load_damaged(position: usize, byte: u8) {
     let mut elf = include_bytes!("../objects/flows.bpf.o").to_vec();
     let position = position % elf.len();
     elf[position] = byte;
-    let options = Options { instructions_max: 5_000, map_max_entries: [("FLOWS".to_owned(), 16)].into(), ..Options::default() };
-    let Ok(object) = Object::parse(&elf, &options) else { return };
+    let options = Options { instructions_max: 5_000, ..Options::default() };
+    let read = ReadOptions { map_max_entries: [("FLOWS".to_owned(), 16)].into(), ..ReadOptions::default() };
+    let Ok(object) = Object::parse(&elf, &read) else { return };
     for program in object.programs() {
-        if let Ok(mut vm) = treeline_lab::vm::Vm::load(&object, &program.name) {
+        if let Ok(mut vm) = Vm::load_with(&object, &[&program.name], &options) {
             let _ = vm.run(&[0; 64], 1);
         }
     }

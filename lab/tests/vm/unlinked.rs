@@ -1,7 +1,8 @@
 //! Objects that are none, objects without programs, functions without types, and instructions that hold numbers where relocations should be.
 
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::bpf::{Object, ObjectError};
-use treeline_lab::vm::{Options, Vm};
+use treeline_lab::vm::Vm;
 
 const LAB: &[u8] = include_bytes!("../objects/lab.bpf.o");
 const LITERAL: &[u8] = include_bytes!("../objects/literal.bpf.o");
@@ -9,7 +10,7 @@ const UNTYPED: &[u8] = include_bytes!("../objects/untyped.bpf.o");
 const UNRELOCATED: &[u8] = include_bytes!("../objects/unrelocated.bpf.o");
 
 fn parse(elf: &[u8]) -> Result<Object, ObjectError> {
-    Object::parse(elf, &Options::default())
+    Object::parse(elf, &ReadOptions::default())
 }
 
 fn names(object: &Object) -> Vec<&str> {

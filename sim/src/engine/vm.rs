@@ -5,6 +5,7 @@ use treeline_ebpf::{Config, Counters, Link};
 
 use super::{Engine, EngineError, GIVEN_BYTES_MAX, Hook, Observation, Settings, given, observation};
 use crate::{allow, object};
+use treeline_lab::bpf::{Object, ReadOptions};
 use treeline_lab::{Frame, vm};
 
 /// The engine's name.
@@ -39,9 +40,12 @@ impl Vm {
 /// The object with its settings and its tree.
 fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
     let config = Config { replay: 1, ..settings.loaded() };
-    let options = vm::Options {
+    let read = ReadOptions {
         globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
         map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
+        ..ReadOptions::default()
+    };
+    let options = vm::Options {
         packet_length_max: GIVEN_BYTES_MAX,
         windows_more: 0,
         // Exact, as the native engine's table.
@@ -49,14 +53,11 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
         records: false,
         ..vm::Options::default()
     };
-    let object = vm::Object::parse(settings.object(), &options).map_err(|error| unavailable(error.into()))?;
-    let mut machine = vm::Vm::load(&object, settings.program()).map_err(unavailable)?;
+    let object = Object::parse(settings.object(), &read).map_err(|error| unavailable(error.into()))?;
+    let mut machine = vm::Vm::load_with(&object, &[settings.program()], &options).map_err(unavailable)?;
     if settings.linked.is_none() {
         let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
-        for (bytes, node) in model.chunks_exact_mut(16).zip(&settings.tree.nodes) {
-            bytes[..8].copy_from_slice(&node.threshold.to_ne_bytes());
-            bytes[8..].copy_from_slice(&node.link.to_ne_bytes());
-        }
+        model.copy_from_slice(bytemuck::cast_slice(&settings.tree.nodes));
     }
     if machine.map(object::REPLAY).and_then(|map| map.entry(0)).is_none_or(|cell| cell.len() != size_of::<Cell>()) {
         return Err(missing(object::REPLAY));
@@ -73,8 +74,7 @@ impl Engine for Vm {
         let failed = |reason| EngineError::Failed { engine: NAME, frame: frame.index, reason };
         self.cell()[..8].copy_from_slice(&frame.time_ns.to_ne_bytes());
         let returned = self.machine.run(&given(frame, self.hook, self.link), frame.time_ns).map_err(|error| failed(error.to_string()))?;
-        // SAFETY: the cell's bytes, as many as a `Cell` has (checked when loaded); any bytes are a valid `Cell`.
-        let cell = unsafe { self.cell().as_ptr().cast::<Cell>().read_unaligned() };
+        let cell: Cell = bytemuck::pod_read_unaligned(self.cell());
         self.packets += 1;
         if cell.record.packets != self.packets {
             return Err(failed(format!("the program left {} records for {} packets", cell.record.packets, self.packets)));

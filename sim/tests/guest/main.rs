@@ -15,10 +15,11 @@ use std::rc::Rc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use treeline_lab::capture::Capture;
 use treeline_lab::guest::emulator::Emulator;
+use treeline_lab::guest::instance::Guest;
 use treeline_lab::guest::line::LINES;
 use treeline_lab::guest::{Image, Machine, fleet};
+use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::Native;
-use treeline_sim::engine::remote::Remote;
 use treeline_sim::engine::{Engine, Hook};
 
 fn main() -> ExitCode {
@@ -69,7 +70,8 @@ fn agreement(machine: &Shared) -> Result<(), Failed> {
         let walked = support::settings(hook, support::enforced(), &model);
         let compiled = walked.clone().compiled(&model)?;
         for settings in [&walked, &compiled] {
-            let engines: Vec<Box<dyn Engine>> = vec![Box::new(Native::new(settings)), Box::new(Remote::new(machine.0.clone(), settings)?)];
+            let engines: Vec<Box<dyn Engine>> =
+                vec![Box::new(Native::new(settings)), Box::new(Kernel::on(Box::new(Guest(machine.0.clone())), settings)?)];
             let summary = support::replay(Capture::open(&path)?, engines, None);
             if let Some(divergence) = summary.divergence {
                 return Err(format!("{}: {divergence}", hook.name()).into());

@@ -3,12 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use aya::maps::{MapData, RingBuf};
 use libtest_mimic::Failed;
 use treeline_ebpf::{Alert, Config, Counter, feature};
 use treeline_model::Model;
 use treeline_sim::engine::{Hook, Settings};
-use treeline_sim::object;
 
 use super::support::recipe::Recipe;
 use super::{Live, REPEAT, Result, equal, on_every_cpu, support};
@@ -22,12 +20,10 @@ fn live(hook: Hook, model: &Model, alert_interval_ns: u64) -> std::result::Resul
 
 /// Takes what is in the ring buffer.
 fn alerts(live: &mut Live) -> std::result::Result<Vec<Alert>, Failed> {
-    let mut ring: RingBuf<&mut MapData> = live.ebpf.map_mut(object::ALERTS).ok_or("no ring buffer")?.try_into()?;
     let mut alerts = vec![];
-    while let Some(item) = ring.next() {
-        equal("bytes of an alert", item.len(), size_of::<Alert>())?;
-        // SAFETY: `Alert` is `repr(C)`, integers without padding: any bytes are one.
-        alerts.push(unsafe { item.as_ptr().cast::<Alert>().read_unaligned() });
+    for bytes in live.ring()?.drain() {
+        equal("bytes of an alert", bytes.len(), size_of::<Alert>())?;
+        alerts.push(bytemuck::pod_read_unaligned(&bytes));
     }
     Ok(alerts)
 }
@@ -98,7 +94,7 @@ pub fn full(hook: Hook) -> Result {
     let ports = 1000..9000_u16;
     for port in ports.clone() {
         let result = live.run(&Recipe { source: (1, port), ..Recipe::default() }.bytes(), 1)?;
-        equal("returned", result.return_value, hook.returned(false))?;
+        equal("returned", result, hook.returned(false))?;
     }
     let [sent, lost, held] = fates(&live)?;
     println!("{}: {sent} alerts sent, {lost} lost", hook.name());

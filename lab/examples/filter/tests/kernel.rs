@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use treeline_example_filter::{OBJECT, datagram};
 use treeline_lab::Frame;
+use treeline_lab::bpf::ReadOptions;
 use treeline_lab::lab::{Engine, LabError, Machine, kernel};
-use treeline_lab::vm::{Object, Options};
+use treeline_lab::vm::Object;
 
 fn main() -> ExitCode {
     let trials = vec![Trial::ignorable_test("the_kernel_does_the_same", the_kernel_does_the_same)];
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
 }
 
 fn the_kernel_does_the_same() -> Result<Completion, Failed> {
-    let object = Object::parse(OBJECT, &Options::default())?;
+    let object = Object::parse(OBJECT, &ReadOptions::default())?;
     let mut kernel = match kernel::Machine::new(&object, "filter") {
         Ok(kernel) => kernel,
         Err(error @ LabError::Unavailable { .. }) if std::env::var_os("CI").is_none() => return Ok(Completion::ignored_with(error)),

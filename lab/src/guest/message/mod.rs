@@ -9,6 +9,7 @@ pub use program::{ProgramReply, ProgramRequest, Ran};
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::instance;
 use crate::verifier::{Job, Row};
 
 /// Bytes of the memory that both sides see.
@@ -18,13 +19,13 @@ pub const HEAD_BYTES: usize = 8;
 /// What either side writes to the serial line.
 pub const BELL: u8 = b'!';
 /// Changes with every change of a message.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// What the host asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
-    /// A request that only a guest's own program understands.
-    Other(Vec<u8>),
+    /// About a program that is run as it is.
+    Instance(instance::Request),
     /// Verify an object.
     Verify(Job),
     /// About anybody's program.
@@ -41,8 +42,8 @@ pub enum Reply {
         /// As `uname -r` shows it.
         release: String,
     },
-    /// The answer to [`Request::Other`].
-    Other(Vec<u8>),
+    /// About a program that is run as it is.
+    Instance(instance::Reply),
     /// The job cannot be done, and why.
     Refused(String),
     /// What the verifier said.
@@ -93,7 +94,12 @@ mod tests {
         let unloaded = crate::verifier::Unloaded { program, section, reason: "why".to_owned(), rule: None, place: None };
         let replies = [
             Reply::Up { protocol: PROTOCOL, release: "6.1".to_owned() },
-            Reply::Other(vec![3, 4]),
+            Reply::Instance(instance::Reply::Loaded(vec!["one".to_owned(), String::new()])),
+            Reply::Instance(instance::Reply::Ran(vec![
+                instance::Ran::Done { returned: 2, record: vec![1, 2] },
+                instance::Ran::NotTaken("short".to_owned()),
+                instance::Ran::Failed("why".to_owned()),
+            ])),
             Reply::Refused("no".to_owned()),
             Reply::Verified(vec![Err(unloaded)]),
             Reply::Program(ProgramReply::Value(Some(vec![7, 8]))),

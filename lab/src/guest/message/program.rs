@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lab::{Entry, Job, Outcome};
+use crate::bpf::Job;
+use crate::lab::{Entry, Outcome};
 
 /// What the host asks about a program. Maps are named by their position among the vm's, as everywhere in the lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]

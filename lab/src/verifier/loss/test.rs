@@ -3,13 +3,13 @@
 use super::{Kind, Loss};
 use crate::bpf::Object;
 use crate::verifier::path::walk;
-use crate::vm::{Hook, Options};
+use crate::vm::Hook;
 use rbpf::assembler::assemble;
 
 #[track_caller]
 fn check(code: &str, log: &str, expected: Option<(u8, usize, Kind, &str)>) {
     let code = assemble(code).expect("assembly");
-    let object = Object::from_bytecode("test", Hook::Tc, &code, &[], &Options::default()).expect("an object");
+    let object = Object::from_bytecode("test", Hook::Tc, &code, &[]).expect("an object");
     let found = walk(log).loss(&object.programs()[0]);
     let expected = expected.map(|(register, position, kind, was)| (register, Loss { position, kind, is_sure: true, was: was.to_owned() }));
     assert_eq!(found, expected);

@@ -4,9 +4,9 @@
 //! because the program's registers and stack are the program's.
 
 use super::super::instruction::CALL;
-use super::super::map::MapKind;
 use super::super::memory::Piece;
 use super::{E2BIG, EINVAL, Kinds, Session, errno, only, with};
+use crate::bpf::MapKind;
 use rbpf::ebpf::Insn;
 
 /// Begins a `bpf_loop`: r1 turns, r3 handed on, r4 flags.

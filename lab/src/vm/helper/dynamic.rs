@@ -3,8 +3,8 @@
 //! The 16 bytes of a program's stack that stand for one hold where it lies and how long it is. The verifier lets no program look at them;
 //! one that forged them would reach what is the program's anyway.
 
-use super::super::map::MapKind;
 use super::{E2BIG, EINVAL, Session, errno, only, result, with, word};
+use crate::bpf::MapKind;
 
 /// Bytes on the stack.
 const LENGTH: usize = 16;

@@ -1,9 +1,10 @@
 //! Helpers upon maps.
 
 use super::super::Fault;
-use super::super::map::{MapKind, Miss};
+use super::super::map::Miss;
 use super::super::record::Redirect;
 use super::{Kinds, errno, handle, only, result, stop, with, word};
+use crate::bpf::MapKind;
 
 /// The kinds that a program looks up, updates and deletes by key.
 const KEYED: Kinds = only(MapKind::Hash)

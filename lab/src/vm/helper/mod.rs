@@ -29,11 +29,11 @@ mod xdp;
 pub use route::{Forwarding, NextHop, Route};
 pub use table::{Answer, Argument, HELPERS, Helper, Hooks, Packet, Size, find};
 
-use super::context::Hook;
 use super::follow;
-use super::map::MapKind;
 use super::spot::Spot;
 use super::{Fault, VmError};
+use crate::bpf::Hook;
+use crate::bpf::MapKind;
 pub(super) use buffer::Buffer;
 pub(super) use session::Session;
 use std::cell::Cell;

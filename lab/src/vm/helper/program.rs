@@ -1,8 +1,8 @@
 //! Helpers that hand over to another program.
 
 use super::super::loaded::go_aside;
-use super::super::map::MapKind;
 use super::{Cause, EINVAL, Session, end, errno, hand_over, only, with, word};
+use crate::bpf::MapKind;
 
 /// So many tail calls a run may make.
 const TAIL_CALLS_MAX: u32 = 33;

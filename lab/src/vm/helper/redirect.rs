@@ -1,8 +1,9 @@
 //! Helpers that say where the packet shall go, and how long it may be there.
 
-use super::super::context::{self, Hook, skb, xdp};
+use super::super::context::{self, skb, xdp};
 use super::super::record::Redirect;
 use super::{EINVAL, ENODEV, errno, signed, with, word};
+use crate::bpf::Hook;
 
 const XDP_ABORTED: u64 = 0;
 const XDP_REDIRECT: u64 = 4;

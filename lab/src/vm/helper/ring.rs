@@ -1,9 +1,9 @@
 //! Helpers that send records to user space, through ring buffers and perf event arrays.
 
 use super::super::Fault;
-use super::super::map::MapKind;
 use super::super::record::Record;
 use super::{E2BIG, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Session, errno, only, result, stop, with, word};
+use crate::bpf::MapKind;
 
 /// A record of a ring buffer that the program is filling.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! The session: what helpers work on, and the only way from a program's numbers to memory.
 
 use super::super::Fault;
-use super::super::context::Hook;
 use super::super::follow::Follower;
 use super::super::guard::Guard;
 use super::super::loaded::Loaded;
@@ -16,6 +15,7 @@ use super::ring::Reservation;
 use super::route::{Forwarding, Route};
 use super::tunnel::Tunnel;
 use super::{HANDLE, Kinds, Meter, only, stop};
+use crate::bpf::Hook;
 use std::collections::BTreeMap;
 
 /// Bytes of records, copies of the packet and lines that a run may leave: far more than real ones do.

@@ -3,8 +3,8 @@
 //! From it come the registers a call reads, the memory it reads and writes, the hooks that have it, and the table in `docs/vm.md`.
 //! Numbers and names are those of `include/uapi/linux/bpf.h`, hooks those of the kernel's `func_proto` functions, v6.18.
 
-use super::super::context::Hook;
 use super::{checksum, clock, dynamic, map, packet, program, redirect, ring, route, skb, socket, text, tunnel, xdp};
+use crate::bpf::Hook;
 
 /// The hooks that have a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

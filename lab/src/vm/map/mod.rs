@@ -19,7 +19,7 @@ mod sparse;
 mod trie;
 mod window;
 
-pub use shape::{MapKind, Shape};
+use crate::bpf::{MapKind, NO_COMMON_LRU, NO_PREALLOC, Shape};
 
 use super::memory::Arena;
 use super::{Options, VmError};
@@ -41,11 +41,6 @@ pub const EXIST: u64 = 2;
 
 /// `BPF_F_LOCK`: under the value's spin lock.
 const LOCK: u64 = 4;
-
-/// `BPF_F_NO_PREALLOC`: elements are allocated when they are needed.
-pub const NO_PREALLOC: u32 = 1;
-/// `BPF_F_NO_COMMON_LRU`: each CPU has a share of an LRU map's elements, and evicts of those.
-pub const NO_COMMON_LRU: u32 = 2;
 
 /// Which entry an LRU map evicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
