@@ -66,7 +66,7 @@ fn timeless(text: &str) -> String {
 
 fn scratch() -> tempfile::TempDir {
     let scratch = tempfile::tempdir().expect("a scratch folder");
-    for name in ["testdata", "sim"] {
+    for name in ["testdata", "lab"] {
         symlink(root().join(name), scratch.path().join(name)).expect("a link");
     }
     scratch

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use treeline_lab::exercise::program::{Case, Kernel, Outcome, Verdict, compare, reduced, unwritten};
+use treeline_lab::kernel::KernelError;
 use treeline_lab::vm::Options;
 
 /// Programs compared.
@@ -114,7 +115,7 @@ fn agreement() -> Result<(), Failed> {
         match compare(&case, &kernel, &options) {
             Ok(Verdict::Rejected) => {
                 rejected += 1;
-                said = case.in_kernel(&kernel).err().map_or(said, |rejection| rejection.log);
+                said = case.in_kernel(&kernel).err().map_or(said, |error| log(&error));
             }
             Ok(_) => runs += case.packets.len(),
             Err(finding) => {
@@ -131,6 +132,14 @@ fn agreement() -> Result<(), Failed> {
         );
     }
     Ok(())
+}
+
+/// What the verifier said.
+fn log(error: &KernelError) -> String {
+    match error {
+        KernelError::Rejected { rejection, .. } => rejection.log.clone(),
+        error => error.to_string(),
+    }
 }
 
 /// Programs that lack a store to the stack: there are enough that read what it would have written.

@@ -42,7 +42,7 @@ pub use rbpf::ebpf::Insn;
 pub use shape::{MapKind, NO_COMMON_LRU, NO_PREALLOC, Shape};
 pub use types::Types;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `struct bpf_line_info`
 const LINE_BYTES: usize = 16;
@@ -166,28 +166,47 @@ impl Object {
         symbol.map(|symbol| symbol.size).ok_or_else(|| ObjectError::Unknown { what: "variable", name: name.to_owned() })
     }
 
-    /// An object of one program given as bytecode; a map is named in `ld_imm64` (source 1 or 2) by its position in `maps`.
+    /// An object of one program given as bytecode; a map is named in `ld_imm64` (source 1 or 2) by its position in `maps`; of one that holds
+    /// maps, the one before it says what those are like. Its functions are those that it calls or takes the address of, and have types, which the kernel wants of them.
     pub fn from_bytecode(name: &str, hook: Hook, bytecode: &[u8], maps: &[Shape]) -> Result<Self, ObjectError> {
         if bytecode.is_empty() || !bytecode.len().is_multiple_of(rbpf::ebpf::INSN_SIZE) {
             return Err(ObjectError::Unreadable { text: format!("bytecode of {} bytes, not a multiple of 8", bytecode.len()) });
         }
+        let instructions = link::instructions(bytecode);
+        let starts = starts(&instructions);
+        let named =
+            |start: &usize| Function { start: *start, name: if *start == 0 { name.to_owned() } else { format!("function {start}") } };
+        let functions: Vec<Function> = starts.iter().map(named).collect();
+        let types = (functions.len() > 1).then(|| Types::of_functions(functions.len()));
+        let func_info = types.iter().flat_map(|(_, first)| starts.iter().zip(*first..)).flat_map(|(start, kind)| {
+            let start = u32::try_from(*start).expect("a program has less than 2^32 instructions");
+            [start.to_le_bytes(), kind.to_le_bytes()].concat()
+        });
         let program = Program {
             name: name.to_owned(),
             section: String::new(),
             kind: Kind::of(hook),
             hook: Some(hook),
-            instructions: link::instructions(bytecode),
-            functions: vec![Function { start: 0, name: name.to_owned() }],
+            func_info: func_info.collect(),
+            instructions,
+            functions,
             lines: Vec::new(),
-            func_info: Vec::new(),
             line_info: Vec::new(),
             unrelocated: BTreeMap::new(),
         };
         Ok(Self {
             programs: vec![program],
             refused: Vec::new(),
-            maps: maps.iter().map(Map::of).collect(),
-            types: None,
+            maps: maps
+                .iter()
+                .enumerate()
+                .map(|(position, shape)| {
+                    let inner =
+                        shape.kind.holds_maps().then(|| position.checked_sub(1).map(|before| Box::new(Map::of(&maps[before])))).flatten();
+                    Map { inner, ..Map::of(shape) }
+                })
+                .collect(),
+            types: types.map(|(types, _)| types),
             license: b"GPL\0".to_vec(),
             version: 0,
         })
@@ -226,6 +245,11 @@ impl Object {
     #[must_use]
     pub fn maps(&self) -> &[Map] {
         &self.maps
+    }
+
+    /// The maps, to change before they are created.
+    pub fn maps_mut(&mut self) -> &mut [Map] {
+        &mut self.maps
     }
 
     /// Adds a map behind the others and answers its position, for instructions that a caller adds.
@@ -289,4 +313,16 @@ impl Object {
     pub fn version(&self) -> u32 {
         self.version
     }
+}
+
+/// Where a program's functions start: at 0, and where it calls or takes an address of code.
+fn starts(instructions: &[Insn]) -> BTreeSet<usize> {
+    let mut starts = BTreeSet::from([0]);
+    let mut slot = 0;
+    while let Some(insn) = instructions.get(slot) {
+        let called = instruction::target(slot, insn).filter(|_| insn.opc == instruction::CALL);
+        starts.extend(called.or_else(|| instruction::reference(slot, insn)).filter(|start| *start < instructions.len()));
+        slot += if insn.opc == instruction::LD_IMM64 { 2 } else { 1 };
+    }
+    starts
 }

@@ -95,6 +95,25 @@ impl Types {
         }
     }
 
+    /// Types for so many static functions, `int f(void)` each, and the number of the first one's; the others follow.
+    pub(super) fn of_functions(count: usize) -> (Self, u32) {
+        let mut words = vec![1, INT << 24, 4, 1 << 24 | 32, 0, FUNC_PROTO << 24, 1];
+        for _ in 0..count {
+            words.extend([5, FUNC << 24, 2]);
+        }
+        let strings = b"\0int\0f\0";
+        let length = |bytes: usize| u32::try_from(bytes).expect("programs are small");
+        let mut bytes = vec![];
+        bytes.extend(MAGIC.to_le_bytes());
+        bytes.extend([1, 0]);
+        let types = words.len() * 4;
+        for word in [24, 0, length(types), length(types), length(strings.len())].iter().chain(&words) {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(strings);
+        (Self::read(&bytes).expect("sound types"), 3)
+    }
+
     /// The section's bytes, as they would be loaded.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

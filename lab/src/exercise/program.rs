@@ -14,8 +14,9 @@ use arbitrary::Unstructured;
 use rbpf::ebpf::Insn;
 
 use super::Finding;
+use crate::kernel::KernelError;
 use crate::vm::{Fault, Hook, MapKind, Object, Options, Shape, Vm, VmError};
-pub use kernel::{Kernel, Rejection};
+pub use kernel::Kernel;
 pub use unwritten::unwritten;
 
 /// The maps of every program, in the order in which instructions name them.
@@ -123,14 +124,14 @@ impl Case {
     }
 
     /// What the kernel makes of it.
-    pub fn in_kernel(&self, kernel: &Kernel) -> Result<Vec<Outcome>, Rejection> {
-        let program = kernel.load(self)?;
+    pub fn in_kernel(&self, kernel: &Kernel) -> Result<Vec<Outcome>, KernelError> {
+        let mut program = kernel.load(self)?;
         let mut outcomes = Vec::new();
         for packet in &self.packets {
             let (returned, after) = program.run(packet);
             let mut values = Vec::new();
             for (map, (_, keys)) in PLACES.iter().enumerate() {
-                values.extend((0..*keys).map(|key: u32| program.lookup(map, key, maps()[map].value_size)));
+                values.extend((0..*keys).map(|key: u32| program.lookup(map, key)));
             }
             outcomes.push(Outcome { returned, packet: self.seen(&after).to_vec(), values });
         }
@@ -173,8 +174,12 @@ fn number(bytes: &mut Unstructured) -> arbitrary::Result<u64> {
 
 /// How the kernel and the VM differ over a case, if the kernel takes it.
 pub fn compare(case: &Case, kernel: &Kernel, options: &Options) -> Result<Verdict, Finding> {
-    let Ok(expected) = case.in_kernel(kernel) else { return Ok(Verdict::Rejected) };
     let wrong = |what: String| Finding::Program { what, listing: case.listing() };
+    let expected = match case.in_kernel(kernel) {
+        Ok(expected) => expected,
+        Err(KernelError::Rejected { .. }) => return Ok(Verdict::Rejected),
+        Err(error) => return Err(wrong(format!("the kernel was not asked: {error}"))),
+    };
     let found = case.in_vm(options).map_err(|error| wrong(format!("the kernel runs it, the VM does not: {error}")))?;
     match expected.iter().zip(&found).position(|(expected, found)| expected != found) {
         None => Ok(Verdict::Equal),

@@ -98,6 +98,16 @@ impl Entries {
         self.call(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, self.room.as_ptr(), flags)
     }
 
+    /// Removes a key; whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> io::Result<bool> {
+        assert_eq!(key.len(), self.key_size, "the key's length");
+        match self.call(bpf_cmd::BPF_MAP_DELETE_ELEM, key.as_ptr(), std::ptr::null(), 0) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The key after `key`, in the kernel's order; the first one for `None`.
     fn next_key(&mut self, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
         let key = key.map_or(std::ptr::null(), <[u8]>::as_ptr);

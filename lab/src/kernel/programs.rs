@@ -23,12 +23,21 @@ impl Programs {
         Ok(Self { object, loaded, ready: Vec::new() })
     }
 
-    /// Loads a program, unless it is. What the verifier refuses is a [`KernelError::Rejected`].
+    /// Loads a program, unless it is. What the verifier refuses is a [`KernelError::Rejected`], with the log of that.
     pub fn load(&mut self, name: &str) -> Result<&LoadedProgram, KernelError> {
+        self.load_logged(name, Log::Statistics)
+    }
+
+    /// The same with a log of this kind of a program that is refused; one that is not has none, which saves time.
+    pub fn load_logged(&mut self, name: &str, log: Log) -> Result<&LoadedProgram, KernelError> {
         if let Some(place) = self.ready.iter().position(|program| program.name == name) {
             return Ok(&self.ready[place]);
         }
-        let loaded = self.loaded.load(self.object.program(name)?, Log::Statistics)?;
+        let program = self.object.program(name)?;
+        let loaded = match self.loaded.load(program, Log::None)? {
+            Ok(loaded) => Ok(loaded),
+            Err(_) => self.loaded.load(program, log)?,
+        };
         self.ready.push(loaded.map_err(|rejection| KernelError::Rejected { program: name.to_owned(), rejection: Box::new(rejection) })?);
         Ok(&self.ready[self.ready.len() - 1])
     }

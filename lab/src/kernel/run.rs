@@ -44,6 +44,8 @@ pub struct Ran<'a> {
 #[derive(Debug)]
 pub struct Runner {
     hook: Hook,
+    /// Bytes of the header that goes before a frame.
+    before: usize,
     input: Vec<u8>,
     output: Vec<u8>,
     context: Vec<u8>,
@@ -105,36 +107,63 @@ impl Runner {
     #[must_use]
     pub fn new(hook: Hook) -> Self {
         let context = vec![0; if hook == Hook::Xdp { XDP_CONTEXT_BYTES } else { SKB_CONTEXT_BYTES }];
-        Self { hook, input: Vec::new(), output: vec![0; OUTPUT_BYTES_MAX], context, shows_context: true }
+        let before = if hook == Hook::Socket { ETHERNET_BYTES } else { 0 };
+        Self { hook, before, input: Vec::new(), output: vec![0; OUTPUT_BYTES_MAX], context, shows_context: true }
+    }
+
+    /// The same over the bytes as they are, without a context: what a program sees of a socket's begins behind their Ethernet header.
+    #[must_use]
+    pub fn bare(hook: Hook) -> Self {
+        Self { before: 0, shows_context: false, ..Self::new(hook) }
     }
 
     /// Runs a program once. Fails with the kernel's error, EINVAL for a frame that it does not take.
     pub fn run(&mut self, program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<Ran<'_>> {
-        self.input.clear();
-        if self.hook == Hook::Socket {
-            self.input.extend_from_slice(frame.get(..ETHERNET_BYTES).unwrap_or(&[0; ETHERNET_BYTES]));
-        }
-        self.input.extend_from_slice(frame);
-        let (returned, length) = match self.call(program) {
+        self.fill(frame);
+        let (returned, length) = match self.call_plain(program) {
             Err(error) if self.hook == Hook::Xdp && self.shows_context && error.raw_os_error() == Some(libc::EINVAL) => {
                 self.shows_context = false;
-                self.call(program)?
+                self.call_plain(program)?
             }
             result => result?,
         };
         let data = &self.output[..length];
         // The kernel puts zeroes where it took the header off.
-        let data = if self.hook == Hook::Socket { data.get(ETHERNET_BYTES..).unwrap_or_default() } else { data };
+        let data = data.get(self.before..).unwrap_or_default();
         Ok(Ran { returned, data, context: self.shows_context.then_some(&self.context) })
+    }
+
+    /// Runs a program once with a context: the bytes of `struct xdp_md` or `struct __sk_buff`, or fewer.
+    pub fn run_with(&mut self, program: BorrowedFd<'_>, frame: &[u8], context: &[u8]) -> io::Result<Ran<'_>> {
+        self.fill(frame);
+        context.clone_into(&mut self.context);
+        self.shows_context = true;
+        let (returned, length) = self.call(program)?;
+        Ok(Ran { returned, data: self.output[..length].get(self.before..).unwrap_or_default(), context: Some(&self.context) })
+    }
+
+    /// The frame, behind the header that goes before it.
+    fn fill(&mut self, frame: &[u8]) {
+        self.input.clear();
+        if self.before > 0 {
+            self.input.extend_from_slice(frame.get(..ETHERNET_BYTES).unwrap_or(&[0; ETHERNET_BYTES]));
+        }
+        self.input.extend_from_slice(frame);
+    }
+
+    /// With a context of zeroes but for what XDP wants.
+    fn call_plain(&mut self, program: BorrowedFd<'_>) -> io::Result<(u32, usize)> {
+        self.context.fill(0);
+        if self.hook == Hook::Xdp {
+            let length = u32::try_from(self.input.len()).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
+            self.context[4..8].copy_from_slice(&length.to_ne_bytes()); // data_end
+        }
+        self.call(program)
     }
 
     /// Return value and length of the output.
     fn call(&mut self, program: BorrowedFd<'_>) -> io::Result<(u32, usize)> {
         let length = u32::try_from(self.input.len()).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))?;
-        self.context.fill(0);
-        if self.hook == Hook::Xdp {
-            self.context[4..8].copy_from_slice(&length.to_ne_bytes()); // data_end
-        }
         let mut attributes = attribute();
         // SAFETY: plain numbers in a union that `test` is a part of.
         let test = unsafe { &mut attributes.test };

@@ -215,7 +215,7 @@ fn the_hosts_changes_move_elements_as_the_kernels_do() {
                 let map = vm.map_mut("target").expect("there");
                 if is_update {
                     map.update(&key, &round.to_le_bytes(), ANY).expect("there is room");
-                    kernel.update_all(1, &key, &round.to_le_bytes());
+                    kernel.update(1, &key, &round.to_le_bytes());
                 } else {
                     assert_eq!(map.delete(&key).is_ok(), kernel.delete(1, &key), "{test}: {target:?}, round {round}");
                 }

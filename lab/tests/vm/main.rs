@@ -31,7 +31,6 @@ mod tail;
 mod text;
 #[path = "../../../trial/harness.rs"]
 mod trial;
-mod types;
 mod unlinked;
 mod unwritten;
 

@@ -30,7 +30,7 @@ fn a_program_that_calls_itself_comes_to_the_limit_of_tail_calls() {
         let mut vm = load_with(hook, &code, &maps, &Options::default()).expect("loads");
         vm.map_mut("programs").expect("there").update(&1_u32.to_le_bytes(), &[0; 4], ANY).expect("taken");
         let Some(kernel) = Kernel::load("tail calls", hook, &code.0, &maps) else { return };
-        kernel.operate(2, 1, &1_u32.to_le_bytes(), &mut kernel.program(), 0).expect("taken");
+        kernel.put(1, &1_u32.to_le_bytes(), &kernel.program(), 0).expect("taken");
         for key in [0_u64, 1, 3, 4, 1 << 40, 1 << 40 | 1] {
             let mut value = vec![0; RESULTS];
             value[8..16].copy_from_slice(&key.to_le_bytes());
@@ -64,7 +64,7 @@ fn maps_in_maps_are_found_and_changed() {
                 vm.map_mut("outer").expect("there").update(&key.to_le_bytes(), &map.to_le_bytes(), ANY).expect("taken");
             }
             let Some(kernel) = Kernel::load("maps in maps", Hook::Xdp, &code.0, &maps) else { return };
-            kernel.operate(2, 2, &1_u32.to_le_bytes(), &mut kernel.descriptor(1), 0).expect("taken");
+            kernel.put(2, &1_u32.to_le_bytes(), &kernel.descriptor(1), 0).expect("taken");
             let is_other = key == 0;
             for _ in 0..3 {
                 vm.run(&[0; 64], 0).expect("runs");
@@ -134,8 +134,8 @@ fn the_host_fills_queues_and_references_as_the_kernel_lets_it() {
                 let key = key.to_le_bytes();
                 let key: &[u8] = if is_keyless { &[] } else { &key };
                 // A program's descriptor is no perf event's, and a perf event's none of ours: only refusals can be compared there.
-                let mut value = if kind == MapKind::ProgArray { kernel.program() } else { 1_u32.to_le_bytes() };
-                let theirs = kernel.operate(2, 0, key, &mut value, flags);
+                let value = if kind == MapKind::ProgArray { kernel.program() } else { 1_u32.to_le_bytes() };
+                let theirs = kernel.put(0, key, &value, flags);
                 let ours = match map.update(key, &1_u32.to_le_bytes(), flags) {
                     Ok(()) => Ok(()),
                     Err(VmError::MapOperation { errno, .. }) => Err(errno),

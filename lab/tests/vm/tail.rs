@@ -18,7 +18,7 @@ fn check(test: &str, hook: Hook, code: &Code) {
     let mut vm = load_with(hook, code, &maps(), &Options::default()).unwrap_or_else(|error| panic!("{test}: {error}"));
     vm.map_mut("programs").expect("there").update(&1_u32.to_le_bytes(), &[0; 4], ANY).expect("taken");
     let Some(kernel) = Kernel::load(test, hook, &code.0, &maps()) else { return };
-    kernel.operate(2, 1, &1_u32.to_le_bytes(), &mut kernel.program(), 0).expect("taken");
+    kernel.put(1, &1_u32.to_le_bytes(), &kernel.program(), 0).expect("taken");
     for key in [0_u64, 1, 3, 4] {
         let mut value = vec![0; RESULTS];
         value[8..16].copy_from_slice(&key.to_le_bytes());
