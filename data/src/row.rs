@@ -282,8 +282,8 @@ impl Reading {
     fn open(path: &Path, options: &Options) -> Result<Self, RowError> {
         let flows_max = NonZeroUsize::new(options.flows_max as usize).unwrap_or(NonZeroUsize::MIN);
         let benign = Model::from_nodes("no model", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]);
-        let tree = benign.unwrap_or_else(|error| unreachable!("a lone leaf is a model: {error}")).to_tree();
-        let settings = Settings::new(Hook::Tc, options.config, tree, options.flows_max);
+        let benign = benign.unwrap_or_else(|error| unreachable!("a lone leaf is a model: {error}"));
+        let settings = Settings::new(Hook::Tc, options.config, &benign, options.flows_max);
         let mut capture = Capture::open(path)?;
         capture.stop_after(options.frames_max);
         Ok(Self { capture, frame: Frame::default(), engine: Native::new(&settings), flows: LruCache::new(flows_max) })

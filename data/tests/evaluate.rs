@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use treeline_data::evaluate::{Binary, Detection, Importance, Judged, Matrix, Meter, Score, Visit, Visits};
 use treeline_ebpf::{Counter, Counters, Features, Skip};
-use treeline_model::ensemble::{Arithmetic, Member, Rule, Vote};
 use treeline_model::strategy::{features_near, model};
-use treeline_model::{Document, Ensemble, Model, Node};
+use treeline_model::vote::{Arithmetic, Choice, Combination, Estimator};
+use treeline_model::{Model, Node, Rule, Vote};
 
 const FLOWS_MAX: u32 = 4096;
 
@@ -84,14 +84,15 @@ fn a_quantile_is_a_packet_number_that_occurred() {
 
 #[test]
 fn an_ensembles_importances_are_those_of_all_its_trees() {
-    let stump = |feature| Member {
+    let stump = |feature| Estimator {
         output: 0,
         nodes: vec![Node::Inner { feature, threshold: 0, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }],
         values: vec![vec![0.0], vec![1.0]],
     };
-    let vote = Vote { rule: Rule::Above(1.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
+    let vote = Combination { choice: Choice::Above(1.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
     let classes = ["benign", "malicious"].map(str::to_owned).to_vec();
-    let model = Document::from(Ensemble::new("", classes, vote, vec![stump(3), stump(5), stump(3)]).expect("an ensemble"));
+    let model =
+        Vote::new(vote, vec![stump(3), stump(5), stump(3)]).and_then(|vote| Model::new("", classes, Rule::Vote(vote))).expect("a vote");
     let mut visits = Visits::new(&model);
     for (length, direction, is_malicious) in [(0, 0, false), (0, 1, false), (1, 0, true), (1, 1, true)] {
         let mut features = Features::default();
@@ -114,7 +115,7 @@ fn the_importance_of_one_right_split_is_whole() {
         Node::Leaf { class: 1 },
         Node::Leaf { class: 1 },
     ];
-    let model = Document::from(Model::from_nodes("", vec!["benign".to_owned(), "malicious".to_owned()], nodes).expect("a tree"));
+    let model = Model::from_nodes("", vec!["benign".to_owned(), "malicious".to_owned()], nodes).expect("a tree");
     let mut visits = Visits::new(&model);
     for (length, direction, is_malicious) in [(50, 1, false), (60, 0, false), (200, 0, true), (300, 1, true)] {
         let mut features = Features::default();
@@ -205,8 +206,8 @@ proptest! {
             (Just(model), seen)
         })
     ) {
-        let nodes = model.nodes().to_vec();
-        let model = Document::from(model);
+        let nodes = model.tree().expect("a tree").nodes().to_vec();
+        let model = model;
         let mut visits = Visits::new(&model);
         for (features, is_malicious) in &seen {
             visits.pass(&model, features, *is_malicious);

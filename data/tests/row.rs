@@ -27,8 +27,8 @@ fn rows(captures: &[&str], labels: Option<Labels>, options: Options) -> (Vec<Row
 
 #[test]
 fn rows_are_what_the_native_engine_observes() {
-    let tree = Model::from_nodes("test", vec!["benign".to_owned()], vec![Node::Leaf { class: 0 }]).expect("a leaf").to_tree();
-    let mut engine = Native::new(&Settings::new(Hook::Xdp, Config::default(), tree, 1000));
+    let tree = Model::from_nodes("test", vec!["benign".to_owned()], vec![Node::Leaf { class: 0 }]).expect("a leaf");
+    let mut engine = Native::new(&Settings::new(Hook::Xdp, Config::default(), &tree, 1000));
     let frames = Capture::open(&capture("lab-portscan.pcap")).expect("a capture").map(|frame| frame.expect("sound"));
     let expected: Vec<_> = frames
         .filter_map(|frame| {

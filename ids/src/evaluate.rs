@@ -17,7 +17,7 @@ use treeline_data::evaluate::{Evaluator, Score};
 use treeline_data::row::Options;
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
-use treeline_model::{Document, Draft};
+use treeline_model::{Draft, Model};
 
 pub use subject::Subject;
 
@@ -82,7 +82,7 @@ Exit codes: 0 evaluated, 2 bad usage or input (a damaged capture is evaluated up
 /// Evaluates, prints, and writes the page.
 pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
     distinct(&options.captures)?;
-    let model = Document::read(&options.model).map_err(|error| explain(&error))?;
+    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
     let labels = Labels::open(&options.labels).map_err(|error| explain(&error))?;
     // What cannot be written is found before hours go into it.
     let draft = options.report.as_deref().map(|path| Draft::create(path).map_err(|error| unwritten(path, &error))).transpose()?;

@@ -2,7 +2,7 @@
 //!
 //! The capture runs through the native engine and the reference up to the packet, for a verdict depends on all that the flow did before.
 
-mod ballot;
+mod vote;
 
 mod json;
 
@@ -16,11 +16,11 @@ use treeline_ebpf::{Config, FEATURES};
 use treeline_lab::Frame;
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
-use treeline_model::ensemble::Ballot;
-use treeline_model::{Document, Ensemble, Node, path};
-use treeline_sim::engine::native::{Decider, Native};
-use treeline_sim::engine::{Engine, Hook, Observation};
-use treeline_sim::reference::{FloatTree, Judgement, Reference};
+use treeline_model::vote::Votes;
+use treeline_model::{Model, Node, Rule, Vote};
+use treeline_sim::engine::native::Native;
+use treeline_sim::engine::{Engine, Hook, Observation, Settings};
+use treeline_sim::reference::{Judgement, Reference};
 
 use crate::arguments::captures_help;
 use crate::evaluate::Format;
@@ -64,17 +64,16 @@ Exit codes: 0 explained, also where the packet has no verdict, 2 bad usage or in
 #[derive(Debug)]
 pub struct Explanation<'a> {
     options: &'a Explain,
-    model: &'a Document,
+    model: &'a Model,
     frame: Frame,
     observation: Observation,
-    /// None if there were more flows than the table holds: the reference does not evict. Of an ensemble, which it does not run, its verdict
-    /// means nothing; its features do.
+    /// None if there were more flows than the table holds: the reference does not evict.
     judgement: Option<Judgement>,
 }
 
 /// Explains and prints.
 pub fn run(options: &Explain) -> Result<ExitCode, String> {
-    let model = Document::read(&options.model).map_err(|error| explain(&error))?;
+    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
     let explanation = find(options, &model, options.table.config()?)?;
     match options.format {
         Format::Text => print(&text::text(&explanation))?,
@@ -84,12 +83,9 @@ pub fn run(options: &Explain) -> Result<ExitCode, String> {
 }
 
 /// Runs both engines up to the packet.
-fn find<'a>(options: &'a Explain, model: &'a Document, config: Config) -> Result<Explanation<'a>, String> {
-    let mut native = Native::of(Hook::Tc, config, options.table.flows, Decider::of(model));
-    let mut reference = Some(match model {
-        Document::Tree(model) => Reference::of(config, model),
-        Document::Ensemble(_) => Reference::new(config, FloatTree::constant(0)),
-    });
+fn find<'a>(options: &'a Explain, model: &'a Model, config: Config) -> Result<Explanation<'a>, String> {
+    let mut native = Native::new(&Settings::new(Hook::Tc, config, model, options.table.flows));
+    let mut reference = Some(Reference::of(config, model));
     let mut capture = Capture::open(&options.capture).map_err(|error| explain(&error))?;
     let mut frame = Frame::default();
     while capture.next_into(&mut frame).map_err(|error| explain(&error))? {
@@ -133,16 +129,16 @@ impl Explanation<'_> {
 
     /// Whether the packet reached its flow and the model is not asked about it.
     fn passes(&self) -> bool {
-        self.observation.flow.is_some_and(|flow| !self.model.asks(flow.packets, flow.is_midstream()))
+        self.observation.flow.is_some_and(|flow| !self.model.precondition().holds(flow.packets, flow.is_midstream()))
     }
 
     /// The questions on the way to the leaf, and the leaf; none if there is not one tree, or it is not asked.
     fn path(&self) -> Option<(Vec<Split>, usize)> {
-        let Document::Tree(model) = self.model else { return None };
+        let tree = self.model.tree().ok()?;
         let (_, values) = self.reached().filter(|_| !self.passes())?;
-        let mut path: Vec<_> = path(model.nodes(), values).collect();
+        let mut path: Vec<_> = tree.path(values).collect();
         let leaf = path.pop()?;
-        let split = |node: usize| match model.nodes()[node] {
+        let split = |node: usize| match tree.nodes()[node] {
             Node::Inner { feature, threshold, left, right } => {
                 let value = values[usize::from(feature)];
                 let goes_left = value <= threshold;
@@ -154,16 +150,11 @@ impl Explanation<'_> {
         Some((path.into_iter().filter_map(split).collect(), leaf))
     }
 
-    /// The vote of an ensemble; none if the model is not one, or is not asked.
-    fn ballot(&self) -> Option<(&Ensemble, Ballot<'_>)> {
-        let Document::Ensemble(ensemble) = self.model else { return None };
+    /// What each tree of a vote said; none if the model is not one, or does not classify the packet.
+    fn votes(&self) -> Option<(&Vote, Votes<'_>)> {
+        let Rule::Vote(vote) = self.model.rule() else { return None };
         let (_, values) = self.reached().filter(|_| !self.passes())?;
-        Some((ensemble, ensemble.ballot(&values)))
-    }
-
-    /// What the reference judged, if it runs the model.
-    fn judged(&self) -> Option<&Judgement> {
-        self.judgement.as_ref().filter(|_| matches!(self.model, Document::Tree(_)))
+        Some((vote, vote.votes(&values)))
     }
 }
 

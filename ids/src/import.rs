@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use treeline_ebpf::feature::FRACTION_BITS;
 use treeline_lab::cause::explain;
-use treeline_model::Document;
 use treeline_model::import::{self, Contract, Imported, Options, Source, TimeUnit, Unreachable, Witness};
+use treeline_model::{Model, Rule};
 
 use crate::output::print;
 
@@ -126,7 +126,7 @@ pub fn run(options: &Import) -> Result<ExitCode, String> {
     };
     let imported = import::import(&source, &said).map_err(|error| format!("{}: {}", options.model.display(), explain(&error)))?;
     if let Some(output) = &options.output {
-        imported.document.write(output).map_err(|error| explain(&error))?;
+        imported.model.write(output).map_err(|error| explain(&error))?;
     }
     match options.format {
         Format::Text => print(&text(options, &imported))?,
@@ -142,8 +142,8 @@ fn text(options: &Import, imported: &Imported) -> String {
     };
     let contract = &imported.contract;
     line("format", imported.format.name().to_owned());
-    line("model", size(&imported.document));
-    line("classes", imported.document.classes().join(", "));
+    line("model", size(&imported.model));
+    line("classes", imported.model.classes().join(", "));
     line(
         "exact",
         match contract.inexact.len() {
@@ -170,7 +170,7 @@ fn text(options: &Import, imported: &Imported) -> String {
         line("written", output.display().to_string());
     }
     for witness in contract.inexact.iter().chain(&contract.moved).take(options.list) {
-        let _ = write!(text, "\n{}", shown(witness, imported.document.classes()));
+        let _ = write!(text, "\n{}", shown(witness, imported.model.classes()));
     }
     let more = (contract.inexact.len() + contract.moved.len()).saturating_sub(options.list);
     if more > 0 {
@@ -198,12 +198,12 @@ fn unit_question(contract: &Contract) -> Vec<String> {
     short.unwrap_or_default()
 }
 
-fn size(document: &Document) -> String {
-    match document {
-        Document::Tree(model) => format!("one tree, {} nodes, depth {}", model.nodes().len(), model.depth()),
-        Document::Ensemble(ensemble) => {
-            let nodes: usize = ensemble.trees().iter().map(|tree| tree.nodes.len()).sum();
-            format!("an ensemble of {} trees, {nodes} nodes together; the native engine alone runs it", ensemble.trees().len())
+fn size(model: &Model) -> String {
+    match model.rule() {
+        Rule::Tree(tree) => format!("one tree, {} nodes, depth {}", tree.nodes().len(), tree.depth()),
+        Rule::Vote(vote) => {
+            let nodes: usize = model.trees().map(<[_]>::len).sum();
+            format!("an ensemble of {} trees, {nodes} nodes together; native and the reference run it", vote.estimators().len())
         }
     }
 }
@@ -238,8 +238,8 @@ fn record(options: &Import, imported: &Imported) -> Value {
     json!({
         "model": options.model.display().to_string(),
         "format": imported.format.name(),
-        "trees": match &imported.document { Document::Tree(_) => 1, Document::Ensemble(ensemble) => ensemble.trees().len() },
-        "classes": imported.document.classes(),
+        "trees": imported.model.trees().count(),
+        "classes": imported.model.classes(),
         "splits": contract.splits,
         "exact": contract.is_exact(),
         "inexact": contract.inexact.iter().map(witness).collect::<Vec<_>>(),

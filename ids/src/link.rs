@@ -34,8 +34,9 @@ Examples:
 
 /// Links, writes, and says what came of it.
 pub fn run(options: &Link) -> Result<ExitCode, String> {
-    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let model = Model::read_tree(&options.model).map_err(|error| explain(&error))?;
     let start = Instant::now();
+    let tree = model.tree().map_err(|error| explain(&error))?;
     let linked = link(OBJECT, &model).map_err(|error| explain(&error))?;
     let time = start.elapsed();
     let written = Draft::write(&options.output, &linked.object);
@@ -43,9 +44,9 @@ pub fn run(options: &Link) -> Result<ExitCode, String> {
     print(&format!(
         "{}\n  model         {} nodes, {} leaves, depth {}\n  instructions  {}\n  object        {} bytes, linked in {:.1} ms\n",
         options.output.display(),
-        model.nodes().len(),
-        model.leaves(),
-        model.depth(),
+        tree.nodes().len(),
+        tree.leaves(),
+        tree.depth(),
         linked.code.instructions_count(),
         linked.object.len(),
         time.as_secs_f64() * 1e3

@@ -15,10 +15,10 @@ use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
 use treeline_lab::guest::Fleet;
 use treeline_lab::guest::instance::Guest;
-use treeline_model::{Document, Model, Node};
+use treeline_model::{Model, Rule};
 use treeline_sim::allow::List;
 use treeline_sim::engine::kernel::Kernel;
-use treeline_sim::engine::native::{Decider, Native};
+use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
 use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
@@ -38,8 +38,8 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
         return object::run(options, path);
     }
     let model = match &options.model {
-        Some(path) => Document::read(path),
-        None => Document::read_bytes(MODEL.as_bytes()),
+        Some(path) => Model::read(path),
+        None => Model::read_bytes(MODEL.as_bytes()),
     }
     .map_err(|error| explain(&error))?;
     let runs = runs(options, &model)?;
@@ -88,14 +88,15 @@ struct Run {
 }
 
 /// Each hook with each tree.
-fn runs(options: &arguments::Replay, model: &Document) -> Result<Vec<Run>, String> {
-    let trees = match model {
-        Document::Tree(_) => options.trees().into_iter().map(Some).collect(),
-        Document::Ensemble(_) if options.tree.contains(&Trees::Compiled) => {
-            let reason = "the model is an ensemble, and only one tree can be compiled; leave it out and use --engine native";
+fn runs(options: &arguments::Replay, model: &Model) -> Result<Vec<Run>, String> {
+    let trees = match model.rule() {
+        Rule::Tree(_) => options.trees().into_iter().map(Some).collect(),
+        Rule::Vote(_) if options.tree.contains(&Trees::Compiled) => {
+            let reason =
+                "the model is an ensemble, and only one tree can be compiled; leave it out; native and the reference run the ensemble";
             return Err(format!("--tree compiled: {reason}"));
         }
-        Document::Ensemble(_) => vec![None],
+        Rule::Vote(_) => vec![None],
     };
     let pairs = options.hooks().into_iter().flat_map(|hook| trees.iter().map(move |tree| (hook, *tree)));
     let runs = pairs.map(|(hook, tree)| Ok(Run { hook, tree, settings: settings(options, model, hook, tree)? }));
@@ -111,7 +112,7 @@ fn open(path: &Path) -> Option<Capture> {
     Capture::open(path).inspect_err(|error| eprintln!("treeline: {}", explain(error))).ok()
 }
 
-fn settings(options: &arguments::Replay, model: &Document, hook: arguments::Hook, tree: Option<Tree>) -> Result<Settings, String> {
+fn settings(options: &arguments::Replay, model: &Model, hook: arguments::Hook, tree: Option<Tree>) -> Result<Settings, String> {
     let hook = Hook::from(hook);
     if options.mode == Mode::Enforce && hook == Hook::Socket {
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
@@ -121,32 +122,28 @@ fn settings(options: &arguments::Replay, model: &Document, hook: arguments::Hook
         Some(path) => List::read(path).map_err(|error| explain(&error))?.into(),
         None => Arc::default(),
     };
-    let settings = |tree| Settings { allow: allow.clone(), ..Settings::new(hook, config, tree, options.table.flows) };
-    match (model, tree) {
-        (Document::Tree(model), Some(Tree::Compiled)) => settings(model.to_tree()).compiled(model).map_err(|error| explain(&error)),
-        (Document::Tree(model), _) => Ok(settings(model.to_tree())),
-        (Document::Ensemble(ensemble), _) => {
-            // Never asked: the one engine that is built has the ensemble.
-            let leaf = Model::from_nodes("", ensemble.classes().to_vec(), vec![Node::Leaf { class: 0 }]);
-            Ok(settings(leaf.map_err(|error| explain(&error))?.to_tree()))
-        }
-    }
+    let settings = Settings { allow, ..Settings::new(hook, config, model, options.table.flows) };
+    if tree == Some(Tree::Compiled) { settings.compiled(model).map_err(|error| explain(&error)) } else { Ok(settings) }
 }
 
 /// The engines asked for, and a line for each that is left out.
-fn build(options: &arguments::Replay, settings: &Settings, model: &Document, guests: &Fleet) -> Result<(Replay, Vec<String>), String> {
+fn build(options: &arguments::Replay, settings: &Settings, model: &Model, guests: &Fleet) -> Result<(Replay, Vec<String>), String> {
     use arguments::Engine as Named;
     let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
-    let Document::Tree(tree) = model else { return voting(options, settings, model) };
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     let mut notes = Vec::new();
     if wanted(Named::Native) {
         engines.push(Box::new(Native::new(settings)));
     }
-    if wanted(Named::Vm) {
+    // What no program holds is run by the others, unless it was asked for by name.
+    let is_left_out = model.tree().is_err() && options.engine.is_empty();
+    if is_left_out {
+        notes.push("the model is an ensemble: vm and kernel do not run one".to_owned());
+    }
+    if wanted(Named::Vm) && !is_left_out {
         engines.push(Box::new(Vm::new(settings).map_err(|error| explain(&error))?));
     }
-    if wanted(Named::Kernel) {
+    if wanted(Named::Kernel) && !is_left_out {
         match Kernel::new(settings) {
             Ok(kernel) => engines.push(Box::new(kernel)),
             Err(error @ EngineError::Unavailable { .. }) if options.engine.is_empty() => notes.push(error.to_string()),
@@ -161,7 +158,7 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Document, gue
         engines.push(Box::new(engine));
     }
     notes.extend(guests.skipped.iter().cloned());
-    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, tree).with_allow(&settings.allow));
+    let reference = wanted(Named::Reference).then(|| Reference::of(settings.config, model).with_allow(&settings.allow));
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
 }
 
@@ -178,16 +175,6 @@ fn guests(options: &arguments::Replay) -> Result<Fleet, String> {
         return Ok(Fleet::default());
     }
     Fleet::boot(&lines, options.guest.as_deref(), &mut |step| eprintln!("treeline: {step}")).map_err(|error| explain(&error))
-}
-
-/// The native engine alone: the others do not run an ensemble.
-fn voting(options: &arguments::Replay, settings: &Settings, model: &Document) -> Result<(Replay, Vec<String>), String> {
-    if options.engine.iter().any(|engine| *engine != arguments::Engine::Native) {
-        return Err("the model is an ensemble: the kernel, the vm and the reference run one tree; use --engine native".to_owned());
-    }
-    let native = Native::of(settings.hook, settings.loaded(), settings.flows_max, Decider::of(model)).allowing(settings.allow.clone());
-    let note = "the model is an ensemble: vm, kernel and reference do not run one".to_owned();
-    Ok((Replay::new(vec![Box::new(native)], None, settings.flows_max), vec![note]))
 }
 
 /// Runs the replay with a progress bar where someone watches, and records where they are asked for.

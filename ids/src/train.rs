@@ -15,8 +15,8 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::sample::{ClassWeight, Classes, FlowWeight, Sample, Split, Take};
 use treeline_lab::cause::explain;
-use treeline_model::Model;
 use treeline_model::train::{self, Grown, Settings};
+use treeline_model::{Model, Precondition};
 
 use crate::arguments::{captures_help, distinct};
 use crate::output::print;
@@ -223,8 +223,7 @@ pub fn run(options: &Train) -> Result<ExitCode, String> {
     let grown = grow(options, &sample)?;
     let seconds = start.elapsed().as_secs_f64();
     let model = Model::from_nodes(description(options), classes, grown.nodes.clone())
-        .and_then(|model| model.with_packets_min(options.packets_min))
-        .and_then(|model| model.with_midstream_passed(options.midstream == Midstream::Pass));
+        .and_then(|model| model.with_precondition(Precondition::new(options.packets_min, options.midstream == Midstream::Pass)?));
     let model = model.map_err(|error| explain(&error))?;
     let record = Record { options, sample: &sample, source: &source, split: &split, numbers: &numbers, grown: &grown, model: &model };
     let confusion = sample.flows.iter().any(|flow| flow.is_test).then(|| sample.test(&model, &numbers));

@@ -162,7 +162,7 @@ fn elsewhere(options: &Verify, job: &Job) -> Result<Vec<Answer>, String> {
 
 fn file(options: &Verify) -> Result<(String, Vec<u8>), String> {
     if let Some(path) = &options.model {
-        let model = Model::read(path).map_err(|error| explain(&error))?;
+        let model = Model::read_tree(path).map_err(|error| explain(&error))?;
         return Ok(("treeline.bpf.o".to_owned(), link(OBJECT, &model).map_err(|error| explain(&error))?.object));
     }
     let Some(path) = &options.file else { return Ok(("treeline.bpf.o".to_owned(), OBJECT.to_vec())) };

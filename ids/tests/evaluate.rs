@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use treeline_model::ensemble::{Arithmetic, Member, Rule, Vote};
-use treeline_model::{Document, Ensemble, Model, Node};
+use treeline_model::vote::{Arithmetic, Choice, Combination, Estimator};
+use treeline_model::{Model, Node, Precondition, Rule, Vote};
 
 const CAPTURES: [&str; 4] = ["edge-icmp-echo.pcap", "edge-tcp-flags.pcap", "edge-not-ip.pcap", "edge-swapped-ports.pcap"];
 const LABELS: &str = "\
@@ -36,14 +36,16 @@ fn folder() -> TempDir {
         Node::Leaf { class: 0 },
     ];
     let classes = ["benign", "ping", "probe"].map(str::to_owned).to_vec();
-    let model = Model::from_nodes("three classes", classes, nodes).and_then(|model| model.with_packets_min(2)).expect("a tree");
+    let model = Model::from_nodes("three classes", classes, nodes)
+        .and_then(|model| model.with_precondition(Precondition::new(2, false).expect("a wait")))
+        .expect("a tree");
     model.write(folder.path().join("model.json")).expect("written");
     folder
 }
 
 /// A forest of three trees beside the model, of the same classes and with the same wait.
 fn forest(folder: &TempDir) {
-    let stump = |feature, threshold, left: [f64; 3], right: [f64; 3]| Member {
+    let stump = |feature, threshold, left: [f64; 3], right: [f64; 3]| Estimator {
         output: 0,
         nodes: vec![Node::Inner { feature, threshold, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }],
         values: vec![left.to_vec(), right.to_vec()],
@@ -53,10 +55,13 @@ fn forest(folder: &TempDir) {
         stump(7, 900_000 << 16, [0.25, 0.0, 0.75], [0.875, 0.125, 0.0]),
         stump(5, 0, [0.5, 0.25, 0.25], [0.375, 0.25, 0.375]),
     ];
-    let vote = Vote { rule: Rule::LargestMean, arithmetic: Arithmetic::F64, base: vec![0.0; 3], classes: vec![0, 1, 2] };
+    let vote = Combination { choice: Choice::LargestMean, arithmetic: Arithmetic::F64, base: vec![0.0; 3], classes: vec![0, 1, 2] };
     let classes = ["benign", "ping", "probe"].map(str::to_owned).to_vec();
-    let forest = Ensemble::new("three stumps", classes, vote, trees).and_then(|forest| forest.with_packets_min(2)).expect("an ensemble");
-    Document::from(forest).write(folder.path().join("forest.json")).expect("written");
+    let forest = Vote::new(vote, trees)
+        .and_then(|vote| Model::new("three stumps", classes, Rule::Vote(vote)))
+        .and_then(|forest| forest.with_precondition(Precondition::new(2, false).expect("a wait")))
+        .expect("an ensemble");
+    forest.write(folder.path().join("forest.json")).expect("written");
 }
 
 fn treeline(folder: &TempDir, arguments: &[&str]) -> Output {
@@ -142,7 +147,7 @@ fn an_ensembles_explanation_adds_up_to_what_replay_decides() {
         let [capture, index] = ["capture", "index"].map(|field| record[field].to_string().trim_matches('"').to_owned());
         let explained = document(&treeline(&folder, &["explain", "forest.json", &capture, "-p", &index, "-f", "json"]));
         assert_eq!(explained["verdict"], record["verdict"], "{explained:#}");
-        assert_eq!(explained["reference"], json!(null));
+        assert_eq!((&explained["reference"]["verdict"], &explained["reference"]["same"]), (&record["verdict"], &json!(true)));
         let vote = &explained["vote"];
         if explained["passes"] == json!(true) {
             assert_eq!((vote, &record["verdict"]), (&json!(null), &json!("benign")));
@@ -162,7 +167,8 @@ fn an_ensembles_explanation_adds_up_to_what_replay_decides() {
 fn what_is_midstream_passes_in_every_command() {
     let folder = folder();
     let classes = ["benign", "ping"].map(str::to_owned).to_vec();
-    let model = Model::from_nodes("", classes, vec![Node::Leaf { class: 1 }]).and_then(|model| model.with_midstream_passed(true));
+    let model = Model::from_nodes("", classes, vec![Node::Leaf { class: 1 }])
+        .and_then(|model| model.with_precondition(Precondition::new(1, true).expect("a precondition")));
     model.and_then(|model| model.write(folder.path().join("midstream.json"))).expect("written");
     let capture = "edge-truncated.pcap";
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/captures");
@@ -191,20 +197,26 @@ fn what_is_midstream_passes_in_every_command() {
 }
 
 #[test]
-fn only_the_native_engine_takes_an_ensemble_and_the_others_say_so() {
+fn native_and_the_reference_take_an_ensemble_and_the_others_say_so() {
     let folder = folder();
     forest(&folder);
     refused(
         &treeline(&folder, &["link", "forest.json", "-o", "out.o"]),
-        &["forest.json", "an ensemble, expected one tree", "--engine native"],
+        &["forest.json", "an ensemble, expected one tree", "--engine native,reference"],
     );
     assert!(!folder.path().join("out.o").exists());
-    for engine in ["vm", "kernel", "reference", "all", "native,vm"] {
+    for engine in ["vm", "kernel", "all", "native,vm"] {
         let output = treeline(&folder, &["replay", "--engine", engine, "--model", "forest.json", CAPTURES[0]]);
-        refused(&output, &["the model is an ensemble", "use --engine native"]);
+        refused(&output, &["the model is an ensemble", "use --engine native,reference"]);
     }
     let output = treeline(&folder, &["replay", "--tree", "compiled", "--model", "forest.json", CAPTURES[0]]);
-    refused(&output, &["the model is an ensemble", "--engine native"]);
+    refused(&output, &["the model is an ensemble", "native and the reference"]);
+    // Without a word about engines both run it, and agree after each packet.
+    for engines in [&["--engine", "native,reference"][..], &[]] {
+        let replayed = printed(&treeline(&folder, &[&["replay", "--model", "forest.json", CAPTURES[0]], engines].concat()));
+        assert!(replayed.contains("native") && replayed.contains("reference") && !replayed.contains("diverge"), "{replayed}");
+        assert_eq!(replayed.contains("vm and kernel do not run one"), engines.is_empty(), "{replayed}");
+    }
 }
 
 #[test]

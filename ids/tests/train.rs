@@ -35,7 +35,7 @@ fn a_table_of_rows_gives_the_model_of_its_captures_whatever_the_threads() {
     assert_eq!(trained.status.code(), Some(0), "{trained:?}");
     let [one, other] = [from_rows, from_capture].map(|path| Model::read(path).expect("a model"));
     assert!(one.leaves() > 1, "nothing was learned");
-    assert_eq!(one.nodes(), other.nodes());
+    assert_eq!(one.tree().expect("a tree").nodes(), other.tree().expect("a tree").nodes());
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn an_imported_tree_is_a_model_and_a_file_of_no_format_is_refused() {
     let output = treeline(&["import", text(&testdata("import/sklearn-tree.json")), "-o", text(&model)]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("exact    yes"), "{output:?}");
-    assert_eq!(Model::read(&model).expect("a model").nodes().len(), 119);
+    assert_eq!(Model::read(&model).expect("a model").tree().expect("a tree").nodes().len(), 119);
     let output = treeline(&["import", text(&testdata("labels/lab.csv")), "-o", text(&folder.path().join("none.json"))]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(!folder.path().join("none.json").exists());

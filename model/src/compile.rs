@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use treeline_ebpf::tree::NODES_MAX;
 
-use crate::{Model, Node};
+use crate::{Error, Model, Node};
 
 const _: () = assert!(NODES_MAX / 2 * 4 + NODES_MAX / 2 * 2 <= i16::MAX as usize);
 
@@ -74,16 +74,15 @@ impl Code {
     }
 }
 
-/// Compiles the nodes that the classifier asks ([`Model::asked_nodes`]). The same model always gives the same code.
-#[must_use]
-pub fn compile(model: &Model) -> Code {
-    let nodes = model.asked_nodes();
+/// Compiles the nodes that the classifier walks ([`Model::walked_nodes`]). The same model always gives the same code; a vote is an error.
+pub fn compile(model: &Model) -> Result<Code, Error> {
+    let nodes = model.walked_nodes()?;
     let mut compiler = Compiler { nodes: &nodes, classes: classes(&nodes), instructions: Vec::new(), waiting: BTreeMap::new() };
     compiler.node(0, Cache::default());
     while let Some((&class, _)) = compiler.waiting.first_key_value() {
         compiler.leaf(class);
     }
-    Code { instructions: compiler.instructions }
+    Ok(Code { instructions: compiler.instructions })
 }
 
 /// For each node the class of all leaves below it, if they have but one.

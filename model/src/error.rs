@@ -1,13 +1,13 @@
 //! Why a model is refused: what was found, at which position, what is expected, and what to do.
 
 use std::fmt::{self, Display, Formatter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use treeline_ebpf::feature::{FEATURES, FRACTION_BITS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
-use crate::shape::PACKETS_MIN_MAX;
-use crate::{BENIGN, BYTES_MAX, CLASSES_MAX, EnsembleError, FORMAT, VERSION};
+use crate::precondition::PACKETS_MIN_MAX;
+use crate::{BENIGN, BYTES_MAX, CLASSES_MAX, FORMAT, VERSION, VoteError};
 
 /// A model that cannot be read, written or built. Nodes, features and classes are named by their index in the file's lists, root first.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum Error {
         error: std::io::Error,
     },
     /// The text is longer than [`BYTES_MAX`].
-    #[error("more than {BYTES_MAX} bytes; the largest tree takes less than 1 MiB: give the model's JSON document, and shorten its texts")]
+    #[error("more than {BYTES_MAX} bytes; the largest tree takes less than 1 MiB: train with fewer or smaller trees, or shorten the texts")]
     TooLarge,
     /// The text is not one JSON document.
     #[error("line {line}, column {column}: not JSON: {reason}; a model is one JSON document")]
@@ -63,17 +63,23 @@ pub enum Error {
         /// The version found.
         found: u64,
     },
-    /// The document holds an ensemble where one tree is asked for.
+    /// The model is a vote where one tree is asked for.
     #[error(
-        "trees: an ensemble, expected one tree (nodes); train or import one tree, or use a command that takes both: evaluate, explain, replay --engine native"
+        "trees: an ensemble, expected one tree (nodes); train or import one tree, or use a command that takes both: evaluate, explain, replay --engine native,reference"
     )]
     NotOneTree,
+    /// The document holds no rule, or more than one.
+    #[error("found {found}, expected nodes (one tree), or vote and trees; write the fields and types of version {VERSION}")]
+    Rule {
+        /// The fields found.
+        found: String,
+    },
     /// Beyond what a tree can have wrong.
     #[error(transparent)]
-    Ensemble(#[from] EnsembleError),
-    /// A tree of an ensemble is refused.
+    Vote(#[from] VoteError),
+    /// A tree of a vote is refused.
     #[error("trees[{tree}].{error}")]
-    Tree {
+    Estimator {
         /// The tree.
         tree: usize,
         /// The reason, its place inside the tree.
@@ -265,6 +271,13 @@ pub enum Error {
         /// The node.
         node: usize,
     },
+}
+
+impl Error {
+    /// The same with the file that it is about.
+    pub(crate) fn of(self, path: &Path) -> Self {
+        Self::File { path: path.to_owned(), error: Box::new(self) }
+    }
 }
 
 /// Which child of an inner node.

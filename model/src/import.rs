@@ -28,7 +28,8 @@ pub use source::{BYTES_MAX, Format, Source};
 
 use serde_json::{Map, json};
 
-use crate::{Document, Ensemble, Error, Model, Node};
+use crate::vote::Estimator;
+use crate::{Model, Node, Rule, Vote};
 use forest::Forest;
 
 /// What the caller says about a model; the default leaves all to the file.
@@ -52,7 +53,7 @@ pub struct Imported {
     /// Where the model came from.
     pub format: Format,
     /// The model.
-    pub document: Document,
+    pub model: Model,
     /// Whether it decides as the library, and what was moved for that.
     pub contract: Contract,
     /// What a reader should know: what was dropped, what was assumed.
@@ -82,22 +83,22 @@ pub fn import(source: &Source, options: &Options) -> Result<Imported, ImportErro
     let description = format!("imported from {}: {} trees", source.format().name(), forest.trees.len());
     let mut training = Map::new();
     training.insert("imported".into(), json!({"format": source.format().name(), "time_unit": unit.name(), "classes": forest.labels}));
-    let document = if let [member] = members.as_slice() {
-        Document::Tree(single(&forest, member, description, classes)?.with_training(training))
+    let model = if let [estimator] = members.as_slice() {
+        Model::from_nodes(description, classes, single(&forest, estimator))?
     } else {
-        Document::Ensemble(Ensemble::new(description, classes, forest.vote.clone(), members)?.with_training(training))
+        Model::new(description, classes, Rule::Vote(Vote::new(forest.vote.clone(), members)?))?
     };
-    Ok(Imported { format: source.format(), document, contract, notes: forest.notes })
+    Ok(Imported { format: source.format(), model: model.with_training(training), contract, notes: forest.notes })
 }
 
 /// One tree needs no vote: each leaf's values are already a class.
-fn single(forest: &Forest, member: &crate::ensemble::Member, description: String, classes: Vec<String>) -> Result<Model, Error> {
-    let nodes = member.nodes.iter().map(|&node| match node {
+fn single(forest: &Forest, estimator: &Estimator) -> Vec<Node> {
+    let nodes = estimator.nodes.iter().map(|&node| match node {
         Node::Leaf { class: row } => {
-            let leaf = (member.output, member.values[usize::from(row)].as_slice());
+            let leaf = (estimator.output, estimator.values[usize::from(row)].as_slice());
             Node::Leaf { class: forest.vote.class([leaf].into_iter()) }
         }
         inner @ Node::Inner { .. } => inner,
     });
-    Model::from_nodes(description, classes, nodes.collect())
+    nodes.collect()
 }

@@ -1,10 +1,10 @@
-//! The decision tree: a JSON document becomes a checked [`Model`], the model becomes the array that the kernel walks, or its code.
+//! The model: a JSON document becomes a checked [`Model`], whose [`Rule`] is one decision tree or a vote of many; a tree becomes the array that
+//! the kernel walks, or its code.
 //!
-//! A `Model` is valid by construction: [`Model::read`], [`Model::read_bytes`] and [`Model::from_nodes`] refuse whatever is not a tree that
-//! `treeline_ebpf::tree::descend` decides for every packet, and an [`Error`] says which field of which node is wrong.
-//! The modules follow the file's way: its text, its schema, its nodes, the shape they must have; then what is made of a model: the kernel's array
-//! (`pack`), or instructions ([`compile`]) in an object ([`link`]). [`Ensemble`] is the same for many trees, a [`Document`] is either, and
-//! [`import`] brings models that other libraries trained. A [`Draft`] is a file on its way to its name.
+//! A `Model` is valid by construction: [`Model::read`], [`Model::read_bytes`] and [`Model::new`] refuse whatever does not decide every packet,
+//! and an [`Error`] says which field of which node is wrong. The modules follow the file's way: its text, its schema, its nodes, the shape they
+//! must have; then what is made of a model: the kernel's array (`pack`), or instructions ([`compile`]) in an object ([`link`]). [`import`] brings
+//! models that other libraries trained. A [`Draft`] is a file on its way to its name.
 //!
 //! [`train`] grows a tree from labelled rows.
 //!
@@ -12,9 +12,7 @@
 
 #![forbid(unsafe_code)]
 
-mod document;
 mod draft;
-pub mod ensemble;
 mod error;
 mod file;
 mod schema;
@@ -23,7 +21,10 @@ mod model;
 mod node;
 mod pack;
 mod path;
+mod precondition;
 mod shape;
+mod tree;
+pub mod vote;
 
 pub mod import;
 pub mod train;
@@ -36,12 +37,13 @@ mod property;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategy;
 
-pub use document::Document;
 pub use draft::Draft;
-pub use ensemble::{Ensemble, EnsembleError};
 pub use error::{Error, Side};
 pub use file::{BYTES_MAX, FORMAT, VERSION};
-pub use model::Model;
+pub use model::{Model, Rule};
 pub use node::{Node, RealNode};
 pub use path::{depth, leaves, path};
+pub use precondition::Precondition;
 pub use schema::{BENIGN, CLASSES_MAX};
+pub use tree::Tree;
+pub use vote::{Vote, VoteError};

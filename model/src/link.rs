@@ -14,8 +14,8 @@ mod extension;
 use object::build::elf::{Builder, Section, SectionData, SectionId, Symbol};
 use object::elf::{SHF_EXECINSTR, SHT_PROGBITS, SHT_STRTAB, STT_FUNC, STT_SECTION};
 
-use crate::Model;
 use crate::compile::{Code, compile};
+use crate::{Error, Model};
 
 /// The section that holds the model's JSON document.
 pub const SECTION: &str = "treeline.model";
@@ -29,6 +29,9 @@ const SLOT: usize = 8;
 /// Why an object cannot take a tree. The one in the repository can; an object of another build may have another layout.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
+    /// The model is not one tree.
+    #[error(transparent)]
+    Model(#[from] Error),
     /// It is no ELF file of the kind.
     #[error("the object is not an ELF file that can be rewritten: {reason}; give one that ebpf/build made")]
     Elf {
@@ -64,7 +67,7 @@ pub struct Linked {
 
 /// Links `model` into `object`, a file that `ebpf/build` made.
 pub fn link(object: &[u8], model: &Model) -> Result<Linked, LinkError> {
-    let code = compile(model);
+    let code = compile(model)?;
     let mut elf = Builder::read64(object).map_err(|error| LinkError::Elf { reason: error.to_string() })?;
     let mut calls = take_calls(&mut elf)?;
     // From the last one on, so that no call moves that is still to be replaced.

@@ -1,4 +1,4 @@
-//! The checked tree with its names, and its way to the kernel.
+//! The checked model: its names, what it classifies at all, and its rule.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -6,23 +6,28 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use treeline_ebpf::Tree;
-use treeline_ebpf::feature::{FRACTION_BITS, MIDSTREAM, PACKETS};
-use treeline_ebpf::tree::NODES_MAX;
+use treeline_ebpf::feature::FEATURES;
+use treeline_ebpf::{Features, Tree as Array};
 
-use crate::{BYTES_MAX, Draft, Error, Node, RealNode, Side, file, pack, schema, shape};
+use crate::{BYTES_MAX, Draft, Error, Node, Precondition, Tree, Vote, file, pack, schema, shape};
 
-/// A decision tree that the kernel decides with: one root, no cycle, at most `NODES_MAX` nodes and `DEPTH_MAX` edges of depth, all
-/// features and classes known. Only such a value exists.
+/// A model that decides every packet. Only such a value exists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     description: String,
     classes: Vec<String>,
-    nodes: Vec<Node>,
+    precondition: Precondition,
     training: Option<Map<String, Value>>,
-    packets_min: u32,
-    midstream_passes: bool,
-    depth: usize,
+    rule: Rule,
+}
+
+/// How features become a class.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// One decision tree, whose leaves are classes: every engine runs it.
+    Tree(Tree),
+    /// Trees whose leaves add to sums, and the class that the sums give: the native engine and the reference run it.
+    Vote(Vote),
 }
 
 impl Model {
@@ -30,7 +35,17 @@ impl Model {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || Self::read_from(File::open(path).map_err(|error| Error::Io { error })?);
-        read().map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
+        read().map_err(|error| error.of(path))
+    }
+
+    /// Reads the file at `path`, which must hold one tree; every error names it.
+    pub fn read_tree(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let model = Self::read(path)?;
+        match model.tree() {
+            Ok(_) => Ok(model),
+            Err(error) => Err(error.of(path)),
+        }
     }
 
     /// Reads `reader` to its end, but no further than [`BYTES_MAX`].
@@ -45,12 +60,23 @@ impl Model {
         file::parse(text)
     }
 
-    /// A model of `nodes`, root first. `classes` starts with [`BENIGN`](crate::BENIGN). What [`read`](Self::read) refuses in nodes and
-    /// classes is refused here too.
+    /// A model that decides by `rule`. `classes` starts with [`BENIGN`](crate::BENIGN). What [`read`](Self::read) refuses in rule and classes is
+    /// refused here too.
+    pub fn new(description: impl Into<String>, classes: Vec<String>, rule: Rule) -> Result<Self, Error> {
+        schema::check_classes(&classes)?;
+        match &rule {
+            // Its leaves may be of other classes than it was made for.
+            Rule::Tree(tree) => shape::check(tree.nodes(), classes.len()).map(drop)?,
+            Rule::Vote(vote) => vote.check(classes.len())?,
+        }
+        Ok(Self { description: description.into(), classes, precondition: Precondition::default(), training: None, rule })
+    }
+
+    /// A model of one tree, `nodes`, root first.
     pub fn from_nodes(description: impl Into<String>, classes: Vec<String>, nodes: Vec<Node>) -> Result<Self, Error> {
         schema::check_classes(&classes)?;
-        let depth = shape::check(&nodes, classes.len())?;
-        Ok(Self { description: description.into(), classes, nodes, training: None, packets_min: 1, midstream_passes: false, depth })
+        let tree = Tree::new(nodes, classes.len())?;
+        Self::new(description, classes, Rule::Tree(tree))
     }
 
     /// The model with `training` as the record of how it came about, which nothing here interprets.
@@ -60,23 +86,12 @@ impl Model {
         self
     }
 
-    /// The model with a first verdict at packet `packets_min` of a flow, counted from 1; the packets before it are benign.
-    pub fn with_packets_min(mut self, packets_min: u32) -> Result<Self, Error> {
-        shape::check_packets_min(packets_min)?;
-        self.packets_min = packets_min;
-        self.with_room()
-    }
-
-    /// The model that passes the flows that began in the middle of a TCP connection ([`treeline_ebpf::Flow::is_midstream`]) as benign, if so
-    /// asked, for neither features nor verdict know what went before.
-    pub fn with_midstream_passed(mut self, passes: bool) -> Result<Self, Error> {
-        self.midstream_passes = passes;
-        self.with_room()
-    }
-
-    /// Refuses a tree that leaves no room for the questions in front of it.
-    fn with_room(self) -> Result<Self, Error> {
-        shape::check_gates(self.gates().count(), self.nodes.len(), self.depth)?;
+    /// The model that classifies only the packets for which `precondition` holds. Refuses a tree that leaves no room for its splits.
+    pub fn with_precondition(mut self, precondition: Precondition) -> Result<Self, Error> {
+        if let Rule::Tree(tree) = &self.rule {
+            shape::check_splits_before(precondition.splits_count(), tree.nodes().len(), tree.depth())?;
+        }
+        self.precondition = precondition;
         Ok(self)
     }
 
@@ -87,9 +102,7 @@ impl Model {
         let path = path.as_ref();
         let text = self.to_json();
         let written = if text.len() > BYTES_MAX { Err(Error::TooLarge) } else { Ok(()) };
-        written
-            .and_then(|()| Draft::write(path, text.as_bytes()).map_err(|error| Error::Io { error }))
-            .map_err(|error| Error::File { path: path.to_owned(), error: Box::new(error) })
+        written.and_then(|()| Draft::write(path, text.as_bytes()).map_err(|error| Error::Io { error })).map_err(|error| error.of(path))
     }
 
     /// The document, one line a node. The same model always gives the same text.
@@ -110,51 +123,10 @@ impl Model {
         &self.classes
     }
 
-    /// What is asked before the tree: a slot, a threshold, and on which side of it the packet is benign.
-    fn gates(&self) -> impl Iterator<Item = (u16, i64, Side)> {
-        #[expect(clippy::cast_possible_truncation, reason = "a slot's number is below 16")]
-        const SLOTS: [u16; 2] = [PACKETS as u16, MIDSTREAM as u16];
-        let waits = (self.packets_min > 1).then(|| (SLOTS[0], i64::from(self.packets_min - 1) << FRACTION_BITS, Side::Left));
-        let passes = self.midstream_passes.then_some((SLOTS[1], 0, Side::Right));
-        waits.into_iter().chain(passes)
-    }
-
-    /// The nodes as the classifier asks them: where [`packets_min`](Self::packets_min) is above 1 or
-    /// [`midstream_passes`](Self::midstream_passes), a question for that (slots `PACKETS` and `MIDSTREAM` of `treeline_ebpf::feature`) and its
-    /// benign leaf come first. So what a model is not asked about costs nothing where there is none, and comes and goes with its tree.
+    /// Which packets it classifies.
     #[must_use]
-    pub fn asked_nodes(&self) -> Cow<'_, [Node]> {
-        const GATE: u16 = 2;
-        let mut nodes = Vec::new();
-        let mut first = 0;
-        for (feature, threshold, benign) in self.gates() {
-            let (left, right) = match benign {
-                Side::Left => (first + 1, first + GATE),
-                Side::Right => (first + GATE, first + 1),
-            };
-            nodes.extend([Node::Inner { feature, threshold, left, right }, Node::Leaf { class: 0 }]);
-            first += GATE;
-        }
-        if first == 0 {
-            return Cow::Borrowed(&self.nodes);
-        }
-        nodes.extend(self.nodes.iter().map(|&node| match node {
-            Node::Inner { feature, threshold, left, right } => Node::Inner { feature, threshold, left: left + first, right: right + first },
-            leaf @ Node::Leaf { .. } => leaf,
-        }));
-        Cow::Owned(nodes)
-    }
-
-    /// The nodes, root first.
-    #[must_use]
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    /// The nodes with thresholds as real numbers in the features' units, root first. Exact within 2^53 of zero in fixed point.
-    #[must_use]
-    pub fn real_nodes(&self) -> impl ExactSizeIterator<Item = RealNode> + '_ {
-        self.nodes.iter().map(|&node| RealNode::from(node))
+    pub fn precondition(&self) -> Precondition {
+        self.precondition
     }
 
     /// How the model came about, if its file says so.
@@ -163,51 +135,71 @@ impl Model {
         self.training.as_ref()
     }
 
-    /// The packet of a flow, counted from 1, at which the tree is asked first.
+    /// How features become a class.
     #[must_use]
-    pub fn packets_min(&self) -> u32 {
-        self.packets_min
+    pub fn rule(&self) -> &Rule {
+        &self.rule
     }
 
-    /// Whether the flows that began in the middle of a TCP connection are benign without asking the tree.
-    #[must_use]
-    pub fn midstream_passes(&self) -> bool {
-        self.midstream_passes
+    /// Its one tree, or an error that says it is none.
+    pub fn tree(&self) -> Result<&Tree, Error> {
+        match &self.rule {
+            Rule::Tree(tree) => Ok(tree),
+            Rule::Vote(_) => Err(Error::NotOneTree),
+        }
     }
 
-    /// Edges between the root and the deepest leaf.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.depth
+    /// The nodes of each of its trees, root first. A leaf's `class` is the class of a single tree, and in a vote the index of its values.
+    pub fn trees(&self) -> impl Iterator<Item = &[Node]> {
+        let (one, many) = match &self.rule {
+            Rule::Tree(tree) => (Some(tree.nodes()), [].as_slice()),
+            Rule::Vote(vote) => (None, vote.estimators()),
+        };
+        one.into_iter().chain(many.iter().map(|estimator| estimator.nodes.as_slice()))
     }
 
-    /// How many leaves there are.
+    /// The leaves of all its trees together.
     #[must_use]
     pub fn leaves(&self) -> usize {
-        crate::leaves(&self.nodes)
+        self.trees().map(crate::leaves).sum()
     }
 
-    /// The array that the classifier walks, 128 KiB. In a debug build the empty tree passes over the stack once on its way into the box.
+    /// Edges between the root and the deepest leaf of all its trees.
     #[must_use]
-    pub fn to_tree(&self) -> Box<Tree> {
-        // A constant: a debug build copies it once, where an array expression inside `Box::new` would be copied from frame to frame.
-        const EMPTY: Tree = Tree { nodes: [treeline_ebpf::Node { threshold: 0, link: 0 }; NODES_MAX] };
-        let mut tree = Box::new(EMPTY);
-        for (slot, node) in tree.nodes.iter_mut().zip(pack::pack(&self.asked_nodes())) {
-            *slot = node;
-        }
-        tree
+    pub fn depth(&self) -> usize {
+        self.trees().map(crate::depth).max().unwrap_or_default()
     }
 
-    /// The bytes of [`to_tree`](Self::to_tree) in this machine's order, as a map's value: for each node the threshold, then the link.
+    /// The class of fixed-point features, the slots behind them included: benign where the precondition does not hold.
     #[must_use]
-    pub fn tree_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(size_of::<Tree>());
-        for node in pack::pack(&self.asked_nodes()) {
-            bytes.extend(node.threshold.to_ne_bytes());
-            bytes.extend(node.link.to_ne_bytes());
+    pub fn classify(&self, features: &Features) -> u16 {
+        if self.precondition.holds_for(features) { self.decide(features.values()) } else { 0 }
+    }
+
+    /// The class of fixed-point features, whatever the precondition says: an index into [`classes`](Self::classes).
+    #[must_use]
+    pub fn decide(&self, features: [i64; FEATURES]) -> u16 {
+        match &self.rule {
+            Rule::Tree(tree) => match tree.path(features).last().map(|leaf| tree.nodes()[leaf]) {
+                Some(Node::Leaf { class }) => class,
+                _ => 0,
+            },
+            Rule::Vote(vote) => vote.class(&features),
         }
-        bytes.resize(size_of::<Tree>(), 0);
-        bytes
+    }
+
+    /// The nodes of its one tree as the classifier walks them: with the precondition's splits (slots `PACKETS` and `MIDSTREAM` of
+    /// `treeline_ebpf::feature`) in front.
+    pub fn walked_nodes(&self) -> Result<Cow<'_, [Node]>, Error> {
+        let tree = self.tree()?;
+        Ok(match self.precondition.splits_count() {
+            0 => Cow::Borrowed(tree.nodes()),
+            _ => Cow::Owned(self.precondition.before(tree.nodes())),
+        })
+    }
+
+    /// The array that the classifier walks for its one tree, 128 KiB.
+    pub fn to_array(&self) -> Result<Box<Array>, Error> {
+        Ok(pack::array(&self.walked_nodes()?))
     }
 }

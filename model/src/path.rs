@@ -1,8 +1,8 @@
 //! Checked nodes + features -> the nodes passed, root to leaf: for whoever counts or explains what the classifier's own walk decides.
 
-use treeline_ebpf::{FEATURES, Features};
+use treeline_ebpf::FEATURES;
 
-use crate::{Model, Node};
+use crate::Node;
 
 /// The indices of the nodes that `features` pass, from the root to the leaf. `nodes` are a checked tree's.
 pub fn path(nodes: &[Node], features: [i64; FEATURES]) -> impl Iterator<Item = usize> {
@@ -32,12 +32,4 @@ pub fn depth(nodes: &[Node]) -> usize {
 #[must_use]
 pub fn leaves(nodes: &[Node]) -> usize {
     nodes.iter().filter(|node| matches!(node, Node::Leaf { .. })).count()
-}
-
-impl Model {
-    /// The indices of the nodes that `features` pass, from the root to the leaf. Whether the model is to be asked about
-    /// the packet is not looked at.
-    pub fn path(&self, features: &Features) -> impl Iterator<Item = usize> {
-        path(self.nodes(), features.values())
-    }
 }

@@ -12,7 +12,7 @@ use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, MIDSTREAM, PACKETS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX, descend};
 
 use crate::strategy::{features, features_near, model, model_within, passing};
-use crate::{BENIGN, Document, Error, Model, Node};
+use crate::{BENIGN, Error, Model, Node};
 
 /// The walk in its simplest form.
 fn decide(nodes: &[Node], index: u16, values: &[i64]) -> u16 {
@@ -28,7 +28,7 @@ fn decide(nodes: &[Node], index: u16, values: &[i64]) -> u16 {
 fn survey(model: &Model, index: u16, depth: usize, visits: &mut [u32]) -> usize {
     assert!(depth <= DEPTH_MAX, "node {index} is at depth {depth}");
     visits[usize::from(index)] += 1;
-    match model.nodes()[usize::from(index)] {
+    match model.tree().expect("a tree").nodes()[usize::from(index)] {
         Node::Leaf { class } => {
             assert!(usize::from(class) < model.classes().len(), "class {class}");
             depth
@@ -42,8 +42,8 @@ fn survey(model: &Model, index: u16, depth: usize, visits: &mut [u32]) -> usize 
 
 fn assert_tree(model: &Model) {
     assert_eq!(model.classes()[0], BENIGN);
-    assert!(model.nodes().len() <= NODES_MAX);
-    let mut visits = vec![0; model.nodes().len()];
+    assert!(model.tree().expect("a tree").nodes().len() <= NODES_MAX);
+    let mut visits = vec![0; model.tree().expect("a tree").nodes().len()];
     assert_eq!(survey(model, 0, 0, &mut visits), model.depth());
     assert!(visits.iter().all(|&visits| visits == 1), "visits: {visits:?}");
 }
@@ -108,7 +108,7 @@ proptest! {
     #[test]
     fn random_models_are_trees(model in model()) {
         assert_tree(&model);
-        prop_assert_eq!(model.leaves() * 2 - 1, model.nodes().len());
+        prop_assert_eq!(model.leaves() * 2 - 1, model.tree().expect("a tree").nodes().len());
     }
 
     #[test]
@@ -157,21 +157,9 @@ proptest! {
         (model, features) in model().prop_flat_map(|model| (features_near(&model), Just(model)).prop_map(|(near, model)| (model, near))),
         unrelated in features(),
     ) {
-        let tree = model.to_tree();
+        let tree = model.to_array().expect("a tree");
         for features in [features, unrelated] {
-            prop_assert_eq!(descend(&tree, &features), Ok(decide(model.nodes(), 0, &features.values())));
-        }
-    }
-
-    #[test]
-    fn the_bytes_are_those_of_the_tree(model in model()) {
-        let tree = model.to_tree();
-        let bytes = model.tree_bytes();
-        prop_assert_eq!(bytes.len(), size_of_val(&*tree));
-        for (node, bytes) in tree.nodes.iter().zip(bytes.chunks_exact(16)) {
-            let (threshold, link) = bytes.split_at(8);
-            prop_assert_eq!(node.threshold, i64::from_ne_bytes(threshold.try_into().expect("8 bytes")));
-            prop_assert_eq!(node.link, u64::from_ne_bytes(link.try_into().expect("8 bytes")));
+            prop_assert_eq!(descend(&tree, &features), Ok(decide(model.tree().expect("a tree").nodes(), 0, &features.values())));
         }
     }
 }
@@ -186,10 +174,13 @@ proptest! {
         let mut features = features;
         features.set(PACKETS, packet << FRACTION_BITS);
         features.set(MIDSTREAM, midstream.into());
-        let asked = Document::from(model.clone()).asks(packet, midstream);
-        prop_assert_eq!(asked, packet >= u64::from(model.packets_min()) && !(midstream && model.midstream_passes()));
-        let expect = if asked { decide(model.nodes(), 0, &features.values()) } else { 0 };
-        prop_assert_eq!(descend(&model.to_tree(), &features), Ok(expect));
+        let precondition = model.precondition();
+        let asked = precondition.holds(packet, midstream);
+        prop_assert_eq!(precondition.holds_for(&features), asked);
+        prop_assert_eq!(asked, packet >= u64::from(precondition.packets_min()) && !(midstream && precondition.midstream_passes()));
+        let expect = if asked { decide(model.tree().expect("a tree").nodes(), 0, &features.values()) } else { 0 };
+        prop_assert_eq!(descend(&model.to_array().expect("a tree"), &features), Ok(expect));
+        prop_assert_eq!(model.classify(&features), expect);
         prop_assert_eq!(Model::read_bytes(model.to_json().as_bytes()).expect("own text"), model);
     }
 }
@@ -199,11 +190,11 @@ proptest! {
     fn a_path_goes_from_the_root_to_the_leaf_that_decides(
         (model, features) in model().prop_flat_map(|model| (features_near(&model), Just(model)).prop_map(|(near, model)| (model, near)))
     ) {
-        let path: Vec<_> = model.path(&features).collect();
+        let path: Vec<_> = model.tree().expect("a tree").path(features.values()).collect();
         prop_assert_eq!(path.first(), Some(&0));
         prop_assert!(path.len() <= model.depth() + 1);
-        let class = decide(model.nodes(), 0, &features.values());
-        prop_assert_eq!(path.last().map(|&leaf| model.nodes()[leaf]), Some(Node::Leaf { class }));
+        let class = decide(model.tree().expect("a tree").nodes(), 0, &features.values());
+        prop_assert_eq!(path.last().map(|&leaf| model.tree().expect("a tree").nodes()[leaf]), Some(Node::Leaf { class }));
     }
 }
 
@@ -217,7 +208,7 @@ fn chains_reach_the_greatest_depth() {
 #[test]
 fn the_tree_is_built_on_a_small_stack() {
     let leaf = Model::from_nodes("", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]).expect("a leaf is a tree");
-    let build = thread::Builder::new().stack_size(256 << 10).spawn(move || leaf.to_tree().nodes[0]);
+    let build = thread::Builder::new().stack_size(256 << 10).spawn(move || leaf.to_array().expect("a tree").nodes[0]);
     assert_eq!(build.expect("a thread").join().expect("no overflow"), treeline_ebpf::Node::leaf(0));
 }
 
@@ -230,10 +221,10 @@ fn the_largest_tree_fits_the_file() {
         _ => Node::Leaf { class: 0 },
     });
     let model = Model::from_nodes("", vec![BENIGN.to_owned()], nodes.collect()).expect("a tree");
-    assert_eq!((model.nodes().len(), model.depth()), (NODES_MAX - 1, 12));
+    assert_eq!((model.tree().expect("a tree").nodes().len(), model.depth()), (NODES_MAX - 1, 12));
     assert!(model.to_json().len() < 1 << 20, "{} bytes", model.to_json().len());
     assert!(matches!(Model::read_bytes(model.to_json().as_bytes()), Ok(read) if read == model));
-    let one_more = [model.nodes(), &[Node::Leaf { class: 0 }; 2]].concat();
+    let one_more = [model.tree().expect("a tree").nodes(), &[Node::Leaf { class: 0 }; 2]].concat();
     let refused = Model::from_nodes("", vec![BENIGN.to_owned()], one_more);
     assert!(matches!(refused, Err(Error::TooManyNodes { found: 8193 })), "{refused:?}");
 }

@@ -7,9 +7,6 @@ use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
 use crate::{Error, Node, Side};
 
-/// The most packets a model may wait for.
-pub(crate) const PACKETS_MIN_MAX: u32 = 1_000_000;
-
 /// The tree's depth: edges between the root and the deepest leaf.
 pub(crate) fn check(nodes: &[Node], classes: usize) -> Result<usize, Error> {
     check_count(nodes.len())?;
@@ -42,18 +39,10 @@ pub(crate) fn check_count(nodes: usize) -> Result<(), Error> {
     }
 }
 
-/// Refuses a wait of no packet, or of more than a flow has.
-pub(crate) fn check_packets_min(packets_min: u32) -> Result<(), Error> {
-    match packets_min {
-        1..=PACKETS_MIN_MAX => Ok(()),
-        found => Err(Error::PacketsMin { found: found.into() }),
-    }
-}
-
-/// Refuses a tree in front of which `gates` questions have no room: each takes two nodes and a level.
-pub(crate) fn check_gates(gates: usize, nodes: usize, depth: usize) -> Result<(), Error> {
-    if nodes + 2 * gates > NODES_MAX || depth + gates > DEPTH_MAX {
-        return Err(Error::NoRoomToPass { gates, nodes, depth });
+/// Refuses a tree in front of which so many splits have no room: each takes two nodes and a level.
+pub(crate) fn check_splits_before(splits: usize, nodes: usize, depth: usize) -> Result<(), Error> {
+    if nodes + 2 * splits > NODES_MAX || depth + splits > DEPTH_MAX {
+        return Err(Error::NoRoomToPass { gates: splits, nodes, depth });
     }
     Ok(())
 }

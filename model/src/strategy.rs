@@ -12,7 +12,7 @@ use treeline_ebpf::Features;
 use treeline_ebpf::feature::{FEATURES, FRACTION_BITS};
 use treeline_ebpf::tree::{DEPTH_MAX, NODES_MAX};
 
-use crate::{BENIGN, Model, Node};
+use crate::{BENIGN, Model, Node, Precondition};
 
 /// Models of up to 64 leaves, bushy ones and chains down to `DEPTH_MAX`.
 pub fn model() -> impl Strategy<Value = Model> {
@@ -38,7 +38,7 @@ pub fn model_within(leaves_max: usize, depth_max: usize) -> impl Strategy<Value 
 /// The models of `models`, half of them waiting for up to four packets of a flow, half of them passing what is midstream.
 pub fn passing(models: impl Strategy<Value = Model>) -> impl Strategy<Value = Model> {
     (models, prop_oneof![Just(1_u32), 2_u32..=5], any::<bool>()).prop_map(|(model, packets_min, midstream)| {
-        let passing = model.clone().with_packets_min(packets_min).and_then(|model| model.with_midstream_passed(midstream));
+        let passing = Precondition::new(packets_min, midstream).and_then(|precondition| model.clone().with_precondition(precondition));
         passing.unwrap_or(model) // No room for questions in front of the deepest trees.
     })
 }
@@ -52,7 +52,7 @@ pub fn features() -> impl Strategy<Value = Features> {
 /// Feature vectors of which each value, where `model` asks for it, is mostly a threshold or one step beside it.
 pub fn features_near(model: &Model) -> impl Strategy<Value = Features> + use<> {
     let mut thresholds = vec![Vec::new(); FEATURES];
-    for node in model.nodes() {
+    for node in model.trees().flatten() {
         if let Node::Inner { feature, threshold, .. } = *node {
             thresholds[usize::from(feature)].push(threshold);
         }

@@ -50,9 +50,13 @@ fn vector(features: &Features) -> [i64; SLOTS] {
     std::array::from_fn(|slot| features.value(slot as u64))
 }
 
+fn code(model: &Model) -> Code {
+    compile(model).expect("a tree")
+}
+
 fn check(model: &Model, features: &Features) {
-    let expected = descend(&model.to_tree(), features).expect("a model decides");
-    let (class, steps) = run(&compile(model), &vector(features));
+    let expected = descend(&model.to_array().expect("a tree"), features).expect("a model decides");
+    let (class, steps) = run(&code(model), &vector(features));
     assert_eq!(class, i64::from(expected), "{:?}\n{}", features.values(), model.to_json());
     // Of each question at most a load, an immediate and a branch; of the leaf two.
     assert!(steps <= 3 * (model.depth() + 1) + 2, "{steps} instructions for a tree of depth {}", model.depth());
@@ -97,7 +101,7 @@ proptest! {
 fn thresholds_at_the_ends_of_32_and_64_bits_split_exactly() {
     let ends = [0, i64::from(i32::MIN), i64::from(i32::MAX), i64::from(u32::MAX), -i64::from(u32::MAX), 1 << 47, i64::MIN, i64::MAX];
     for threshold in ends.iter().flat_map(|end| [-1, 0, 1].map(|step| end.saturating_add(step))) {
-        let code = compile(&stump(4, threshold));
+        let code = code(&stump(4, threshold));
         for value in [-1, 0, 1].map(|step| threshold.saturating_add(step)).into_iter().chain(ends) {
             let mut vector = [0; SLOTS];
             vector[4] = value;
@@ -121,15 +125,15 @@ fn equal_thresholds_on_one_path_split_like_one() {
     for (value, class) in [(6, 1), (7, 1), (8, 2)] {
         let mut vector = [0; SLOTS];
         vector[3] = value;
-        assert_eq!(run(&compile(&model), &vector).0, class, "{value}");
+        assert_eq!(run(&code(&model), &vector).0, class, "{value}");
     }
 }
 
 #[test]
 fn a_lone_leaf_and_questions_without_consequence_are_two_instructions() {
-    assert_eq!(compile(&of(vec![Node::Leaf { class: 2 }])).instructions_count(), 2);
+    assert_eq!(code(&of(vec![Node::Leaf { class: 2 }])).instructions_count(), 2);
     let indifferent = vec![Node::Inner { feature: 0, threshold: 5, left: 1, right: 2 }, Node::Leaf { class: 1 }, Node::Leaf { class: 1 }];
-    assert_eq!(compile(&of(indifferent)).instructions_count(), 2);
+    assert_eq!(code(&of(indifferent)).instructions_count(), 2);
 }
 
 /// The largest trees: no jump is too far, whatever their shape.
@@ -149,7 +153,7 @@ fn the_largest_trees_compile() {
         let classes = (0..=inner).map(|class| if class == 0 { BENIGN.to_owned() } else { format!("class {class}") });
         let model = Model::from_nodes("full", classes.collect(), nodes.collect()).expect("a tree");
         assert!(model.depth() <= DEPTH_MAX);
-        let code = compile(&model);
+        let code = code(&model);
         assert!(code.instructions_count() <= NODES_MAX * 3, "{} instructions", code.instructions_count());
         for features in [0, u64::MAX >> 1, (u64::MAX >> 1) - 2_000].map(|value| Features::from([value; FEATURES])) {
             check(&model, &features);

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use treeline_model::ensemble::{Arithmetic, ENSEMBLE_BYTES_MAX, Member, Rule, Vote};
-use treeline_model::{BYTES_MAX, Document, Ensemble, Error, Model, Node};
+use treeline_model::vote::{Arithmetic, Choice, Combination, Estimator};
+use treeline_model::{BYTES_MAX, Error, Model, Node, Precondition, Rule, Vote};
 
 const STUMP: [Node; 3] =
     [Node::Inner { feature: 3, threshold: 65536, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }];
-const LARGER: &str = "more than 4194304 bytes";
-const LARGER_ENSEMBLE: &str = "more than 33554432 bytes";
+const LARGER: &str = "more than 33554432 bytes";
 
 fn classes() -> Vec<String> {
     vec!["benign".to_owned(), "scan".to_owned()]
@@ -25,13 +24,16 @@ fn tree(letters: usize) -> Model {
     Model::from_nodes("one stump", classes(), STUMP.to_vec()).expect("a tree").with_training(record(letters))
 }
 
-fn ensemble(letters: usize) -> Ensemble {
-    let vote = Vote { rule: Rule::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
+fn vote(letters: usize) -> Model {
+    let vote = Combination { choice: Choice::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
     let trees = vec![
-        Member { output: 0, nodes: STUMP.to_vec(), values: vec![vec![0.25], vec![0.75]] },
-        Member { output: 0, nodes: vec![Node::Leaf { class: 0 }], values: vec![vec![0.0]] },
+        Estimator { output: 0, nodes: STUMP.to_vec(), values: vec![vec![0.25], vec![0.75]] },
+        Estimator { output: 0, nodes: vec![Node::Leaf { class: 0 }], values: vec![vec![0.0]] },
     ];
-    Ensemble::new("two stumps", classes(), vote, trees).expect("an ensemble").with_training(record(letters))
+    Vote::new(vote, trees)
+        .and_then(|vote| Model::new("two stumps", classes(), Rule::Vote(vote)))
+        .expect("an ensemble")
+        .with_training(record(letters))
 }
 
 /// The answer's message, which names the file.
@@ -70,43 +72,66 @@ fn sizes<T: PartialEq + std::fmt::Debug>(
 }
 
 #[test]
-fn a_model_is_written_and_read_up_to_its_largest_size() {
+fn a_tree_is_written_and_read_up_to_its_largest_size() {
     sizes(tree, Model::to_json, |model, path| model.write(path), |path| Model::read(path), (BYTES_MAX, LARGER));
 }
 
 #[test]
-fn a_document_of_a_tree_is_written_and_read_up_to_its_largest_size() {
-    let document = |letters| Document::from(tree(letters));
-    sizes(document, Document::to_json, |document, path| document.write(path), |path| Document::read(path), (BYTES_MAX, LARGER));
+fn a_vote_is_written_and_read_up_to_its_largest_size() {
+    sizes(vote, Model::to_json, |model, path| model.write(path), |path| Model::read(path), (BYTES_MAX, LARGER));
 }
 
 #[test]
-fn a_document_of_an_ensemble_is_written_and_read_up_to_its_largest_size() {
-    let limit = (ENSEMBLE_BYTES_MAX, LARGER_ENSEMBLE);
-    let document = |letters| Document::from(ensemble(letters));
-    sizes(document, Document::to_json, |document, path| document.write(path), |path| Document::read(path), limit);
+fn what_is_no_tree_is_refused_with_its_file_where_one_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("model.json");
+    vote(0).write(&path).expect("written");
+    refused(Model::read_tree(&path), &path, "trees: an ensemble, expected one tree (nodes)");
+    tree(0).write(&path).expect("written");
+    assert_eq!(Model::read_tree(&path).expect("a tree"), tree(0));
+}
+
+#[test]
+fn a_list_of_nodes_too_long_is_counted_and_refused() {
+    let text = tree(0).to_json();
+    let (start, end) = (text.find("\"nodes\": [").expect("nodes") + 10, text.find("\n  ]").expect("their end"));
+    let many = vec!["{\"class\": 0}"; 100_000].join(",");
+    let said = Model::read_bytes(format!("{}{many}{}", &text[..start], &text[end..]).as_bytes()).expect_err("refused").to_string();
+    assert!(said.starts_with("nodes: found 100000, expected at most 8192"), "{said}");
+}
+
+#[test]
+fn a_document_has_one_rule() {
+    let said =
+        |from: &str, to: &str| Model::read_bytes(tree(0).to_json().replacen(from, to, 1).as_bytes()).expect_err("refused").to_string();
+    for (from, to, found) in [
+        ("\"nodes\": [", "\"trees\": [], \"nodes\": [", "nodes, trees"),
+        (
+            "\"classes\"",
+            "\"vote\": {\"rule\": \"largest\", \"arithmetic\": \"f64\", \"base\": [], \"classes\": []}, \"classes\"",
+            "nodes, vote",
+        ),
+    ] {
+        let expect = format!("found {found}, expected nodes (one tree), or vote and trees; write the fields and types of version 1");
+        assert_eq!(said(from, to), expect);
+    }
 }
 
 #[test]
 fn a_document_says_what_its_model_is() {
     for passes in [false, true] {
-        let tree = tree(1).with_midstream_passed(passes).expect("room");
-        let ensemble = ensemble(1).with_midstream_passed(passes);
-        assert_eq!((ensemble.training(), ensemble.midstream_passes()), (Some(&record(1)), passes));
-        for (document, description, trees) in
-            [(Document::from(tree), "one stump", vec![3]), (Document::from(ensemble), "two stumps", vec![3, 1])]
-        {
-            assert_eq!(document.description(), description);
-            assert_eq!(document.classes(), classes());
-            assert_eq!(document.midstream_passes(), passes);
-            assert_eq!(document.trees().map(<[Node]>::len).collect::<Vec<_>>(), trees);
+        for (model, description, trees) in [(tree(1), "one stump", vec![3]), (vote(1), "two stumps", vec![3, 1])] {
+            let model = model.with_precondition(Precondition::new(1, passes).expect("a precondition")).expect("room");
+            assert_eq!((model.training(), model.precondition().midstream_passes()), (Some(&record(1)), passes));
+            assert_eq!((model.description(), model.classes()), (description, &classes()[..]));
+            assert_eq!(model.trees().map(<[Node]>::len).collect::<Vec<_>>(), trees);
         }
     }
 }
 
 #[test]
 fn what_is_no_document_is_refused_as_that() {
-    let said = |text: &str| Document::read_bytes(text.as_bytes()).expect_err("refused").to_string();
+    let said = |text: &str| Model::read_bytes(text.as_bytes()).expect_err("refused").to_string();
     let other = tree(0).to_json().replace("\"treeline-model\"", "\"something else\"");
     assert!(said(&other).starts_with("format: found \"something else\", expected \"treeline-model\""), "{}", said(&other));
     assert!(said("[]").contains("expected an object"), "{}", said("[]"));

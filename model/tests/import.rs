@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use treeline_ebpf::feature::FEATURES;
 use treeline_ebpf::{Features, tree};
-use treeline_model::Document;
+use treeline_model::Model;
 use treeline_model::import::{Format, Imported, Options, Source, TimeUnit, import};
 
 /// A row's index, a feature or 255, its value, the library's answer.
@@ -50,12 +50,11 @@ fn read(file: &str, options: &Options) -> Imported {
 
 type Decide = dyn Fn(&[i64; FEATURES]) -> u16;
 
-/// What the document decides: by the kernel's walk if it is one tree.
-fn decide(document: Document) -> Box<Decide> {
-    match document {
-        Document::Ensemble(ensemble) => Box::new(move |vector| ensemble.decide(vector)),
-        Document::Tree(model) => {
-            let tree = model.to_tree();
+/// What the model decides: by the kernel's walk if it is one tree.
+fn decide(model: Model) -> Box<Decide> {
+    match model.to_array() {
+        Err(_) => Box::new(move |vector| model.decide(*vector)),
+        Ok(tree) => {
             Box::new(move |vector| tree::descend(&tree, &Features::from(vector.map(i64::cast_unsigned))).expect("a checked tree decides"))
         }
     }
@@ -72,19 +71,19 @@ fn check_with(file: &str, format: Format, trees: usize, options: &Options, class
     let name = file.split('.').next().expect("a name");
     let imported = read(file, options);
     assert_eq!(imported.format, format);
-    assert_eq!(if let Document::Ensemble(ensemble) = &imported.document { ensemble.trees().len() } else { 1 }, trees);
+    assert_eq!(imported.model.trees().count(), trees);
     assert!(imported.contract.is_exact() && imported.contract.splits > 10, "{:?}", imported.contract);
-    let decide = decide(imported.document.clone());
+    let decide = decide(imported.model.clone());
     let wrong: Vec<_> = probes(name).into_iter().filter(|(vector, answer)| decide(vector) != classes[usize::from(*answer)]).collect();
     assert!(wrong.is_empty(), "{} answers differ, the first for {:?}", wrong.len(), wrong[0]);
-    let text = imported.document.to_json();
-    assert!(matches!(Document::read_bytes(text.as_bytes()), Ok(again) if again == imported.document && again.to_json() == text));
+    let text = imported.model.to_json();
+    assert!(matches!(Model::read_bytes(text.as_bytes()), Ok(again) if again == imported.model && again.to_json() == text));
     imported
 }
 
 /// How many of the library's answers the import of `file` gets wrong.
 fn wrong(file: &str, options: &Options) -> usize {
-    let decide = decide(read(file, options).document);
+    let decide = decide(read(file, options).model);
     probes(file.split('.').next().expect("a name")).into_iter().filter(|(vector, answer)| decide(vector) != u16::from(*answer)).count()
 }
 
@@ -182,15 +181,15 @@ fn onnx_version_5_forest_decides_as_it_does() {
 #[test]
 fn a_rounded_threshold_is_seen() {
     let imported = read("sklearn-tree.json", &Options::default());
-    let Document::Tree(model) = &imported.document else { panic!("one tree") };
-    let mut nodes = model.nodes().to_vec();
+    let Ok(tree) = imported.model.tree() else { panic!("one tree") };
+    let mut nodes = tree.nodes().to_vec();
     for node in &mut nodes {
         if let treeline_model::Node::Inner { threshold, .. } = node {
             *threshold += 1;
         }
     }
-    let moved = treeline_model::Model::from_nodes("", model.classes().to_vec(), nodes).expect("the same tree");
-    let decide = decide(Document::Tree(moved));
+    let moved = Model::from_nodes("", imported.model.classes().to_vec(), nodes).expect("the same tree");
+    let decide = decide(moved);
     let wrong = probes("sklearn-tree").into_iter().filter(|(vector, answer)| decide(vector) != u16::from(*answer)).count();
     assert!(wrong > 50, "{wrong} of the probes lie on a threshold");
 }
@@ -247,7 +246,7 @@ fn an_early_stopped_booster_of_xgboost_says_which_rounds_are_wanted() {
 fn an_early_stopped_booster_of_lightgbm_has_its_best_rounds_in_the_file() {
     check("lightgbm-early.txt", Format::Lightgbm, 6, TimeUnit::Ns, &[0, 1]);
     let three = Options { rounds: Some(3), ..Options::default() };
-    assert!(matches!(read("lightgbm-early.txt", &three).document, Document::Ensemble(ensemble) if ensemble.trees().len() == 3));
+    assert!(read("lightgbm-early.txt", &three).model.trees().count() == 3);
 }
 
 #[test]

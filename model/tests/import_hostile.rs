@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use treeline_model::Document;
+use treeline_model::Model;
 use treeline_model::import::{Format, Options, Source, TimeUnit, import};
 
 const FILES: [(&str, Format); 11] = [
@@ -39,8 +39,8 @@ fn exercise(source: &Source) {
     let options = Options { time_unit: Some(TimeUnit::Ms), ..Options::default() };
     if let Ok(imported) = import(source, &options) {
         assert!(imported.contract.is_exact(), "{:?}", imported.contract.inexact);
-        let again = Document::read_bytes(imported.document.to_json().as_bytes());
-        assert!(matches!(&again, Ok(again) if *again == imported.document), "{again:?}");
+        let again = Model::read_bytes(imported.model.to_json().as_bytes());
+        assert!(matches!(&again, Ok(again) if *again == imported.model), "{again:?}");
     }
 }
 

@@ -35,7 +35,7 @@ fn check(features: &[(&str, f64)], class: &str) {
         let index = NAMES.iter().position(|(known, _)| known == name).expect("a feature's name");
         values[index] = fixed(*value);
     }
-    let decided = tree::descend(&model.to_tree(), &Features::from(values)).expect("a checked tree decides");
+    let decided = tree::descend(&model.to_array().expect("a tree"), &Features::from(values)).expect("a checked tree decides");
     assert_eq!(model.classes()[usize::from(decided)], class, "{features:?}");
 }
 

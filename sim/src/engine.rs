@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use treeline_ebpf::{Config, Counters, FEATURES, Flow, Link, Outcome, Tree};
+use treeline_ebpf::{Config, Counters, FEATURES, Features, Flow, Link, Outcome, Skip, Tree, tree};
 use treeline_model::Model;
 use treeline_model::link::{LinkError, link};
 
@@ -82,21 +82,22 @@ pub struct Settings {
     pub link: Link,
     /// Load-time settings of the classifier. Engines set [`Config::replay`] themselves, and [`Config::allow`] with a list.
     pub config: Config,
-    /// The tree.
-    pub tree: Box<Tree>,
+    /// What gives a class.
+    pub decider: Decider,
     /// Size of the flow table.
     pub flows_max: u32,
-    /// An object with the tree compiled into it, for vm and kernel to load; without one they walk `tree` in [`object::OBJECT`].
+    /// An object with a tree compiled into it, for vm and kernel to load; without one they walk the decider's in [`object::OBJECT`].
     pub linked: Option<Arc<[u8]>>,
     /// Whose packets pass unjudged.
     pub allow: Arc<allow::List>,
 }
 
 impl Settings {
-    /// Settings that walk `tree`, for Ethernet frames, without an allow-list.
+    /// Settings for Ethernet frames, without an allow-list; vm and kernel walk the model's tree.
     #[must_use]
-    pub fn new(hook: Hook, config: Config, tree: Box<Tree>, flows_max: u32) -> Self {
-        Self { hook, link: Link::Ethernet, config, tree, flows_max, linked: None, allow: Arc::default() }
+    pub fn new(hook: Hook, config: Config, model: &Model, flows_max: u32) -> Self {
+        let decider = Decider::of(model);
+        Self { hook, link: Link::Ethernet, config, decider, flows_max, linked: None, allow: Arc::default() }
     }
 
     /// The configuration as it is loaded: with [`Config::allow`] set if there is an allow-list.
@@ -105,7 +106,7 @@ impl Settings {
         Config { allow: u32::from(self.config.allow != 0 || !self.allow.is_empty()), ..self.config }
     }
 
-    /// The same with `model`, whose tree these settings have, as instructions of the programs.
+    /// The same with `model`, which these settings were made of, as instructions of the programs. A vote is an error.
     pub fn compiled(self, model: &Model) -> Result<Self, LinkError> {
         let linked = link(object::OBJECT, model)?.object;
         Ok(Self { linked: Some(linked.into()), ..self })
@@ -117,9 +118,49 @@ impl Settings {
         self.hook.program(self.link)
     }
 
+    /// The tree that vm and kernel walk; `None` where it is compiled into the object.
+    pub(crate) fn walked(&self, engine: &'static str) -> Result<Option<&Tree>, EngineError> {
+        match &self.decider {
+            _ if self.linked.is_some() => Ok(None),
+            Decider::Tree(tree) => Ok(Some(tree)),
+            Decider::Vote(_) => {
+                let reason = "it runs one tree, and the model is an ensemble; use --engine native,reference".to_owned();
+                Err(EngineError::Unavailable { engine, reason })
+            }
+        }
+    }
+
     /// What vm and kernel load.
     pub(crate) fn object(&self) -> &[u8] {
         self.linked.as_deref().unwrap_or(object::OBJECT)
+    }
+}
+
+/// What gives a class for features, in the form in which engines take it.
+#[derive(Debug, Clone)]
+pub enum Decider {
+    /// The array that the kernel walks, its precondition's splits in front.
+    Tree(Arc<Tree>),
+    /// A vote, which runs in no kernel program.
+    Vote(Arc<Model>),
+}
+
+impl Decider {
+    /// Any model's.
+    #[must_use]
+    pub fn of(model: &Model) -> Self {
+        match model.to_array() {
+            Ok(tree) => Self::Tree(tree.into()),
+            Err(_) => Self::Vote(Arc::new(model.clone())),
+        }
+    }
+
+    /// The class of a packet, an index into the model's classes. No packet is skipped if the tree is a model's.
+    pub fn decide(&self, features: &Features) -> Result<u16, Skip> {
+        match self {
+            Self::Tree(tree) => tree::descend(tree, features),
+            Self::Vote(model) => Ok(model.classify(features)),
+        }
     }
 }
 

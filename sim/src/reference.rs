@@ -2,7 +2,7 @@
 //!
 //! This engine exists to disagree. It shares no logic with `treeline-ebpf`, only the names of its outcomes and its settings, and prefers
 //! what is obvious to what is fast: `etherparse` where its checks come in the order of the rules, whole endpoints for keys, floating-point
-//! sums, a tree of `enum` nodes. Each feature carries the interval its fixed-point twin must lie in, so the comparison can fail by one unit
+//! sums, trees of `enum` nodes. Each feature carries the interval its fixed-point twin must lie in, so the comparison can fail by one unit
 //! in a mean and by two in a deviation ([`Feature::admits`]).
 //!
 //! Not here: the comparison itself (the oracle), a full table, contention, a missing model: an engine without limits has none of them.
@@ -19,6 +19,8 @@ mod real;
 
 mod tree;
 
+mod vote;
+
 use std::collections::HashMap;
 
 use treeline_ebpf::{Config, Link, Outcome, Skip};
@@ -28,20 +30,21 @@ pub use feature::{FEATURES, Feature};
 pub use flow::{End, Events, Flow};
 pub use packet::Endpoint;
 pub use tree::{FloatNode, FloatTree, TreeError};
+pub use vote::{FloatModel, FloatVote};
 
 use crate::allow::List;
 use allow::Allow;
 use packet::{Key, Packet};
 use treeline_lab::Frame;
 
-/// The engine: every flow it has seen, and a tree.
+/// The engine: every flow it has seen, and a model.
 ///
 /// Memory grows with the number of keys, not with the number of packets.
 #[derive(Debug)]
 pub struct Reference {
     config: Config,
     link: Link,
-    tree: FloatTree,
+    model: FloatModel,
     packets_min: u32,
     midstream_passes: bool,
     allow: Allow,
@@ -92,9 +95,18 @@ impl Reference {
     ///
     /// Panics if a timeout is outside of what [`Config::is_valid`] allows, for the sums would not be exact.
     #[must_use]
-    pub fn new(config: Config, tree: FloatTree) -> Self {
+    pub fn new(config: Config, model: impl Into<FloatModel>) -> Self {
         assert!(config.is_valid(), "timeouts out of range: {config:?}");
-        Self { config, link: Link::Ethernet, tree, packets_min: 1, midstream_passes: false, allow: Allow::default(), flows: HashMap::new() }
+        let model = model.into();
+        Self {
+            config,
+            link: Link::Ethernet,
+            model,
+            packets_min: 1,
+            midstream_passes: false,
+            allow: Allow::default(),
+            flows: HashMap::new(),
+        }
     }
 
     /// The engine with a first verdict at packet `packets_min` of a flow (rule 11).
@@ -125,10 +137,12 @@ impl Reference {
         self
     }
 
-    /// An engine with the model's tree and what it is not asked about. Panics as [`new`](Self::new) does.
+    /// An engine with the model and its precondition. Panics as [`new`](Self::new) does.
     #[must_use]
     pub fn of(config: Config, model: &Model) -> Self {
-        Self::new(config, FloatTree::of(model)).with_packets_min(model.packets_min()).with_midstream_passed(model.midstream_passes())
+        let precondition = model.precondition();
+        let reference = Self::new(config, FloatModel::of(model));
+        reference.with_packets_min(precondition.packets_min()).with_midstream_passed(precondition.midstream_passes())
     }
 
     /// Judges the next frame.
@@ -164,7 +178,7 @@ impl Reference {
         let features = flow.join(packet, now_ns);
 
         let passes = flow.packets < self.packets_min.into() || (self.midstream_passes && flow.midstream);
-        let (class, ambiguous) = if passes { (0, false) } else { self.tree.descend(&features) };
+        let (class, ambiguous) = if passes { (0, false) } else { self.model.decide(&features) };
         Judgement {
             outcome: Outcome::Judged(class),
             dropped: self.config.enforce != 0 && class != 0,

@@ -10,7 +10,7 @@ mod support;
 #[path = "../../trial/harness.rs"]
 mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 use lie::{Change, Lie};
@@ -18,6 +18,8 @@ use support::recipe::Recipe;
 use treeline_ebpf::Config;
 use treeline_lab::Frame;
 use treeline_lab::capture::Capture;
+use treeline_model::import::{Options, Source, import};
+use treeline_model::{Model, Rule, Vote};
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, EngineError, Hook, Observation, Settings};
 use treeline_sim::reference::Reference;
@@ -46,6 +48,37 @@ fn engines_agree_on_every_edge_at_every_hook() {
     captures.retain(|path| support::name(path).starts_with("edge-"));
     check(&captures, &Hook::ALL, Config::default());
     check(&captures, &Hook::ALL, support::enforced());
+}
+
+/// Forests and boosted trees of every library: the reference sums their votes by itself.
+#[test]
+fn native_and_the_reference_agree_on_imported_ensembles() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/import");
+    let mut findings = vec![];
+    let mut count = 0;
+    for file in support::files(&folder) {
+        let Ok(source) = Source::read(&file, None) else { continue };
+        let Ok(imported) = import(&source, &Options::default()) else { continue };
+        let Rule::Vote(vote) = imported.model.rule() else { continue };
+        count += 1;
+        let settings = support::settings(Hook::Tc, Config::default(), &imported.model);
+        for capture in ["lab-http-bruteforce", "lab-portscan", "edge-tcp-flags"] {
+            let capture = Capture::open(&support::capture(capture)).expect("a capture");
+            let engines: Vec<Box<dyn Engine>> = vec![Box::new(Native::new(&settings))];
+            let summary = support::replay(capture, engines, Some(Reference::of(Config::default(), &imported.model)));
+            findings.extend(support::finding(&summary).map(|finding| format!("{}: {finding}", file.display())));
+        }
+        // And it would show: with the outputs' classes in another order the reference is another.
+        let mut other = vote.combination().clone();
+        other.classes.rotate_left(1);
+        let other = Vote::new(other, vote.estimators().to_vec()).expect("a vote");
+        let other = Model::new("", imported.model.classes().to_vec(), Rule::Vote(other)).expect("a model");
+        let capture = Capture::open(&support::capture("lab-portscan")).expect("a capture");
+        let summary = support::replay(capture, vec![Box::new(Native::new(&settings))], Some(Reference::of(Config::default(), &other)));
+        assert!(summary.divergence.is_some(), "{}: a reference of other classes agrees", file.display());
+    }
+    assert!(count >= 10, "{count} ensembles");
+    support::report(&findings);
 }
 
 #[test]

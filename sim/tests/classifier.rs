@@ -14,7 +14,7 @@ use treeline_ebpf::platform::TIMEOUT_NS_MAX;
 use treeline_ebpf::tree::{DEPTH_MAX, descend};
 use treeline_ebpf::verdict::COUNTERS;
 use treeline_ebpf::{Config, Counter, Counters, Flow, Key, Link, Node, Outcome, Packet, Platform, Skip, Tree, classify};
-use treeline_model::Model;
+use treeline_model::{Model, Precondition};
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Observation};
 
@@ -228,7 +228,7 @@ fn a_flow_is_midstream_if_its_first_packet_goes_on_with_a_connection() {
 /// Otherwise one ACK, sent ahead of an attack, would make its whole flow one that nobody judges.
 #[test]
 fn a_lone_ack_ahead_of_a_connection_hides_nothing() {
-    let model = support::constant(1).with_midstream_passed(true).expect("room");
+    let model = support::constant(1).with_precondition(Precondition::new(1, true).expect("a precondition")).expect("room");
     let packets = [Recipe::tcp(ACK), Recipe::tcp(RST).back(), Recipe::tcp(ACK), Recipe::tcp(SYN), Recipe::tcp(ACK)];
     let seen = judge_all(&model, Config::default(), (0..).zip(packets));
     let verdicts: Vec<_> = seen.iter().map(|seen| seen.outcome).collect();
@@ -295,7 +295,7 @@ fn a_flow_of_two_to_the_31_packets_ends() {
 /// Defect 10: with thresholds rounded down, the comparison is exact for every value on the grid.
 #[test]
 fn a_threshold_itself_goes_left_and_one_unit_more_goes_right() {
-    let mut tree = support::unloaded();
+    let mut tree = support::empty();
     for threshold in [0, 1, 65_535, 65_536, 44 << 16, (44 << 16) + 32_768, (1 << 58) + 1] {
         for feature in 0..12_u16 {
             tree.nodes[..3].copy_from_slice(&[Node::inner(feature, threshold, 2), Node::leaf(0), Node::leaf(1)]);
@@ -327,7 +327,7 @@ fn a_tree_too_deep_is_refused_when_loaded_and_never_answers_from_inside() {
     assert!(Model::from_nodes("deep enough", classes(), chain(depth_max)).is_ok());
     assert!(Model::from_nodes("too deep", classes(), chain(depth_max + 1)).is_err());
     for (edges, expect) in [(depth_max, Ok(1)), (depth_max + 1, Err(Skip::Undecided))] {
-        let mut tree = support::unloaded();
+        let mut tree = support::empty();
         // In this chain a left child is the next node already, as the kernel's array wants it.
         for (slot, node) in tree.nodes.iter_mut().zip(chain(edges)) {
             *slot = match node {
@@ -337,7 +337,7 @@ fn a_tree_too_deep_is_refused_when_loaded_and_never_answers_from_inside() {
         }
         assert_eq!(descend(&tree, &Features::default()), expect, "{edges} edges");
     }
-    assert_eq!(descend(&support::unloaded(), &Features::default()), Err(Skip::Undecided));
+    assert_eq!(descend(&support::empty(), &Features::default()), Err(Skip::Undecided));
 }
 
 /// A world whose flow table does what a test says, over one frame.
@@ -399,7 +399,7 @@ impl<F: FnMut(&Key) -> Result<Arc<Mutex<Flow>>, Skip>> Platform for World<F> {
 #[test]
 fn a_table_that_takes_no_flow_passes_and_counts_the_packet() {
     for (skip, counter) in [(Skip::TableFull, Counter::TableFull), (Skip::Contended, Counter::Contended)] {
-        let tree = Some(Arc::from(support::constant(1).to_tree()));
+        let tree = Some(Arc::from(support::constant(1).to_array().expect("a tree")));
         let mut world = World { frame: Recipe::default().bytes(), table: |_: &Key| Err(skip), tree, counted: [0; COUNTERS] };
         let outcome = classify(&mut world);
         assert_eq!((outcome, outcome.drops(&world.config())), (Outcome::Skipped(skip), false));
@@ -423,7 +423,7 @@ fn without_a_model_the_flow_goes_on_and_the_packet_passes_undecided() {
 fn two_threads_that_share_a_flow_lose_nothing() {
     const PACKETS: u64 = 20_000;
     let flow = Arc::new(Mutex::new(Flow::new(&key())));
-    let tree: Arc<Tree> = Arc::from(support::constant(0).to_tree());
+    let tree: Arc<Tree> = Arc::from(support::constant(0).to_array().expect("a tree"));
     thread::scope(|scope| {
         for payload in [100, 1000] {
             let (flow, tree) = (&flow, tree.clone());

@@ -343,7 +343,7 @@ fn dropping(hook: Hook) -> Result {
 }
 
 fn unloaded(hook: Hook) -> Result {
-    let settings = Settings::new(hook, support::enforced(), support::unloaded(), support::FLOWS_MAX);
+    let settings = Settings { decider: support::unloaded(), ..support::settings(hook, support::enforced(), &support::constant(0)) };
     let mut engine = kernel::Kernel::new(&settings)?;
     let mut native = Native::new(&settings);
     let mut undecided = 0;

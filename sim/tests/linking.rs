@@ -50,7 +50,8 @@ fn a_compiled_tree_with_one_wrong_threshold_is_caught() {
 fn a_linked_object_decides_without_its_model_map() {
     for class in [0, 1] {
         let model = support::constant(class);
-        let mut engine = Vm::new(&Settings { tree: support::unloaded(), ..settings(Hook::Xdp, &model) }.compiled(&model).expect("links"));
+        let mut engine =
+            Vm::new(&Settings { decider: support::unloaded(), ..settings(Hook::Xdp, &model) }.compiled(&model).expect("links"));
         let engine = engine.as_mut().expect("loads");
         let frame = &support::frames([(0, Recipe::default().bytes())])[0];
         assert_eq!(engine.judge(frame).expect("judges").outcome, Outcome::Judged(class));

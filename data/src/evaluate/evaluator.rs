@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use treeline_ebpf::Features;
 use treeline_ebpf::feature::{FRACTION_BITS, MIDSTREAM, PACKETS};
 use treeline_lab::capture::Capture;
-use treeline_model::Document;
-use treeline_sim::engine::native::Decider;
+use treeline_model::Model;
+use treeline_sim::engine::Decider;
 
 use super::{BENIGN, Judged, Meter, Score, Visits};
 use crate::row::{Options, Row, RowError};
@@ -18,7 +18,7 @@ const PROGRESS_ROWS: usize = 4096;
 /// Evaluates a model over captures, one after another. Nothing grows with the number of packets.
 #[derive(Debug)]
 pub struct Evaluator<'a> {
-    model: &'a Document,
+    model: &'a Model,
     decider: Decider,
     options: Options,
     labels: Option<Labels>,
@@ -54,7 +54,7 @@ pub struct CaptureScore {
 impl<'a> Evaluator<'a> {
     /// An evaluator that has seen nothing.
     #[must_use]
-    pub fn new(model: &'a Document, labels: Labels, options: Options) -> Self {
+    pub fn new(model: &'a Model, labels: Labels, options: Options) -> Self {
         let names = labels.classes().to_vec();
         let evaluation = Evaluation { labels: names, captures: Vec::new(), total: Score::default(), visits: Visits::new(model) };
         Self { model, decider: Decider::of(model), options, labels: Some(labels), evaluation }
@@ -94,7 +94,7 @@ impl<'a> Evaluator<'a> {
         let verdict = self.decider.decide(&features).unwrap_or_else(|skip| unreachable!("a model is a tree: {}", skip.name()));
         meter.judge(&Judged { flow: row.flow, packet: row.packet, label: row.class, verdict });
         if let Some(label) = row.class
-            && self.model.asks(row.packet, row.midstream)
+            && self.model.precondition().holds(row.packet, row.midstream)
         {
             self.evaluation.visits.pass(self.model, &features, label != BENIGN);
         }

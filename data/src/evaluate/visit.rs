@@ -8,7 +8,7 @@
 //! *share of questions* is how many of all answers to splits were to one of its own. Of an ensemble, the splits of all trees are taken together.
 
 use treeline_ebpf::{FEATURES, Features};
-use treeline_model::{Document, Node, path};
+use treeline_model::{Model, Node, path};
 
 use super::matrix::ratio;
 
@@ -53,12 +53,12 @@ impl Visit {
 impl Visits {
     /// No packet so far.
     #[must_use]
-    pub fn new(model: &Document) -> Self {
+    pub fn new(model: &Model) -> Self {
         Self { trees: model.trees().map(|nodes| vec![Visit::default(); nodes.len()]).collect() }
     }
 
     /// Counts a packet along its path through each tree.
-    pub fn pass(&mut self, model: &Document, features: &Features, is_malicious: bool) {
+    pub fn pass(&mut self, model: &Model, features: &Features, is_malicious: bool) {
         let values = features.values();
         for (nodes, visits) in model.trees().zip(&mut self.trees) {
             for node in path(nodes, values) {
@@ -77,7 +77,7 @@ impl Visits {
     /// What each feature is worth, in the order of `treeline_ebpf::feature::NAMES`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a measure for people")]
-    pub fn importances(&self, model: &Document) -> [Importance; FEATURES] {
+    pub fn importances(&self, model: &Model) -> [Importance; FEATURES] {
         let mut worth = [Importance::default(); FEATURES];
         for (tree, nodes) in model.trees().enumerate() {
             for (index, node) in nodes.iter().enumerate() {

@@ -1,6 +1,5 @@
 //! What a model makes of the rows kept for the test.
 
-use treeline_ebpf::{Features, tree};
 use treeline_model::Model;
 
 use super::Sample;
@@ -31,20 +30,16 @@ impl Sample {
     /// Asks `model` about each row kept for the test. `numbers` are what [`Sample::model_classes`] gave.
     #[must_use]
     pub fn test(&self, model: &Model, numbers: &[Option<u16>]) -> Confusion {
-        // The rows that the model waits for were left out, so the tree is asked without the wait.
-        let tree =
-            Model::from_nodes("", model.classes().to_vec(), model.nodes().to_vec()).map_or_else(|_| model.to_tree(), |bare| bare.to_tree());
         let mut confusion = Confusion { counts: vec![vec![0; model.classes().len()]; self.classes.len()], exact: 0 };
         for (row, &flow) in self.flow.iter().enumerate() {
             let flow = &self.flows[flow as usize];
             if !flow.is_test {
                 continue;
             }
-            let features = Features::from(self.table.features(row).map(i64::cast_unsigned));
-            if let Ok(verdict) = tree::descend(&tree, &features) {
-                confusion.counts[usize::from(flow.class)][usize::from(verdict)] += 1;
-                confusion.exact += u64::from(numbers[usize::from(flow.class)] == Some(verdict));
-            }
+            // The rows that the model does not classify were left out.
+            let verdict = model.decide(self.table.features(row));
+            confusion.counts[usize::from(flow.class)][usize::from(verdict)] += 1;
+            confusion.exact += u64::from(numbers[usize::from(flow.class)] == Some(verdict));
         }
         confusion
     }

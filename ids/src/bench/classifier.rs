@@ -10,7 +10,7 @@ use treeline_ebpf::{Config, FEATURES, Link, Outcome};
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
 use treeline_lab::kernel::Programs;
-use treeline_model::Model;
+use treeline_model::{Model, Precondition};
 use treeline_sim::engine::kernel::load;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
@@ -81,11 +81,14 @@ const SAMPLE: usize = 32;
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     let model = match &options.model {
-        Some(path) => Model::read(path),
+        Some(path) => Model::read_tree(path),
         None => Model::read_bytes(replay::MODEL.as_bytes()),
     }
     // The paper's layout does not know how a flow began.
-    .and_then(|model| model.with_midstream_passed(false))
+    .and_then(|model| {
+        let precondition = Precondition::new(model.precondition().packets_min(), false)?;
+        model.with_precondition(precondition)
+    })
     .map_err(|error| explain(&error))?;
     let input = read(&options.capture, &model)?;
     let large = tree::grow(input.vectors.clone(), PAPER_LEAVES)?;
@@ -128,7 +131,7 @@ struct Input {
 
 /// Reads the capture, and compares the verdicts of the paper's layout with the native engine's, on the capture's clock.
 fn read(path: &Path, model: &Model) -> Result<Input, String> {
-    let mut native = Native::new(&Settings::new(Hook::Xdp, Config::default(), model.to_tree(), FLOWS_MAX));
+    let mut native = Native::new(&Settings::new(Hook::Xdp, Config::default(), model, FLOWS_MAX));
     let paper = paper::load(model, true)?;
     let mut input = Input { packets: vec![], vectors: vec![], flows: 0, agreed: [0; 4], left_out: 0 };
     for frame in Capture::open(path).map_err(|error| explain(&error))? {
@@ -172,7 +175,7 @@ struct Figures {
 }
 
 fn layouts(model: &Model, input: &Input, options: &Options) -> Result<Layouts, String> {
-    let walk = Settings::new(Hook::Xdp, Config::default(), model.to_tree(), FLOWS_MAX);
+    let walk = Settings::new(Hook::Xdp, Config::default(), model, FLOWS_MAX);
     let compiled = walk.clone().compiled(model).map_err(|error| explain(&error))?;
     let bench = paper::load(model, false)?;
     paper::insert(&bench, input.packets.iter().map(|packet| &packet.key))?;

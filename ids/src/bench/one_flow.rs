@@ -3,7 +3,7 @@
 //! Both hooks, a full tree; the medians over rounds and their ratios.
 
 use serde_json::{Value, json};
-use treeline_ebpf::{Config, Link, Tree};
+use treeline_ebpf::{Config, Link};
 use treeline_lab::cause::explain;
 use treeline_lab::kernel::Programs;
 use treeline_model::{Model, Node};
@@ -26,7 +26,7 @@ pub struct OneFlow {
 
 /// Measures.
 pub fn one_flow(options: &Options) -> Result<OneFlow, String> {
-    let settings = Settings::new(Hook::Xdp, Config::default(), full_tree()?, FLOWS_MAX);
+    let settings = Settings::new(Hook::Xdp, Config::default(), &full_tree()?, FLOWS_MAX);
     let mut programs = load(&settings).map_err(|error| explain(&error))?;
     insert_floor_flow(&programs)?;
     let names = [object::FLOOR, Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet)];
@@ -81,7 +81,7 @@ pub fn insert_floor_flow(programs: &Programs) -> Result<(), String> {
 }
 
 /// A full binary tree: each packet passes [`DEPTH`] splits, over all features in turn.
-fn full_tree() -> Result<Box<Tree>, String> {
+fn full_tree() -> Result<Model, String> {
     let inner = (1_u16 << DEPTH) - 1;
     let nodes = (0..=2 * inner).zip((0..12).cycle()).map(|(index, feature)| {
         if index < inner {
@@ -91,7 +91,7 @@ fn full_tree() -> Result<Box<Tree>, String> {
         }
     });
     let classes = vec!["benign".to_owned(), "malicious".to_owned()];
-    Ok(Model::from_nodes("benchmark", classes, nodes.collect()).map_err(|error| explain(&error))?.to_tree())
+    Model::from_nodes("benchmark", classes, nodes.collect()).map_err(|error| explain(&error))
 }
 
 /// An established connection's data segment: Ethernet, IPv4, TCP with ACK, 200 bytes of IP.

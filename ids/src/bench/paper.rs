@@ -36,7 +36,7 @@ pub fn load(model: &Model, replay: bool) -> Result<Programs, String> {
     if model.depth() > DEPTH_MAX {
         return Err(format!("the paper's layout follows {DEPTH_MAX} edges and the model has {}; give a flatter one", model.depth()));
     }
-    let nodes = model.asked_nodes();
+    let nodes = model.walked_nodes().map_err(|error| explain(&error))?;
     let numbered = nodes.iter().any(|node| matches!(node, Node::Inner { feature, .. } if usize::from(*feature) == PACKETS));
     let number = |name: &str, value: bool| (name.to_owned(), u32::from(value).to_ne_bytes().to_vec());
     let options = ReadOptions {

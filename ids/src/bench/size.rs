@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<Input, String> {
 }
 
 fn settings(model: &Model) -> Settings {
-    Settings::new(Hook::Xdp, Config::default(), model.to_tree(), FLOWS_MAX)
+    Settings::new(Hook::Xdp, Config::default(), model, FLOWS_MAX)
 }
 
 fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {

@@ -25,8 +25,8 @@ pub fn json(subject: &Subject<'_>) -> Value {
     let mut value = Map::new();
     value.insert("model".to_owned(), json!(subject.model_path.display().to_string()));
     value.insert("classes".to_owned(), json!(subject.model.classes()));
-    value.insert("packets_min".to_owned(), json!(subject.model.packets_min()));
-    value.insert("midstream_passes".to_owned(), json!(subject.model.midstream_passes()));
+    value.insert("packets_min".to_owned(), json!(subject.model.precondition().packets_min()));
+    value.insert("midstream_passes".to_owned(), json!(subject.model.precondition().midstream_passes()));
     value.insert("trees".to_owned(), subject.model.trees().map(tree).collect());
     value.insert("labels".to_owned(), json!(subject.labels));
     value.insert("labels_unmatched".to_owned(), json!(subject.report.map(|report| report.rows - report.matched)));

@@ -6,7 +6,7 @@ use treeline_data::evaluate::matrix::ratio;
 use treeline_data::evaluate::{BENIGN, Binary, Detection, Evaluation, Matrix};
 use treeline_data::label::Report;
 use treeline_ebpf::feature::NAMES;
-use treeline_model::{Document, leaves};
+use treeline_model::{Model, Rule};
 
 use crate::report::number;
 
@@ -16,7 +16,7 @@ pub struct Subject<'a> {
     /// The model's file.
     pub model_path: &'a Path,
     /// The model.
-    pub model: &'a Document,
+    pub model: &'a Model,
     /// The labels as given.
     pub labels: &'a str,
     /// What became of the labels' rows.
@@ -57,10 +57,10 @@ impl Class<'_> {
 impl<'a> Subject<'a> {
     /// How large the model is: its leaves, and its trees where it is an ensemble.
     pub fn size(&self) -> String {
-        let leaves = number(self.model.trees().map(|nodes| leaves(nodes) as u64).sum());
-        match self.model {
-            Document::Tree(_) => format!("{leaves} leaves"),
-            Document::Ensemble(ensemble) => format!("{} trees with {leaves} leaves together", number(ensemble.trees().len() as u64)),
+        let leaves = number(self.model.leaves() as u64);
+        match self.model.rule() {
+            Rule::Tree(_) => format!("{leaves} leaves"),
+            Rule::Vote(vote) => format!("{} trees with {leaves} leaves together", number(vote.estimators().len() as u64)),
         }
     }
 

@@ -5,7 +5,7 @@ use treeline_ebpf::Outcome;
 use treeline_ebpf::feature::NAMES;
 use treeline_sim::conversation::Conversation;
 
-use super::{Explanation, ballot, real};
+use super::{Explanation, real, vote};
 use crate::report::class;
 
 /// The document. What the packet did not reach is null.
@@ -49,8 +49,8 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
         "passes": explanation.passes(),
         "features": features(explanation),
         "path": path,
-        "vote": explanation.ballot().map(|(ensemble, ballot)| ballot::json(ensemble, &ballot)),
-        "reference": explanation.judged().map(|judgement| json!({
+        "vote": explanation.votes().map(|(vote, votes)| vote::json(model, vote, &votes)),
+        "reference": explanation.judgement.as_ref().map(|judgement| json!({
             "verdict": named(judgement.outcome),
             "skip": skip(judgement.outcome),
             "same": judgement.outcome == observation.outcome,

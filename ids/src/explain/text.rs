@@ -5,11 +5,10 @@ use std::fmt::Write;
 use comfy_table::Table;
 use treeline_ebpf::Outcome;
 use treeline_ebpf::feature::{DIRECTION, NAMES};
-use treeline_model::Document;
 use treeline_sim::conversation::Conversation;
 use treeline_sim::reference::Judgement;
 
-use super::{Explanation, ballot, real};
+use super::{Explanation, real, vote};
 use crate::figure::plain;
 use crate::report::{self, class, endpoint, number, protocol_name};
 
@@ -51,8 +50,8 @@ pub fn text(explanation: &Explanation<'_>) -> String {
         }
         let _ = write!(text, "\n{table}\n {leaf}: a leaf\n");
     }
-    if let Some((ensemble, ballot)) = explanation.ballot() {
-        text.push_str(&ballot::text(ensemble, &ballot));
+    if let Some((vote, votes)) = explanation.votes() {
+        text.push_str(&vote::text(explanation.model, vote, &votes));
     }
     text
 }
@@ -61,8 +60,8 @@ fn verdict(explanation: &Explanation<'_>) -> String {
     match explanation.observation.outcome {
         Outcome::Judged(_) if explanation.passes() => {
             let midstream = explanation.observation.flow.is_some_and(|flow| flow.is_midstream());
-            match explanation.model.packets_min() {
-                _ if midstream && explanation.model.midstream_passes() => {
+            match explanation.model.precondition().packets_min() {
+                _ if midstream && explanation.model.precondition().midstream_passes() => {
                     "benign: the connection is older than its flow, and the model passes what is midstream".to_owned()
                 }
                 packets_min => format!("benign: the model is asked from packet {packets_min} of a flow on"),
@@ -77,9 +76,6 @@ fn reference(explanation: &Explanation<'_>) -> String {
     let Some(judgement) = &explanation.judgement else {
         return "left out: more flows than --flows, and it evicts none".to_owned();
     };
-    if let Document::Ensemble(_) = explanation.model {
-        return "its features alone: it does not run an ensemble".to_owned();
-    }
     let same = if judgement.outcome == explanation.observation.outcome { "the same" } else { "another" };
     let what = match judgement.outcome {
         Outcome::Judged(judged) => plain(class(explanation.model.classes(), judged)),

@@ -17,7 +17,7 @@ use treeline_ebpf::alert::Alert;
 use treeline_ebpf::{Flow, Link};
 use treeline_lab::cause::explain;
 use treeline_sim::allow::List;
-use treeline_sim::engine::{Hook, Settings};
+use treeline_sim::engine::{Decider, Hook, Settings};
 use treeline_sim::object;
 
 use super::attachment::{self, Attached, Hold, Loaded, Wish};
@@ -180,7 +180,7 @@ impl Kernel {
 
 /// The settings with the model's tree.
 fn with_model(settings: &Settings, model: &Named, compiled: bool) -> Result<Settings, String> {
-    let mut settings = Settings { tree: model.model.to_tree(), linked: None, ..settings.clone() };
+    let mut settings = Settings { decider: Decider::of(&model.model), linked: None, ..settings.clone() };
     settings.config.model = model.id;
     if compiled { settings.compiled(&model.model).map_err(|error| explain(&error)) } else { Ok(settings) }
 }

@@ -9,7 +9,7 @@ use aya::{Ebpf, EbpfLoader};
 use treeline_ebpf::tree::NODES_MAX;
 use treeline_lab::cause::explain;
 use treeline_sim::allow::{List, to_bytes};
-use treeline_sim::engine::Settings;
+use treeline_sim::engine::{Decider, Settings};
 use treeline_sim::object;
 
 use super::folder::Folder;
@@ -52,10 +52,10 @@ impl Loader {
 
 /// Puts the tree where the programs walk it.
 fn fill(ebpf: &mut Ebpf, settings: &Settings) -> Result<(), String> {
-    if settings.linked.is_none() {
+    if let (None, Decider::Tree(tree)) = (&settings.linked, &settings.decider) {
         let map = ebpf.map_mut(object::MODEL).ok_or("the object has no map MODEL")?;
         let mut model: Array<&mut MapData, [[i64; 2]; NODES_MAX]> = map.try_into().map_err(|error: MapError| explain(&error))?;
-        model.set(0, bytemuck::cast_ref(&settings.tree.nodes), 0).map_err(|error| explain(&error))?;
+        model.set(0, bytemuck::cast_ref(&tree.nodes), 0).map_err(|error| explain(&error))?;
     }
     Ok(())
 }

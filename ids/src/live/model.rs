@@ -20,7 +20,7 @@ pub struct Named {
 impl Named {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let model = Model::read(path).map_err(|error| explain(&error))?;
+        let model = Model::read_tree(path).map_err(|error| explain(&error))?;
         Ok(Self::of(model, path.display().to_string()))
     }
 

@@ -71,7 +71,7 @@ impl Setup {
             fragments: u32::from(self.fragments),
             ..Config::default()
         };
-        Settings { allow, ..Settings::new(hook, config, model.model.to_tree(), self.flows_max) }
+        Settings { allow, ..Settings::new(hook, config, &model.model, self.flows_max) }
     }
 
     #[cfg(test)]

@@ -31,7 +31,7 @@ use treeline_ebpf::Flow;
 use treeline_ebpf::alert::Alert;
 use treeline_lab::cause::explain;
 use treeline_sim::allow::List;
-use treeline_sim::engine::{Hook, Settings};
+use treeline_sim::engine::{Decider, Hook, Settings};
 
 use self::bell::Bell;
 use self::port::Port;
@@ -128,7 +128,7 @@ impl Tap for User {
     }
 
     fn swap(&mut self, model: &Named) -> Result<(), String> {
-        let mut settings = Settings { tree: model.model.to_tree(), ..self.settings.clone() };
+        let mut settings = Settings { decider: Decider::of(&model.model), ..self.settings.clone() };
         settings.config.model = model.id;
         self.settings = settings.clone();
         self.line.ask(move |worker| worker.swap(settings))?

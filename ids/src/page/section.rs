@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use treeline_data::evaluate::matrix::ratio;
 use treeline_data::evaluate::{BENIGN, Binary, Matrix, PACKETS};
-use treeline_model::{Document, depth};
+use treeline_model::{Rule, depth};
 
 use super::chart;
 use super::markup::{Cell, clip, escape, heads, table};
@@ -29,10 +29,10 @@ pub fn head(subject: &Subject<'_>, title: &str) -> String {
         ("without a label", format!("{} packets in {} flows, left out", number(total.packets_unlabelled), number(total.flows_unlabelled))),
         ("skipped", skipped(total.skipped, &total.unsupported)),
     ];
-    if model.packets_min() > 1 {
-        facts.push(("first verdict", format!("at packet {} of a flow", model.packets_min())));
+    if model.precondition().packets_min() > 1 {
+        facts.push(("first verdict", format!("at packet {} of a flow", model.precondition().packets_min())));
     }
-    if model.midstream_passes() {
+    if model.precondition().midstream_passes() {
         facts.push(("midstream", "connections older than their flows pass".to_owned()));
     }
     if damaged > 0 {
@@ -177,7 +177,7 @@ pub fn importances(subject: &Subject<'_>) -> String {
         "<section><h2>Feature importance</h2>\n<p>Importance: how much of the mixture of malicious and benign packets the feature's splits take \
          away, as a share of what all splits take (Gini, on the packets evaluated here). Questions: its share of all questions asked.{}</p>\n\
          <div class=\"pair\">{}{}</div></section>\n",
-        if let Document::Ensemble(_) = subject.model { " The splits of all trees are taken together." } else { "" },
+        if let Rule::Vote(_) = subject.model.rule() { " The splits of all trees are taken together." } else { "" },
         chart::importances(&rows),
         table("Features", &heads(["feature", "importance", "questions"]), cells)
     )

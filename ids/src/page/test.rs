@@ -6,8 +6,8 @@ use std::path::Path;
 use roxmltree::{Document, Node as Element, ParsingOptions};
 use treeline_data::evaluate::{CaptureScore, Evaluation, Judged, Meter, Visits};
 use treeline_ebpf::{Counters, Features};
-use treeline_model::ensemble::{Arithmetic, Member, Rule, Vote};
-use treeline_model::{Document as Model, Ensemble, Node};
+use treeline_model::vote::{Arithmetic, Choice, Combination, Estimator};
+use treeline_model::{Model, Node, Rule, Vote};
 
 use super::page;
 use crate::evaluate::Subject;
@@ -24,19 +24,21 @@ fn model(leaves: u16) -> Model {
         index => Node::Leaf { class: index % 3 },
     });
     let classes = vec!["benign".to_owned(), HOSTILE.to_owned(), "x".repeat(300)];
-    treeline_model::Model::from_nodes(HOSTILE, classes, nodes.collect()).expect("a tree").into()
+    Model::from_nodes(HOSTILE, classes, nodes.collect()).expect("a tree")
 }
 
 /// An ensemble of `count` trees that ask one question each.
 fn ensemble(count: u16) -> Model {
-    let stump = |feature| Member {
+    let stump = |feature| Estimator {
         output: 0,
         nodes: vec![Node::Inner { feature, threshold: 1 << 20, left: 1, right: 2 }, Node::Leaf { class: 0 }, Node::Leaf { class: 1 }],
         values: vec![vec![-1e-9], vec![0.25]],
     };
-    let vote = Vote { rule: Rule::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
+    let vote = Combination { choice: Choice::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: vec![0, 1] };
     let classes = vec!["benign".to_owned(), HOSTILE.to_owned()];
-    Ensemble::new(HOSTILE, classes, vote, (0..count).map(|index| stump(index % 12)).collect()).expect("an ensemble").into()
+    Vote::new(vote, (0..count).map(|index| stump(index % 12)).collect())
+        .and_then(|vote| Model::new(HOSTILE, classes, Rule::Vote(vote)))
+        .expect("a vote")
 }
 
 fn rendered(model: &Model, packets: &[(u64, u64, Option<u16>, u16)]) -> String {

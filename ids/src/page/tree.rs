@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use treeline_data::evaluate::Visit;
 use treeline_ebpf::feature::NAMES;
-use treeline_model::{Document, Node, depth};
+use treeline_model::{Node, Rule, depth};
 
 use super::markup::{Cell, clip, escape, heads, table};
 use crate::evaluate::Subject;
@@ -27,9 +27,9 @@ const LETTERS: usize = 31;
 
 /// The whole tree; of an ensemble, what there is to say of each, and the first one's picture.
 pub fn section(subject: &Subject<'_>) -> String {
-    let (mut html, title, adds) = match subject.model {
-        Document::Tree(_) => (String::new(), "The tree", ""),
-        Document::Ensemble(_) => (trees(subject), "The first tree", " (what it adds to the sums of the vote)"),
+    let (mut html, title, adds) = match subject.model.rule() {
+        Rule::Tree(_) => (String::new(), "The tree", ""),
+        Rule::Vote(_) => (trees(subject), "The first tree", " (what it adds to the sums of the vote)"),
     };
     let _ = writeln!(
         html,
@@ -147,9 +147,9 @@ impl Tree<'_> {
                 let feature = usize::from(feature);
                 format!("{} ≤ {}", NAMES.get(feature).map_or("?", |(name, _)| *name), quantity(feature, threshold))
             }
-            Node::Leaf { class } => match self.subject.model {
-                Document::Tree(model) => crate::report::class(model.classes(), class).to_owned(),
-                Document::Ensemble(ensemble) => adds(&ensemble.trees()[self.number].values[usize::from(class)]),
+            Node::Leaf { class } => match self.subject.model.rule() {
+                Rule::Tree(_) => crate::report::class(self.subject.model.classes(), class).to_owned(),
+                Rule::Vote(vote) => adds(&vote.estimators()[self.number].values[usize::from(class)]),
             },
         }
     }

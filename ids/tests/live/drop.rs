@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use treeline_model::Model;
+use treeline_model::{Model, Precondition};
 
 use crate::lab::{BAD, GOOD, Lab, Result, equal, holds, lines, received, text, there, within};
 
@@ -71,7 +71,7 @@ pub fn before(lab: &Lab, hook: &str) -> Result {
     let (mut theirs, _) = server.accept()?;
     theirs.set_read_timeout(Some(Duration::from_secs(5)))?;
     let model = lab.path("midstream.json");
-    Model::read(lab.constant(1)?)?.with_midstream_passed(true)?.write(&model)?;
+    Model::read(lab.constant(1)?)?.with_precondition(Precondition::new(1, true).expect("a precondition"))?.write(&model)?;
     let instance = lab.run(&["--hook", hook, "--mode", "enforce", "--model", text(&model)])?;
     ours.write_all(b"still there")?;
     let mut heard = [0; 11];

@@ -51,11 +51,11 @@ fn number(labels: &[String], benign: &[bool]) -> (Vec<String>, Vec<u16>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ensemble::{Arithmetic, Rule, Vote};
     use crate::import::forest::Precision;
+    use crate::vote::{Arithmetic, Choice, Combination};
 
     fn resolve_of(labels: &[&str], options: &Options) -> Result<(Vec<String>, Vec<u16>), String> {
-        let vote = Vote { rule: Rule::Largest, arithmetic: Arithmetic::F64, base: vec![], classes: vec![] };
+        let vote = Combination { choice: Choice::Largest, arithmetic: Arithmetic::F64, base: vec![], classes: vec![] };
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         let forest = Forest {
             trees: vec![],

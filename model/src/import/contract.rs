@@ -13,7 +13,7 @@ use super::forest::{Branch, Forest, Tree};
 use super::grid::Question;
 use super::reach::Reach;
 use crate::Node;
-use crate::ensemble::Member;
+use crate::vote::Estimator;
 
 /// No feature reaches this: the flow's bounds.
 const FEATURE_MAX: i64 = (1 << 59) - 1;
@@ -81,7 +81,7 @@ impl Contract {
 }
 
 /// Compares `members` with the forest that they were placed from.
-pub(crate) fn check(forest: &Forest, members: &[Member], unit: TimeUnit) -> Contract {
+pub(crate) fn check(forest: &Forest, members: &[Estimator], unit: TimeUnit) -> Contract {
     let (unreachable, short_times) = (unreachable(forest, unit), short_times(forest, unit));
     let mut contract = Contract { splits: 0, inexact: Vec::new(), moved: Vec::new(), unreachable, short_times };
     for (tree, (source, member)) in forest.trees.iter().zip(members).enumerate() {
@@ -201,6 +201,6 @@ fn float_class(forest: &Forest, unit: TimeUnit, vector: &[i64; FEATURES], goes_l
     }))
 }
 
-fn fixed_class(forest: &Forest, members: &[Member], vector: &[i64; FEATURES]) -> u16 {
+fn fixed_class(forest: &Forest, members: &[Estimator], vector: &[i64; FEATURES]) -> u16 {
     forest.vote.class(members.iter().map(|member| (member.output, member.descend(vector))))
 }

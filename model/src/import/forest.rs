@@ -1,8 +1,8 @@
 //! The intermediate form: what every format says, with its own numbers.
 
-use crate::ensemble::{ENSEMBLE_NODES_MAX, EnsembleError, Vote};
 use crate::import::column::Column;
 use crate::import::error::{ImportError, field};
+use crate::vote::{Combination, VOTE_NODES_MAX, VoteError};
 
 /// Leaf values of a whole forest: bounds memory where many classes meet many leaves.
 const VALUES_MAX: usize = 1 << 22;
@@ -23,7 +23,7 @@ pub(crate) struct Forest {
     /// How the library takes features before it compares.
     pub precision: Precision,
     /// How the library votes; its classes are filled in when the outputs' classes are known.
-    pub vote: Vote,
+    pub vote: Combination,
     /// The library's names of the classes, in the order of its outputs.
     pub labels: Vec<String>,
     /// The library's names of the columns, if the file has any.
@@ -85,8 +85,8 @@ impl Forest {
     /// Unused nodes are taken out.
     pub(crate) fn check(&mut self) -> Result<(), ImportError> {
         let count: usize = self.trees.iter().map(|tree| tree.nodes.len()).sum();
-        if count > ENSEMBLE_NODES_MAX {
-            return Err(ImportError::Model(EnsembleError::TooManyNodes { found: count }.into()));
+        if count > VOTE_NODES_MAX {
+            return Err(ImportError::Model(VoteError::TooManyNodes { found: count }.into()));
         }
         let values: usize = self.trees.iter().map(Tree::values).sum();
         check_values(values, 1)?;

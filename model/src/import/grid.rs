@@ -10,7 +10,7 @@ use treeline_ebpf::tree::NODES_MAX;
 use super::ImportError;
 use super::column::Column;
 use super::forest::{Branch, Forest, Precision, Tree};
-use crate::ensemble::Member;
+use crate::vote::Estimator;
 use crate::{Error, Node};
 
 /// The unit of the times that a model was trained on.
@@ -134,11 +134,11 @@ fn scaled(number: f64, steps: i64) -> (i128, bool) {
 }
 
 /// The trees with fixed-point thresholds. The forest is checked, its features are the classifier's.
-pub(crate) fn place(forest: &Forest, unit: TimeUnit) -> Result<Vec<Member>, ImportError> {
+pub(crate) fn place(forest: &Forest, unit: TimeUnit) -> Result<Vec<Estimator>, ImportError> {
     forest.trees.iter().map(|tree| member(tree, forest, unit)).collect()
 }
 
-fn member(tree: &Tree, forest: &Forest, unit: TimeUnit) -> Result<Member, ImportError> {
+fn member(tree: &Tree, forest: &Forest, unit: TimeUnit) -> Result<Estimator, ImportError> {
     if tree.nodes.len() > NODES_MAX {
         return Err(ImportError::Model(Error::TooManyNodes { found: tree.nodes.len() }));
     }
@@ -155,7 +155,7 @@ fn member(tree: &Tree, forest: &Forest, unit: TimeUnit) -> Result<Member, Import
             Node::Leaf { class: narrow(values.len() - 1) }
         }
     });
-    Ok(Member { output: tree.output, nodes: nodes.collect(), values })
+    Ok(Estimator { output: tree.output, nodes: nodes.collect(), values })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::bound::bound_f64;
 use super::error::{ImportError, check_rounds, field, unsupported};
 use super::forest::{Branch, Forest, Precision, Tree};
-use crate::ensemble::{Arithmetic, ENSEMBLE_NODES_MAX, Rule, Vote};
+use crate::vote::{Arithmetic, Choice, Combination, VOTE_NODES_MAX};
 
 /// Classes that a booster may have here.
 const CLASSES_MAX: usize = 256;
@@ -107,7 +107,7 @@ fn blocks(text: &str) -> Result<(Block<'_>, Vec<Block<'_>>), ImportError> {
 }
 
 /// The vote of the objective, and how many classes it tells apart.
-fn vote(header: &Block<'_>) -> Result<(Vote, usize), ImportError> {
+fn vote(header: &Block<'_>) -> Result<(Combination, usize), ImportError> {
     let Some(objective) = header.fields.get("objective") else {
         return Err(unsupported("header: objective", "a custom objective", "train with binary or multiclass"));
     };
@@ -123,14 +123,14 @@ fn vote(header: &Block<'_>) -> Result<(Vote, usize), ImportError> {
             let scale = parameter(words, "sigmoid:").filter(|scale| *scale > 0.0 && scale.is_finite());
             let scale = scale.ok_or_else(|| field("header: objective", format!("{objective:?}"), "sigmoid: and a number above 0"))?;
             let bound = bound_f64(|sum| 1.0 / (1.0 + (-scale * sum).exp()));
-            Ok((Vote { rule: Rule::Above(bound), arithmetic, base: vec![0.0], classes: Vec::new() }, 2))
+            Ok((Combination { choice: Choice::Above(bound), arithmetic, base: vec![0.0], classes: Vec::new() }, 2))
         }
         "multiclass" => {
             let classes: usize = header.number("num_class")?;
             if !(2..=CLASSES_MAX).contains(&classes) {
                 return Err(field("header: num_class", classes, format!("2 to {CLASSES_MAX}")));
             }
-            Ok((Vote { rule: Rule::LargestSoftmax, arithmetic, base: vec![0.0; classes], classes: Vec::new() }, classes))
+            Ok((Combination { choice: Choice::LargestSoftmax, arithmetic, base: vec![0.0; classes], classes: Vec::new() }, classes))
         }
         other => Err(unsupported("header: objective", other, "train with binary or multiclass")),
     }
@@ -138,8 +138,8 @@ fn vote(header: &Block<'_>) -> Result<(Vote, usize), ImportError> {
 
 fn tree(block: &Block<'_>, output: usize) -> Result<Tree, ImportError> {
     let leaves: usize = block.number("num_leaves")?;
-    if leaves == 0 || leaves > ENSEMBLE_NODES_MAX {
-        return Err(field(format!("{}: num_leaves", block.place), leaves, format!("1 to {ENSEMBLE_NODES_MAX}")));
+    if leaves == 0 || leaves > VOTE_NODES_MAX {
+        return Err(field(format!("{}: num_leaves", block.place), leaves, format!("1 to {VOTE_NODES_MAX}")));
     }
     if block.number::<u64>("num_cat")? != 0 {
         return Err(unsupported(format!("{}: num_cat", block.place), "a categorical split", "train on numbers"));

@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::error::{ImportError, field, unsupported};
 use super::forest::{Branch, Forest, Precision, Tree};
-use crate::ensemble::{Arithmetic, ENSEMBLE_NODES_MAX, Rule, Vote};
+use crate::vote::{Arithmetic, Choice, Combination, VOTE_NODES_MAX};
 use message::{Attribute, Graph, Model, Node, Tensor, ValueInfo};
 
 /// The operators' domain.
@@ -87,7 +87,7 @@ impl Input {
     }
 
     /// The forest; where the shape does not say how many columns there are, they are the classifier's.
-    fn forest(&self, trees: Vec<Tree>, vote: Vote, labels: Vec<String>) -> Forest {
+    fn forest(&self, trees: Vec<Tree>, vote: Combination, labels: Vec<String>) -> Forest {
         Forest {
             trees,
             precision: self.precision,
@@ -148,10 +148,10 @@ impl<'a> Attributes<'a> {
     }
 
     fn counted(&self, name: &str, found: usize, expected: usize) -> Result<(), ImportError> {
-        if found == expected && found <= ENSEMBLE_NODES_MAX {
+        if found == expected && found <= VOTE_NODES_MAX {
             return Ok(());
         }
-        Err(field(self.place(name), format!("{found} numbers"), format!("{}", expected.min(ENSEMBLE_NODES_MAX))))
+        Err(field(self.place(name), format!("{found} numbers"), format!("{}", expected.min(VOTE_NODES_MAX))))
     }
 }
 
@@ -185,15 +185,15 @@ impl Mode {
 
 /// The vote of the scores of `outputs` targets without classes of their own: one is the share of malicious, several are one a class. One target
 /// takes no LOGISTIC: onnxruntime leaves it out, against the operator's text.
-fn regression(outputs: usize, is_mean: bool, transform: &str, arithmetic: Arithmetic) -> Result<(Vote, usize), ImportError> {
+fn regression(outputs: usize, is_mean: bool, transform: &str, arithmetic: Arithmetic) -> Result<(Combination, usize), ImportError> {
     let refused =
         || unsupported("post_transform", format!("{transform} on {outputs} targets"), "export with NONE, or several targets with SOFTMAX");
-    let rule = match (outputs, transform) {
-        (1, "NONE") if !is_mean => Rule::Above(0.5),
-        (2.., "NONE") if is_mean => Rule::LargestMean,
-        (2.., "NONE") => Rule::Largest,
-        (2.., "SOFTMAX") if !is_mean => Rule::LargestSoftmax,
+    let choice = match (outputs, transform) {
+        (1, "NONE") if !is_mean => Choice::Above(0.5),
+        (2.., "NONE") if is_mean => Choice::LargestMean,
+        (2.., "NONE") => Choice::Largest,
+        (2.., "SOFTMAX") if !is_mean => Choice::LargestSoftmax,
         _ => return Err(refused()),
     };
-    Ok((Vote { rule, arithmetic, base: vec![0.0; outputs], classes: Vec::new() }, outputs.max(2)))
+    Ok((Combination { choice, arithmetic, base: vec![0.0; outputs], classes: Vec::new() }, outputs.max(2)))
 }

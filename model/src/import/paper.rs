@@ -6,7 +6,7 @@
 use super::error::{ImportError, field};
 use super::forest::{Branch, Forest, Precision, Tree};
 use super::grid::TimeUnit;
-use crate::ensemble::{Arithmetic, Rule, Vote};
+use crate::vote::{Arithmetic, Choice, Combination};
 
 /// The files.
 pub(crate) const ARRAYS: [&str; 5] = ["childrenLeft", "childrenRight", "feature", "threshold", "value"];
@@ -31,7 +31,7 @@ pub(crate) fn parse(files: &[Vec<u8>; 5], unit: Option<TimeUnit>) -> Result<Fore
     Ok(Forest {
         trees: vec![Tree { place: "the tree".to_owned(), output: 0, nodes, unused: 0 }],
         precision: Precision::Exact,
-        vote: Vote { rule: Rule::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: Vec::new() },
+        vote: Combination { choice: Choice::Above(0.5), arithmetic: Arithmetic::F64, base: vec![0.0], classes: Vec::new() },
         labels: vec!["0".to_owned(), "1".to_owned()],
         names: None,
         columns_count: COLUMNS,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::error::{ImportError, field, unsupported};
 use super::forest::{Branch, Forest, Precision, Tree};
 use super::json::json;
-use crate::ensemble::{Arithmetic, Rule, Vote};
+use crate::vote::{Arithmetic, Choice, Combination};
 
 /// Values of a leaf whose sum is nearer to one are shares.
 const SHARE_ERROR_MAX: f64 = 1e-6;
@@ -78,7 +78,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Forest, ImportError> {
     Ok(Forest {
         trees,
         precision: Precision::F32,
-        vote: Vote { rule: Rule::LargestMean, arithmetic: Arithmetic::F64, base, classes: Vec::new() },
+        vote: Combination { choice: Choice::LargestMean, arithmetic: Arithmetic::F64, base, classes: Vec::new() },
         labels,
         names: document.feature_names,
         columns_count: document.n_features,

@@ -12,7 +12,7 @@ use super::bound::bound_f32;
 use super::error::{ImportError, field, unsupported};
 use super::forest::{Branch, Forest, Precision, Tree};
 use super::json::json;
-use crate::ensemble::{Arithmetic, Rule, Vote};
+use crate::vote::{Arithmetic, Choice, Combination};
 
 /// Classes that a booster may have here.
 const CLASSES_MAX: usize = 256;
@@ -154,7 +154,7 @@ pub(crate) fn parse(text: &[u8], rounds: Option<usize>) -> Result<Forest, Import
 }
 
 /// The vote of an objective, and how many classes it tells apart.
-fn vote(objective: &str, classes: usize, base_score: &str) -> Result<(Vote, usize), ImportError> {
+fn vote(objective: &str, classes: usize, base_score: &str) -> Result<(Combination, usize), ImportError> {
     let base = base(base_score)?;
     let arithmetic = Arithmetic::F32;
     match objective {
@@ -162,7 +162,7 @@ fn vote(objective: &str, classes: usize, base_score: &str) -> Result<(Vote, usiz
             [share] if share > 0.0 && share < 1.0 => {
                 let bound = bound_f32(|margin| 1.0 / ((-margin).exp() + 1.0));
                 let margin = -(1.0 / share - 1.0).ln();
-                Ok((Vote { rule: Rule::Above(bound), arithmetic, base: vec![margin.into()], classes: Vec::new() }, 2))
+                Ok((Combination { choice: Choice::Above(bound), arithmetic, base: vec![margin.into()], classes: Vec::new() }, 2))
             }
             _ => Err(field("learner.learner_model_param.base_score", base_score, "one number between 0 and 1")),
         },
@@ -175,7 +175,7 @@ fn vote(objective: &str, classes: usize, base_score: &str) -> Result<(Vote, usiz
                 each if each.len() == classes => each.iter().map(|&one| one.into()).collect(),
                 _ => return Err(field("learner.learner_model_param.base_score", base_score, "one number, or one a class")),
             };
-            Ok((Vote { rule: Rule::LargestSoftmax, arithmetic, base, classes: Vec::new() }, classes))
+            Ok((Combination { choice: Choice::LargestSoftmax, arithmetic, base, classes: Vec::new() }, classes))
         }
         other => Err(unsupported("learner.objective.name", other, "train with binary:logistic or multi:softprob")),
     }

@@ -7,7 +7,7 @@ use crate::{VALID, check, check_nodes, check_text};
 #[test]
 fn the_valid_file_is_read_and_written_as_it_was() {
     let model = Model::read_bytes(VALID.as_bytes()).expect("valid");
-    assert_eq!((model.nodes().len(), model.leaves(), model.depth()), (5, 3, 2));
+    assert_eq!((model.tree().expect("a tree").nodes().len(), model.leaves(), model.depth()), (5, 3, 2));
     assert_eq!(model.to_json(), VALID);
 }
 
@@ -47,7 +47,7 @@ fn a_file_over_the_size_is_refused() {
     let text = format!("{VALID}{}", " ".repeat(BYTES_MAX));
     check_text(
         &text,
-        "more than 4194304 bytes; the largest tree takes less than 1 MiB: give the model's JSON document, and shorten its texts",
+        "more than 33554432 bytes; the largest tree takes less than 1 MiB: train with fewer or smaller trees, or shorten the texts",
     );
     let error = Model::read_from(text.as_bytes()).expect_err("too large");
     assert!(matches!(error, Error::TooLarge), "{error}");
@@ -136,7 +136,7 @@ fn an_unknown_field_is_refused() {
     check(
         "\"classes\"",
         "\"author\": 1, \"classes\"",
-        "line 22, column 10: author: unknown field `author`, expected one of `format`, `version`, `description`, `schema`, `classes`, `nodes`, `packets_min`, `midstream_passes`, `training`; write the fields and types of version 1",
+        "line 22, column 10: author: unknown field `author`, expected one of `format`, `version`, `description`, `schema`, `classes`, `nodes`, `vote`, `trees`, `packets_min`, `midstream_passes`, `training`; write the fields and types of version 1",
     );
 }
 
@@ -226,7 +226,7 @@ fn a_threshold_over_64_bits_is_refused() {
 fn the_ends_of_64_bits_are_read() {
     for end in [i64::MIN, i64::MAX] {
         let model = Model::read_bytes(VALID.replace("65536000", &end.to_string()).as_bytes()).expect("64 bits");
-        assert!(matches!(model.nodes()[0], Node::Inner { threshold, .. } if threshold == end), "{model:?}");
+        assert!(matches!(model.tree().expect("a tree").nodes()[0], Node::Inner { threshold, .. } if threshold == end), "{model:?}");
     }
 }
 

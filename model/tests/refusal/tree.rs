@@ -1,6 +1,6 @@
 //! Nodes that are no tree the kernel walks.
 
-use treeline_model::{Model, Node};
+use treeline_model::{Model, Node, Precondition};
 
 use crate::{VALID, check, check_nodes};
 
@@ -135,10 +135,13 @@ fn a_question_in_front_of_the_deepest_tree_is_refused() {
         .collect();
     nodes.push(Node::Leaf { class: 0 });
     let model = Model::from_nodes("", vec!["benign".to_owned()], nodes).expect("32 edges are allowed");
-    for refused in [model.clone().with_packets_min(2), model.clone().with_midstream_passed(true)] {
+    for refused in [
+        model.clone().with_precondition(Precondition::new(2, false).expect("a wait")),
+        model.clone().with_precondition(Precondition::new(1, true).expect("a precondition")),
+    ] {
         let expect = "packets_min, midstream_passes: two nodes and a level each (1 of them) beside the tree's 65 nodes and depth 32, at most 8192 and 32; \
                       leave them out, or train a smaller tree";
         assert_eq!(refused.expect_err("33 are not").to_string(), expect);
     }
-    model.with_midstream_passed(false).expect("asks nothing");
+    model.with_precondition(Precondition::new(1, false).expect("a precondition")).expect("asks nothing");
 }

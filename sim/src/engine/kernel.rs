@@ -41,7 +41,7 @@ impl Kernel {
     /// Loads the object into a host's kernel. It takes the place of what was loaded there before.
     pub fn on(mut host: Box<dyn Host>, settings: &Settings) -> Result<Self, EngineError> {
         let name = interned(host.name());
-        let notices = loaded(name, host.ask(&Request::Open(setup(settings, replayed(settings)))))?;
+        let notices = loaded(name, host.ask(&Request::Open(setup(name, settings, replayed(settings))?)))?;
         let (hook, link, counters) = (settings.hook, settings.link, Counters::default());
         Ok(Self { name, host, hook, link, ready: VecDeque::new(), packets: 0, counters, notices })
     }
@@ -106,14 +106,14 @@ impl Engine for Kernel {
         assert!(self.ready.is_empty(), "{} announced frames are still to be judged", self.ready.len());
         let settings = Settings { hook: self.hook, link: self.link, ..settings.clone() };
         let kept = SHARED.map(str::to_owned).to_vec();
-        loaded(self.name, self.host.ask(&Request::Replace(setup(&settings, replayed(&settings)), kept))).map(drop)
+        loaded(self.name, self.host.ask(&Request::Replace(setup(self.name, &settings, replayed(&settings))?, kept))).map(drop)
     }
 }
 
 /// The object with its settings as a live system loads it: the kernel's clock, counters per CPU. Its programs are still to be loaded.
 pub fn load(settings: &Settings) -> Result<Programs, EngineError> {
     let unavailable = |error| EngineError::Unavailable { engine: NAME, reason: explain(&error) };
-    let Setup { job, entries, .. } = setup(settings, settings.loaded());
+    let Setup { job, entries, .. } = setup(NAME, settings, settings.loaded())?;
     let programs = job.read().map_err(KernelError::from).and_then(Programs::new).map_err(unavailable)?;
     for (map, key, value) in entries {
         let source = programs.entries(&map).map_err(unavailable)?.put(&key, &value, 0);
@@ -131,25 +131,23 @@ fn replayed(settings: &Settings) -> Config {
 }
 
 /// The object with its settings.
-fn setup(settings: &Settings, config: Config) -> Setup {
+fn setup(engine: &'static str, settings: &Settings, config: Config) -> Result<Setup, EngineError> {
     let options = ReadOptions {
         globals: [(object::CONFIG.to_owned(), config.to_bytes().to_vec())].into(),
         map_max_entries: [(object::FLOWS.to_owned(), settings.flows_max)].into(),
         ..ReadOptions::default()
     };
-    let model = settings.linked.is_none().then(|| {
-        let tree = bytemuck::cast_slice(&settings.tree.nodes).to_vec();
-        (object::MODEL.to_owned(), vec![0; 4], tree)
-    });
+    let tree = settings.walked(engine)?;
+    let model = tree.map(|tree| (object::MODEL.to_owned(), vec![0; 4], bytemuck::cast_slice(&tree.nodes).to_vec()));
     let allowed = settings.allow.entries().map(|entry| {
         let (key, value) = allow::to_bytes(entry);
         (object::ALLOW.to_owned(), key.to_vec(), value.to_vec())
     });
-    Setup {
+    Ok(Setup {
         job: Job { elf: settings.object().to_vec(), options, program: settings.program().to_owned() },
         entries: model.into_iter().chain(allowed).collect(),
         record: object::REPLAY.to_owned(),
-    }
+    })
 }
 
 /// The notices of an answer to a request to load.

@@ -4,11 +4,10 @@ mod table;
 
 use std::sync::Arc;
 
-use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Link, Outcome, Platform, Skip, Tree, tree};
-use treeline_model::{Document, Ensemble};
+use treeline_ebpf::{Alarm, Allowed, Config, Counter, Counters, FEATURES, Features, Flow, Key, Link, Outcome, Platform, Skip};
 
 use self::table::Table;
-use super::{Engine, EngineError, Hook, Observation, Settings};
+use super::{Decider, Engine, EngineError, Hook, Observation, Settings};
 use crate::allow;
 use treeline_lab::Frame;
 
@@ -23,54 +22,13 @@ pub struct Native {
     allow: Arc<allow::List>,
 }
 
-/// What gives a class for features: the kernel's own walk over a tree, or an ensemble, which no other engine runs.
-#[derive(Debug, Clone)]
-pub enum Decider {
-    /// One tree, its wait a node of it.
-    Tree(Box<Tree>),
-    /// Trees that vote.
-    Ensemble(Arc<Ensemble>),
-}
-
-impl Decider {
-    /// Any model.
-    #[must_use]
-    pub fn of(model: &Document) -> Self {
-        match model {
-            Document::Tree(model) => Self::Tree(model.to_tree()),
-            Document::Ensemble(ensemble) => Self::Ensemble(Arc::new(ensemble.clone())),
-        }
-    }
-
-    /// The class of a packet, an index into the model's classes. No packet is skipped if the tree is a model's.
-    pub fn decide(&self, features: &Features) -> Result<u16, Skip> {
-        match self {
-            Self::Tree(tree) => tree::descend(tree, features),
-            Self::Ensemble(ensemble) => Ok(ensemble.judge(features)),
-        }
-    }
-}
-
 impl Native {
     /// An engine with an empty flow table.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let tree = Decider::Tree(settings.tree.clone());
-        let native = Self::of(settings.hook, settings.loaded(), settings.flows_max, tree).allowing(settings.allow.clone());
-        Self { link: settings.link, ..native }
-    }
-
-    /// An engine for Ethernet frames with an empty table of `flows_max` flows that runs any model.
-    #[must_use]
-    pub fn of(hook: Hook, config: Config, flows_max: u32, model: Decider) -> Self {
-        let flows = Table::new(flows_max);
-        Self { hook, link: Link::Ethernet, config, model, flows, allow: Arc::default() }
-    }
-
-    /// The same with an allow-list.
-    #[must_use]
-    pub fn allowing(self, allow: Arc<allow::List>) -> Self {
-        Self { allow, ..self }
+        let Settings { hook, link, decider, flows_max, allow, .. } = settings;
+        let (config, flows) = (settings.loaded(), Table::new(*flows_max));
+        Self { hook: *hook, link: *link, config, model: decider.clone(), flows, allow: allow.clone() }
     }
 
     /// Classifies a frame of which `bytes` is the start, with a header as `link` says, at time `now_ns`; `watch` sees what happens. Frames of all
@@ -100,7 +58,7 @@ impl Engine for Native {
 
     fn swap(&mut self, settings: &Settings) -> Result<(), EngineError> {
         self.config = settings.loaded();
-        self.model = Decider::Tree(settings.tree.clone());
+        self.model = settings.decider.clone();
         Ok(())
     }
 }

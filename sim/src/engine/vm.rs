@@ -55,9 +55,9 @@ fn load(settings: &Settings) -> Result<vm::Vm, EngineError> {
     };
     let object = Object::parse(settings.object(), &read).map_err(|error| unavailable(error.into()))?;
     let mut machine = vm::Vm::load_with(&object, &[settings.program()], &options).map_err(unavailable)?;
-    if settings.linked.is_none() {
+    if let Some(tree) = settings.walked(NAME)? {
         let model = machine.map_mut(object::MODEL).and_then(|map| map.entry_mut(0)).ok_or_else(|| missing(object::MODEL))?;
-        model.copy_from_slice(bytemuck::cast_slice(&settings.tree.nodes));
+        model.copy_from_slice(bytemuck::cast_slice(&tree.nodes));
     }
     if machine.map(object::REPLAY).and_then(|map| map.entry(0)).is_none_or(|cell| cell.len() != size_of::<Cell>()) {
         return Err(missing(object::REPLAY));

@@ -2,7 +2,7 @@
 //!
 //! Bytes that begin like a known file are read as that; all others are cut into the paper's five arrays.
 
-use treeline_model::Document;
+use treeline_model::Model;
 use treeline_model::import::{self, Options, Source, TimeUnit};
 
 use super::Finding;
@@ -16,9 +16,9 @@ pub fn import(bytes: &[u8]) -> Result<bool, Finding> {
     if let Some(witness) = imported.contract.inexact.first() {
         return broken("is exact on the grid", format!("{witness:?}"));
     }
-    match Document::read_bytes(imported.document.to_json().as_bytes()) {
-        Ok(again) if again == imported.document => Ok(true),
-        Ok(_) => broken("reads back equal", imported.document.to_json()),
+    match Model::read_bytes(imported.model.to_json().as_bytes()) {
+        Ok(again) if again == imported.model => Ok(true),
+        Ok(_) => broken("reads back equal", imported.model.to_json()),
         Err(error) => broken("reads back", error.to_string()),
     }
 }

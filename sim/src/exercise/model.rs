@@ -5,11 +5,12 @@
 
 use treeline_ebpf::Features;
 use treeline_ebpf::feature::{FEATURES, FRACTION_BITS};
-use treeline_ebpf::tree::{self, DEPTH_MAX};
-use treeline_model::{BYTES_MAX, Model, Node};
+use treeline_ebpf::tree::DEPTH_MAX;
+use treeline_model::{BYTES_MAX, Model, Node, Tree};
 
 use super::Finding;
-use crate::reference::FloatTree;
+use crate::engine::Decider;
+use crate::reference::FloatModel;
 
 /// Thresholds tried of one model.
 const THRESHOLDS_MAX: usize = 256;
@@ -27,24 +28,33 @@ pub fn model(bytes: &[u8]) -> Result<bool, Finding> {
             Err(error) => return broken("reads back", format!("{error} in {text}")),
         }
     }
-    let _ = FloatTree::of(&model);
-    let tree = model.to_tree();
+    let _ = FloatModel::of(&model);
+    let decider = Decider::of(&model);
     for features in vectors(&model) {
-        let expected = descend(&model, &features);
-        let found = tree::descend(&tree, &features);
-        if found != Ok(expected) {
-            return broken("decides like its nodes", format!("{found:?} instead of class {expected} for {:?}", features.values()));
+        let found = decider.decide(&features);
+        if found.is_err() || found.is_ok_and(|class| usize::from(class) >= model.classes().len()) {
+            return broken("decides for one of its classes", format!("{found:?} for {:?}", features.values()));
+        }
+        // Whether it is classified at all is not the nodes' matter: the vectors are those of a flow's packets without end.
+        if let Ok(tree) = model.tree() {
+            let expected = if model.precondition().holds_for(&features) { descend(tree, &features) } else { 0 };
+            if found != Ok(expected) {
+                return broken("decides like its nodes", format!("{found:?} instead of class {expected} for {:?}", features.values()));
+            }
         }
     }
-    match depth(&model) {
-        Some(depth) if depth == model.depth() => Ok(true),
-        found => broken("has the depth it says, at most 32", format!("{found:?} instead of {}", model.depth())),
+    for nodes in model.trees() {
+        match depth(nodes) {
+            Some(depth) if depth == treeline_model::depth(nodes) => {}
+            found => return broken("has the depth it says, at most 32", format!("{found:?} instead of {}", treeline_model::depth(nodes))),
+        }
     }
+    Ok(true)
 }
 
 /// All features at one threshold, one step below and one above; nothing, and the most there can be.
 fn vectors(model: &Model) -> impl Iterator<Item = Features> {
-    let thresholds = model.nodes().iter().filter_map(|node| match node {
+    let thresholds = model.trees().flatten().filter_map(|node| match node {
         Node::Inner { threshold, .. } => Some(*threshold),
         Node::Leaf { .. } => None,
     });
@@ -53,11 +63,11 @@ fn vectors(model: &Model) -> impl Iterator<Item = Features> {
     near.chain(ends).map(|value| Features::from([value.cast_unsigned(); FEATURES]))
 }
 
-/// The class that the model's nodes say.
-fn descend(model: &Model, features: &Features) -> u16 {
+/// The class that the tree's nodes say.
+fn descend(tree: &Tree, features: &Features) -> u16 {
     let mut index = 0;
     loop {
-        match model.nodes()[index] {
+        match tree.nodes()[index] {
             Node::Leaf { class } => return class,
             Node::Inner { feature, threshold, left, right } => {
                 index = if features.values()[usize::from(feature)] <= threshold { left } else { right }.into();
@@ -67,11 +77,11 @@ fn descend(model: &Model, features: &Features) -> u16 {
 }
 
 /// Edges to the deepest leaf; `None` if a path is longer than [`DEPTH_MAX`].
-fn depth(model: &Model) -> Option<usize> {
+fn depth(nodes: &[Node]) -> Option<usize> {
     let (mut open, mut deepest) = (vec![(0, 0)], 0);
     while let Some((index, depth)) = open.pop() {
         deepest = deepest.max(depth);
-        if let Node::Inner { left, right, .. } = model.nodes()[index] {
+        if let Node::Inner { left, right, .. } = nodes[index] {
             if depth == DEPTH_MAX {
                 return None;
             }

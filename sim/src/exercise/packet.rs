@@ -23,7 +23,7 @@ use treeline_lab::Frame;
 /// One leaf: the tree does not matter here, but 128 KiB of it would take most of the time.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
     let model = Model::from_nodes("one leaf", vec![BENIGN.to_owned()], vec![Node::Leaf { class: 0 }]).expect("a leaf is a tree");
-    Settings::new(Hook::Xdp, Config::default(), model.to_tree(), 1)
+    Settings::new(Hook::Xdp, Config::default(), &model, 1)
 });
 
 /// Runs the exercise on a frame that begins at the Ethernet header; says what the classifier made of it.

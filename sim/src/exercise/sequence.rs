@@ -28,7 +28,7 @@ use treeline_ebpf::allow::{Network, Service};
 use treeline_ebpf::platform::TIMEOUT_NS_MAX;
 use treeline_ebpf::tree::DEPTH_MAX;
 use treeline_ebpf::{Allowed, Config, Counters, FEATURES, packet};
-use treeline_model::{BENIGN, Model, Node};
+use treeline_model::{BENIGN, Model, Node, Precondition};
 
 use super::Finding;
 use crate::allow::List;
@@ -114,10 +114,10 @@ impl Case {
             let classes = CLASSES.map(str::to_owned).to_vec();
             let model = Model::from_nodes("drawn", classes, nodes).expect("growing a leaf keeps a tree a tree");
             let packets_min = if waits { 3 } else { 1 };
-            let asked = model.clone().with_packets_min(packets_min).and_then(|model| model.with_midstream_passed(passes));
+            let asked = Precondition::new(packets_min, passes).and_then(|precondition| model.clone().with_precondition(precondition));
             let model = asked.unwrap_or(model);
             let frames = frames(&mut bytes, &config, start_ns)?;
-            let settings = Settings { allow: Arc::new(allow), ..Settings::new(hook, config, model.to_tree(), FLOWS_MAX) };
+            let settings = Settings { allow: Arc::new(allow), ..Settings::new(hook, config, &model, FLOWS_MAX) };
             Ok(Self { settings, model, frames })
         };
         draw().expect("numbers and as many bytes as there are can always be drawn")

@@ -1,7 +1,5 @@
 //! features -> verdict: the tree as a scientist would write it down (rule 11).
 
-use treeline_model::{Model, RealNode};
-
 use super::feature::{FEATURES, Feature};
 
 /// Nodes a tree may have.
@@ -89,18 +87,6 @@ impl FloatTree {
             Some(node) => Err(TreeError::Depth { node }),
             None => Ok(tree),
         }
-    }
-
-    /// The model's tree in real numbers.
-    #[must_use]
-    pub fn of(model: &Model) -> Self {
-        let nodes = model.real_nodes().map(|node| match node {
-            RealNode::Inner { feature, threshold, left, right } => {
-                FloatNode::Split { feature: feature.into(), threshold, left: left.into(), right: right.into() }
-            }
-            RealNode::Leaf { class } => FloatNode::Leaf { class },
-        });
-        Self::new(nodes.collect()).expect("a model is a tree")
     }
 
     /// A tree that gives every packet the same class.

@@ -51,7 +51,7 @@ impl Pair {
         });
         let nodes = nodes.collect();
         let reference = Reference::new(config, FloatTree::new(nodes).expect("a tree")).with_allow(&allow);
-        let native = Native::new(&Settings { allow: allow.into(), ..Settings::new(Hook::Xdp, config, model.to_tree(), 1 << 16) });
+        let native = Native::new(&Settings { allow: allow.into(), ..Settings::new(Hook::Xdp, config, &model, 1 << 16) });
         Self { native, reference, counters: [0; COUNTERS], ambiguous_count: 0 }
     }
 

@@ -6,7 +6,7 @@
 
 use std::io::Cursor;
 
-pub use captures::{capture, captures, name, other_captures};
+pub use captures::{capture, captures, files, name, other_captures};
 use treeline_ebpf::{Config, Counter, Link, Tree};
 use treeline_lab::Frame;
 use treeline_lab::capture::Capture;
@@ -14,7 +14,7 @@ use treeline_model::{Model, Node};
 use treeline_sim::engine::kernel::Kernel;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::vm::Vm;
-use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
+use treeline_sim::engine::{Decider, Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
@@ -42,7 +42,12 @@ pub fn constant(class: u16) -> Model {
 }
 
 /// The array that no loader ever filled.
-pub fn unloaded() -> Box<Tree> {
+pub fn unloaded() -> Decider {
+    Decider::Tree(empty().into())
+}
+
+/// The same to write nodes into.
+pub fn empty() -> Box<Tree> {
     let nodes = vec![treeline_ebpf::Node::default(); treeline_ebpf::tree::NODES_MAX].into_boxed_slice();
     let nodes: Box<[treeline_ebpf::Node; treeline_ebpf::tree::NODES_MAX]> = nodes.try_into().expect("as many as asked for");
     Box::new(Tree { nodes: *nodes })
@@ -50,7 +55,7 @@ pub fn unloaded() -> Box<Tree> {
 
 /// What an engine is built from.
 pub fn settings(hook: Hook, config: Config, model: &Model) -> Settings {
-    Settings::new(hook, config, model.to_tree(), FLOWS_MAX)
+    Settings::new(hook, config, model, FLOWS_MAX)
 }
 
 /// A frame that begins as `link` says: an Ethernet frame, or what follows its header. A frame without all of that stays as it is.

@@ -6,9 +6,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Attributes, Input, Mode, regression};
-use crate::ensemble::{Rule, Vote};
 use crate::import::error::{ImportError, field, unsupported};
 use crate::import::forest::{Branch, Forest, Tree, check_values};
+use crate::vote::{Choice, Combination};
 
 /// Outputs that an operator may have here.
 const OUTPUTS_MAX: usize = 256;
@@ -81,7 +81,7 @@ fn labels(attributes: &Attributes) -> Result<Vec<String>, ImportError> {
 }
 
 /// The vote of a classifier; of two classes, the weights are filed under output 0.
-fn classes(attributes: &Attributes, weights: &mut Weights, input: &Input, classes: usize, base: usize) -> Result<Vote, ImportError> {
+fn classes(attributes: &Attributes, weights: &mut Weights, input: &Input, classes: usize, base: usize) -> Result<Combination, ImportError> {
     let mut scored = vec![false; classes.max(2)];
     for &class in &weights.outputs {
         match scored.get_mut(class) {
@@ -100,12 +100,12 @@ fn classes(attributes: &Attributes, weights: &mut Weights, input: &Input, classe
         }
         weights.outputs.fill(0);
         let bound = if weights.numbers.iter().all(|weight| *weight >= 0.0) { 0.5 } else { 0.0 };
-        return Ok(Vote { rule: Rule::Above(bound), arithmetic: input.arithmetic, base: vec![0.0], classes: Vec::new() });
+        return Ok(Combination { choice: Choice::Above(bound), arithmetic: input.arithmetic, base: vec![0.0], classes: Vec::new() });
     }
     if let Some(class) = scored.iter().position(|scored| !scored) {
         return Err(unsupported(attributes.place("class_ids"), format!("class {class} without any weight"), "leave the class out"));
     }
-    Ok(Vote { rule: Rule::Largest, arithmetic: input.arithmetic, base: vec![0.0; classes], classes: Vec::new() })
+    Ok(Combination { choice: Choice::Largest, arithmetic: input.arithmetic, base: vec![0.0; classes], classes: Vec::new() })
 }
 
 /// The trees in the order of their first nodes, and which outputs some tree weighs in each of its leaves.

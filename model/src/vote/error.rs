@@ -1,24 +1,21 @@
-//! Why an ensemble is refused. Places are the fields' of its document; inside a tree, `Error::Tree` puts `trees[N].` before them.
+//! Why a vote is refused. Places are the fields' of its document; inside a tree, `Error::Estimator` puts `trees[N].` before them.
 
-use super::{ENSEMBLE_BYTES_MAX, ENSEMBLE_NODES_MAX, TREES_MAX};
+use super::{ESTIMATORS_MAX, VOTE_NODES_MAX};
 
-/// What an ensemble has wrong beyond what a tree can.
+/// What a vote has wrong beyond what a tree can.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum EnsembleError {
-    /// The document is longer than [`ENSEMBLE_BYTES_MAX`].
-    #[error("more than {ENSEMBLE_BYTES_MAX} bytes; train with fewer or smaller trees")]
-    TooLarge,
+pub enum VoteError {
     /// There is no tree.
     #[error("trees: none, expected at least one; a single tree is written as nodes")]
     NoTrees,
     /// Too many trees.
-    #[error("trees: found {found}, expected at most {TREES_MAX}; train with fewer trees")]
+    #[error("trees: found {found}, expected at most {ESTIMATORS_MAX}; train with fewer trees")]
     TooManyTrees {
         /// How many there are.
         found: usize,
     },
     /// Too many nodes in all trees together.
-    #[error("trees: found {found} nodes together, expected at most {ENSEMBLE_NODES_MAX}; train with fewer or smaller trees")]
+    #[error("trees: found {found} nodes together, expected at most {VOTE_NODES_MAX}; train with fewer or smaller trees")]
     TooManyNodes {
         /// How many there are.
         found: usize,

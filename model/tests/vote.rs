@@ -2,7 +2,7 @@
 
 use treeline_ebpf::Features;
 use treeline_ebpf::feature::{MIDSTREAM, PACKETS};
-use treeline_model::{Document, Model};
+use treeline_model::{Model, Rule};
 
 const VALID: &str = r#"{"format": "treeline-model", "version": 1, "description": "two stumps", "schema": SCHEMA, "classes": ["benign", "scan"],
 "vote": {"rule": {"above": 0.5}, "arithmetic": "f64", "base": [0.0], "classes": [0, 1]}, "trees": [
@@ -20,33 +20,31 @@ fn valid() -> String {
 fn check(from: &str, to: &str, expect: &str) {
     let text = valid();
     assert!(text.contains(from), "{from:?} is not in the document");
-    let refused = Document::read_bytes(text.replacen(from, to, 1).as_bytes()).expect_err("refused").to_string();
+    let refused = Model::read_bytes(text.replacen(from, to, 1).as_bytes()).expect_err("refused").to_string();
     assert!(refused == expect || refused.ends_with(&format!("{expect}; write the fields and types of version 1")), "{refused}");
 }
 
 #[test]
 fn an_ensemble_reads_back_equal_and_votes() {
-    let document = Document::read_bytes(valid().as_bytes()).expect("valid");
-    assert_eq!(Document::read_bytes(document.to_json().as_bytes()).expect("read back"), document);
-    let Document::Ensemble(ensemble) = document else { panic!("an ensemble") };
+    let model = Model::read_bytes(valid().as_bytes()).expect("valid");
+    assert_eq!(Model::read_bytes(model.to_json().as_bytes()).expect("read back"), model);
     let mut features = [0; 12];
-    assert_eq!(ensemble.decide(&features), 0);
+    assert_eq!(model.decide(features), 0);
     features[3] = 65537;
-    assert_eq!(ensemble.decide(&features), 1);
+    assert_eq!(model.decide(features), 1);
 }
 
 #[test]
 fn an_ensemble_waits_for_a_flows_first_packets() {
     let text = valid().replacen("\"vote\"", "\"packets_min\": 3, \"vote\"", 1);
-    let document = Document::read_bytes(text.as_bytes()).expect("valid");
-    assert_eq!(document.packets_min(), 3);
-    assert_eq!(Document::read_bytes(document.to_json().as_bytes()).expect("read back"), document);
-    let Document::Ensemble(ensemble) = document else { panic!("an ensemble") };
+    let model = Model::read_bytes(text.as_bytes()).expect("valid");
+    assert_eq!(model.precondition().packets_min(), 3);
+    assert_eq!(Model::read_bytes(model.to_json().as_bytes()).expect("read back"), model);
     let judged = [1, 2, 3, 4].map(|packet| {
         let mut features = Features::default();
         features.set(3, 65537);
         features.set(PACKETS, packet << 16);
-        ensemble.judge(&features)
+        model.classify(&features)
     });
     assert_eq!(judged, [0, 0, 1, 1]);
 }
@@ -55,15 +53,14 @@ fn an_ensemble_waits_for_a_flows_first_packets() {
 fn an_ensemble_passes_what_is_midstream_if_it_says_so() {
     for (field, expect) in [("", [1, 1]), ("\"midstream_passes\": false, ", [1, 1]), ("\"midstream_passes\": true, ", [0, 1])] {
         let text = valid().replacen("\"vote\"", &format!("{field}\"vote\""), 1);
-        let document = Document::read_bytes(text.as_bytes()).expect("valid");
-        assert_eq!(Document::read_bytes(document.to_json().as_bytes()).expect("read back"), document);
-        let Document::Ensemble(ensemble) = document else { panic!("an ensemble") };
+        let model = Model::read_bytes(text.as_bytes()).expect("valid");
+        assert_eq!(Model::read_bytes(model.to_json().as_bytes()).expect("read back"), model);
         let judged = [1, 0].map(|midstream| {
             let mut features = Features::default();
             features.set(3, 65537);
             features.set(PACKETS, 1 << 16);
             features.set(MIDSTREAM, midstream);
-            ensemble.judge(&features)
+            model.classify(&features)
         });
         assert_eq!(judged, expect, "{field}");
     }
@@ -76,25 +73,26 @@ fn a_wait_out_of_range_is_refused_as_a_trees_is() {
         check("\"vote\"", &format!("\"packets_min\": {found}, \"vote\""), &expect);
     }
     let text = valid().replacen("\"vote\"", "\"packets_min\": null, \"vote\"", 1);
-    let refused = Document::read_bytes(text.as_bytes()).expect_err("refused").to_string();
+    let refused = Model::read_bytes(text.as_bytes()).expect_err("refused").to_string();
     assert!(refused.contains("packets_min: invalid type: null"), "{refused}");
 }
 
 #[test]
-fn a_ballot_adds_up_to_what_is_decided() {
-    let Document::Ensemble(ensemble) = Document::read_bytes(valid().as_bytes()).expect("valid") else { panic!("an ensemble") };
+fn votes_add_up_to_what_is_decided() {
+    let model = Model::read_bytes(valid().as_bytes()).expect("valid");
+    let Rule::Vote(vote) = model.rule() else { panic!("a vote") };
     let mut features = [0; 12];
     features[3] = 65537;
-    let ballot = ensemble.ballot(&features);
-    assert_eq!((ballot.sums.as_slice(), ballot.class), ([0.625].as_slice(), ensemble.decide(&features)));
-    let reached: Vec<_> = ballot.reached.iter().map(|tree| (tree.leaf, tree.questions, tree.values[0])).collect();
+    let votes = vote.votes(&features);
+    assert_eq!((votes.sums.as_slice(), votes.class), ([0.625].as_slice(), model.decide(features)));
+    let reached: Vec<_> = votes.reached.iter().map(|tree| (tree.leaf, tree.splits, tree.values[0])).collect();
     assert_eq!(reached, [(2, 1, 0.5), (0, 0, 0.125)]);
 }
 
 #[test]
 fn an_ensemble_is_not_one_tree() {
-    let refused = Model::read_bytes(valid().as_bytes()).expect_err("an ensemble");
-    assert!(refused.to_string().starts_with("trees: an ensemble, expected one tree (nodes); train or import one tree"), "{refused}");
+    let refused = Model::read_bytes(valid().as_bytes()).expect("a model").tree().expect_err("a vote").to_string();
+    assert!(refused.starts_with("trees: an ensemble, expected one tree (nodes); train or import one tree"), "{refused}");
 }
 
 #[test]
@@ -168,7 +166,7 @@ fn leaves_and_votes_that_do_not_fit_are_refused() {
 
 #[test]
 fn not_a_number_is_refused() {
-    let refused = |from: &str, to: &str| Document::read_bytes(valid().replacen(from, to, 1).as_bytes()).expect_err("refused").to_string();
+    let refused = |from: &str, to: &str| Model::read_bytes(valid().replacen(from, to, 1).as_bytes()).expect_err("refused").to_string();
     assert!(refused("[0.25]", "[NaN]").contains("not JSON"), "{}", refused("[0.25]", "[NaN]"));
     assert!(refused("[0.25]", "[1e999]").contains("number out of range"), "{}", refused("[0.25]", "[1e999]"));
 }
@@ -178,6 +176,9 @@ fn sizes_over_the_limits_are_refused() {
     let tree = r#"{"output": 0, "nodes": [{"values": [0.125]}]}"#;
     check(tree, &vec![tree; 4096].join(","), "trees: found 4097, expected at most 4096; train with fewer trees");
     let text = " ".repeat((32 << 20) + 1);
-    let refused = Document::read_bytes(text.as_bytes()).expect_err("too large").to_string();
-    assert_eq!(refused, "more than 33554432 bytes; train with fewer or smaller trees");
+    let refused = Model::read_bytes(text.as_bytes()).expect_err("too large").to_string();
+    assert_eq!(
+        refused,
+        "more than 33554432 bytes; the largest tree takes less than 1 MiB: train with fewer or smaller trees, or shorten the texts"
+    );
 }

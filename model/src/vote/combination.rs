@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::EnsembleError;
+use super::VoteError;
 
 /// Outputs a vote may have.
 const OUTPUTS_MAX: usize = 256;
@@ -41,7 +41,7 @@ impl Arithmetic {
 /// How the sums of a vote become one of its outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Rule {
+pub enum Choice {
     /// One sum: the second class where it is above the bound, else the first.
     Above(f64),
     /// The output of the largest sum, the first among equal ones.
@@ -54,18 +54,18 @@ pub enum Rule {
 
 /// From leaf values to a class.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Vote {
-    /// The rule.
-    pub rule: Rule,
+pub struct Combination {
+    /// The output that wins.
+    pub choice: Choice,
     /// The precision of sums.
     pub arithmetic: Arithmetic,
     /// Where each output's sum starts.
     pub base: Vec<f64>,
-    /// The class of each output; for [`Rule::Above`] of not above and above.
+    /// The class of each output; for [`Choice::Above`] of not above and above.
     pub classes: Vec<u16>,
 }
 
-impl Vote {
+impl Combination {
     /// The class of the leaves reached, each a first output and the values that it adds there and on.
     pub(crate) fn class<'a>(&self, leaves: impl ExactSizeIterator<Item = (usize, &'a [f64])>) -> u16 {
         let trees = leaves.len();
@@ -86,17 +86,17 @@ impl Vote {
     /// What the rule compares, made of the sums over `trees` trees.
     #[expect(clippy::cast_precision_loss, reason = "thousands of trees at most")]
     pub(crate) fn scores(&self, mut sums: Vec<f64>, trees: usize) -> Vec<f64> {
-        match self.rule {
-            Rule::Above(_) | Rule::Largest => {}
-            Rule::LargestMean => sums.iter_mut().for_each(|sum| *sum = self.arithmetic.round(*sum / trees as f64)),
-            Rule::LargestSoftmax => self.softmax(&mut sums),
+        match self.choice {
+            Choice::Above(_) | Choice::Largest => {}
+            Choice::LargestMean => sums.iter_mut().for_each(|sum| *sum = self.arithmetic.round(*sum / trees as f64)),
+            Choice::LargestSoftmax => self.softmax(&mut sums),
         }
         sums
     }
 
     /// The class that wins by `scores`.
     pub(crate) fn winner(&self, scores: &[f64]) -> u16 {
-        if let Rule::Above(bound) = self.rule {
+        if let Choice::Above(bound) = self.choice {
             return self.classes[usize::from(scores[0] > bound)];
         }
         let mut best = 0;
@@ -121,11 +121,11 @@ impl Vote {
         }
     }
 
-    /// Refuses a vote that does not fit its rule, or `classes` classes.
-    pub(crate) fn check(&self, classes: usize) -> Result<(), EnsembleError> {
-        let refused = |field, found: String, expected: String| Err(EnsembleError::Vote { field, found, expected });
+    /// Refuses numbers that do not fit the choice.
+    pub(crate) fn check(&self) -> Result<(), VoteError> {
+        let refused = |field, found: String, expected: String| Err(VoteError::Vote { field, found, expected });
         let outputs = self.base.len();
-        let above = matches!(self.rule, Rule::Above(_));
+        let above = matches!(self.choice, Choice::Above(_));
         if above && outputs != 1 || outputs == 0 || outputs > OUTPUTS_MAX {
             let expected = if above { "1 for above".to_owned() } else { format!("1 to {OUTPUTS_MAX} numbers") };
             return refused("base", format!("{outputs} numbers"), expected);
@@ -134,12 +134,20 @@ impl Vote {
         if self.classes.len() != expected {
             return refused("classes", format!("{} numbers", self.classes.len()), format!("{expected}, one an output (above: two)"));
         }
-        if let Some(class) = self.classes.iter().find(|class| usize::from(**class) >= classes) {
-            return refused("classes", class.to_string(), format!("below {classes}, the number of classes"));
-        }
-        let bound = if let Rule::Above(bound) = self.rule { bound } else { 0.0 };
+        let bound = if let Choice::Above(bound) = self.choice { bound } else { 0.0 };
         match self.base.iter().chain([&bound]).find(|number| !number.is_finite()) {
             Some(number) => refused("base", number.to_string(), "finite numbers".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses classes beyond the first `classes`.
+    pub(crate) fn check_classes(&self, classes: usize) -> Result<(), VoteError> {
+        match self.classes.iter().find(|class| usize::from(**class) >= classes) {
+            Some(class) => {
+                let expected = format!("below {classes}, the number of classes");
+                Err(VoteError::Vote { field: "classes", found: class.to_string(), expected })
+            }
             None => Ok(()),
         }
     }
@@ -151,42 +159,46 @@ mod tests {
 
     /// The class by `rule` of two trees that add `first` and `second`.
     #[track_caller]
-    fn check(rule: Rule, arithmetic: Arithmetic, first: &[f64], second: &[f64], class: u16) {
+    fn check(choice: Choice, arithmetic: Arithmetic, first: &[f64], second: &[f64], class: u16) {
         let outputs = u16::try_from(first.len()).expect("few");
         let classes = if outputs == 1 { vec![0, 1] } else { (0..outputs).collect() };
-        let vote = Vote { rule, arithmetic, base: vec![0.0; first.len()], classes };
-        vote.check(9).expect("a vote");
+        let vote = Combination { choice, arithmetic, base: vec![0.0; first.len()], classes };
+        vote.check().and(vote.check_classes(9)).expect("a vote");
         assert_eq!(vote.class([(0, first), (0, second)].into_iter()), class);
     }
 
     #[test]
     fn equal_sums_go_to_the_first_output() {
-        check(Rule::Largest, Arithmetic::F64, &[0.0, 0.25, 0.25], &[0.0, 0.5, 0.5], 1);
-        check(Rule::Above(0.5), Arithmetic::F64, &[0.25], &[0.25], 0);
-        check(Rule::Above(0.5), Arithmetic::F64, &[0.25], &[0.250_000_1], 1);
+        check(Choice::Largest, Arithmetic::F64, &[0.0, 0.25, 0.25], &[0.0, 0.5, 0.5], 1);
+        check(Choice::Above(0.5), Arithmetic::F64, &[0.25], &[0.25], 0);
+        check(Choice::Above(0.5), Arithmetic::F64, &[0.25], &[0.250_000_1], 1);
     }
 
     #[test]
     fn a_sum_in_32_bits_loses_what_32_bits_lose() {
-        check(Rule::Above(1.0), Arithmetic::F64, &[1.0], &[1e-9], 1);
-        check(Rule::Above(1.0), Arithmetic::F32, &[1.0], &[1e-9], 0);
+        check(Choice::Above(1.0), Arithmetic::F64, &[1.0], &[1e-9], 1);
+        check(Choice::Above(1.0), Arithmetic::F32, &[1.0], &[1e-9], 0);
     }
 
     #[test]
     fn a_softmax_makes_near_sums_equal() {
-        check(Rule::Largest, Arithmetic::F32, &[0.1, 0.1], &[0.0, 1e-8], 1);
-        check(Rule::LargestSoftmax, Arithmetic::F32, &[0.1, 0.1], &[0.0, 1e-8], 0);
+        check(Choice::Largest, Arithmetic::F32, &[0.1, 0.1], &[0.0, 1e-8], 1);
+        check(Choice::LargestSoftmax, Arithmetic::F32, &[0.1, 0.1], &[0.0, 1e-8], 0);
     }
 
     #[test]
     fn a_vote_that_does_not_fit_is_refused_with_the_field() {
-        let refused = |rule, base: Vec<f64>, classes: Vec<u16>| {
-            Vote { rule, arithmetic: Arithmetic::F64, base, classes }.check(2).expect_err("refused").to_string()
+        let refused = |choice, base: Vec<f64>, classes: Vec<u16>| {
+            let vote = Combination { choice, arithmetic: Arithmetic::F64, base, classes };
+            vote.check().and_then(|()| vote.check_classes(2)).expect_err("refused").to_string()
         };
-        assert_eq!(refused(Rule::Above(0.0), vec![0.0; 2], vec![0, 1]), "vote.base: found 2 numbers, expected 1 for above");
-        assert_eq!(refused(Rule::Largest, vec![], vec![]), "vote.base: found 0 numbers, expected 1 to 256 numbers");
-        assert_eq!(refused(Rule::Largest, vec![0.0; 2], vec![0]), "vote.classes: found 1 numbers, expected 2, one an output (above: two)");
-        assert_eq!(refused(Rule::Largest, vec![0.0; 2], vec![0, 2]), "vote.classes: found 2, expected below 2, the number of classes");
-        assert_eq!(refused(Rule::Above(f64::NAN), vec![0.0], vec![0, 1]), "vote.base: found NaN, expected finite numbers");
+        assert_eq!(refused(Choice::Above(0.0), vec![0.0; 2], vec![0, 1]), "vote.base: found 2 numbers, expected 1 for above");
+        assert_eq!(refused(Choice::Largest, vec![], vec![]), "vote.base: found 0 numbers, expected 1 to 256 numbers");
+        assert_eq!(
+            refused(Choice::Largest, vec![0.0; 2], vec![0]),
+            "vote.classes: found 1 numbers, expected 2, one an output (above: two)"
+        );
+        assert_eq!(refused(Choice::Largest, vec![0.0; 2], vec![0, 2]), "vote.classes: found 2, expected below 2, the number of classes");
+        assert_eq!(refused(Choice::Above(f64::NAN), vec![0.0], vec![0, 1]), "vote.base: found NaN, expected finite numbers");
     }
 }
