@@ -48,7 +48,7 @@ impl Precondition {
     #[must_use]
     pub fn holds(self, packet: u64, midstream: bool) -> bool {
         let waits = self.packets_min > 1 && packet < self.packets_min.into();
-        !waits && !(midstream && self.midstream_passes)
+        !(waits || midstream && self.midstream_passes)
     }
 
     /// The same of the slots behind the features.
