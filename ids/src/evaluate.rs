@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_data::Labels;
 use treeline_data::evaluate::{Evaluator, Score};
@@ -21,7 +21,7 @@ use treeline_model::{Draft, Model};
 
 pub use subject::Subject;
 
-use crate::arguments::{captures_help, distinct};
+use crate::options::{Format, captures_help, distinct};
 use crate::output::print;
 use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
@@ -59,16 +59,7 @@ pub struct Evaluate {
     pub limit: u64,
 
     #[command(flatten)]
-    pub table: crate::arguments::FlowTable,
-}
-
-/// How a result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One document for machines.
-    Json,
+    pub table: crate::options::FlowTable,
 }
 
 const EXAMPLES: &str = "\

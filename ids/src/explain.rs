@@ -22,8 +22,7 @@ use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Observation, Settings};
 use treeline_sim::reference::{Judgement, Reference};
 
-use crate::arguments::captures_help;
-use crate::evaluate::Format;
+use crate::options::{Format, captures_help};
 use crate::output::print;
 
 /// Say why one packet of a capture has its verdict: its flow, its features, each question the tree asks.
@@ -50,7 +49,7 @@ pub struct Explain {
     pub format: Format,
 
     #[command(flatten)]
-    pub table: crate::arguments::FlowTable,
+    pub table: crate::options::FlowTable,
 }
 
 const EXAMPLES: &str = "\

@@ -7,7 +7,7 @@ use std::iter;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 use treeline_data::label::{Labels, Report};
@@ -17,7 +17,7 @@ use treeline_ebpf::{Counter, Skip};
 use treeline_lab::cause::explain;
 
 use crate::EXIT_BAD_INPUT;
-use crate::arguments::{captures_help, distinct};
+use crate::options::{Format, captures_help, distinct};
 use crate::report::{link_types, number, skipped, skipped_json};
 
 /// Rows between two looks at the progress bar.
@@ -54,16 +54,7 @@ pub struct Features {
     limit: u64,
 
     #[command(flatten)]
-    table: crate::arguments::FlowTable,
-}
-
-/// The summary's form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A report for people.
-    Text,
-    /// The same as one JSON document.
-    Json,
+    table: crate::options::FlowTable,
 }
 
 const EXAMPLES: &str = "\

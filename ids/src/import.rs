@@ -12,6 +12,7 @@ use treeline_lab::cause::explain;
 use treeline_model::import::{self, Contract, Imported, Options, Source, TimeUnit, Unreachable, Witness};
 use treeline_model::{Model, Rule};
 
+use crate::options::Format;
 use crate::output::print;
 
 /// Import a model of scikit-learn, the paper, XGBoost, LightGBM or ONNX-ML.
@@ -92,14 +93,6 @@ pub enum Unit {
     Us,
     Ms,
     S,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A report for people.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Imports, writes, and says what came of it.

@@ -18,15 +18,19 @@ mod link;
 
 mod live;
 
-mod object;
+mod options;
 
 mod output;
 
 mod page;
 
+mod read;
+
 mod replay;
 
 mod report;
+
+mod test;
 
 mod train;
 
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
+        Command::Test(options) => test::run(options),
         Command::Link(options) => link::run(options),
         Command::Verify(options) => verify::run(options),
         Command::Bench(options) => bench::run(options),

@@ -1,14 +1,13 @@
 //! `treeline replay`: builds the engines, drives them over each capture, hands the summary to the report.
 
-mod divergence;
-mod object;
-mod outcome;
+mod choice;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use treeline_ebpf::Config;
 use treeline_lab::capture::Capture;
@@ -24,18 +23,98 @@ use treeline_sim::engine::{Engine, EngineError, Hook, Settings};
 use treeline_sim::reference::Reference;
 use treeline_sim::replay::{Replay, Summary};
 
-use crate::arguments::{self, Format, Mode, Tree, Trees};
+use crate::options::{Engine as Named, FlowTable, Hook as NamedHook, Mode, Records, Tree, captures_help, guests, open};
 use crate::output::{finished, print};
 use crate::report::Programs;
 use crate::{EXIT_BAD_INPUT, report};
+use choice::{Hooks, Trees};
+
+const FLOWS_HELP: &str = "Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and kernel and reference, which evict \
+                          otherwise, stop being compared";
+
+/// Replay captures through the classifier's engines and compare them packet by packet.
+///
+/// Each capture starts with an empty flow table. native, vm and kernel must agree exactly (verdict, features, flow state, counters); the
+/// reference, which computes in real numbers, within the bound that docs/classifier.md derives. The replay of a capture ends at its first
+/// divergence.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+#[command(mut_arg("flows", |flows| flows.help(FLOWS_HELP)))]
+pub struct Options {
+    /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "CAPTURE", long_help = captures_help(""))]
+    captures: Vec<PathBuf>,
+
+    /// Engines, comma-separated: native, vm, reference, kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`), all (these four), and kernel@LINE, the
+    /// newest of a line of Debian's kernels in QEMU, which needs no rights: kernel@5.10, kernel@6.1, kernel@7.x (docs/kernels.md). Default:
+    /// native,vm,reference and, where the rights are there, kernel.
+    #[arg(short, long, value_delimiter = ',', value_name = "ENGINE")]
+    engine: Vec<Named>,
+
+    /// The hooks whose programs the vm and the kernel run, one replay each, comma-separated. Default: tc, where `treeline run` attaches.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "HOOK")]
+    hook: Vec<Hooks>,
+
+    /// The model, a JSON file. Default: the one built in.
+    #[arg(short, long, value_name = "FILE")]
+    model: Option<PathBuf>,
+
+    /// How the programs of the vm and the kernel hold the tree, one replay each, comma-separated. native and the reference walk it in any
+    /// case. Default: compiled, as `treeline run` does.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TREE")]
+    tree: Vec<Trees>,
+
+    /// text for people, json for one summary a capture, jsonl for one record a packet.
+    #[arg(short, long, value_enum, default_value = "text")]
+    format: Records,
+
+    /// Stop after N frames of each capture.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    limit: u64,
+
+    /// Show at most N malicious flows in text.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    list: usize,
+
+    #[command(flatten)]
+    table: FlowTable,
+
+    /// What the programs do with malicious packets.
+    #[arg(long, value_enum, default_value = "detect")]
+    mode: Mode,
+
+    /// The guest's program for kernel@LINE. Default: what the environment's `TREELINE_GUEST` names, or the source tree's, built on first use, or
+    /// treeline-guest beside this program.
+    #[arg(long, value_name = "FILE")]
+    guest: Option<PathBuf>,
+
+    /// Whose packets pass unjudged: a file with an address or a network a line, and behind it its services, like `198.18.0.7 tcp/22`.
+    #[arg(long, value_name = "FILE")]
+    allow: Option<PathBuf>,
+
+    /// Where any program's tests went.
+    #[arg(long, hide = true, value_name = "FILE")]
+    object: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  treeline replay capture.pcap
+  treeline replay --hook all --tree all capture.pcap
+  treeline replay --engine native,vm --hook xdp *.pcap.gz
+  treeline replay --engine native,kernel@5.10,kernel@6.1,kernel@7.x capture.pcap
+  treeline replay --format jsonl --engine native capture.pcapng | jq 'select(.verdict == \"malicious\") | .index'
+  zstd -dc big.pcap.zst | treeline replay --engine native --limit 1000000 -
+
+Exit codes: 0 all engines agree, 1 they do not, 2 bad usage or input (a damaged capture is replayed up to the damage).";
 
 /// The model that is built in.
 pub const MODEL: &str = include_str!("../../testdata/models/default.json");
 
 /// Replays each capture; the exit code is the worst of all of them.
-pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
-    if let Some(path) = &options.object {
-        return object::run(options, path);
+pub fn run(options: &Options) -> Result<ExitCode, String> {
+    if let Some(object) = &options.object {
+        return Err(format!("--object: treeline test tests any program: treeline test {} CAPTURE...", object.display()));
     }
     let model = match &options.model {
         Some(path) => Model::read(path),
@@ -43,7 +122,7 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
     }
     .map_err(|error| explain(&error))?;
     let runs = runs(options, &model)?;
-    let guests = guests(options)?;
+    let guests = guests(&options.engine, options.guest.as_deref())?;
     let mut code = 0;
     for path in &options.captures {
         for (number, run) in runs.iter().enumerate() {
@@ -52,14 +131,14 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
                 break;
             };
             let (replay, notes) = build(options, &run.settings, &model, &guests)?;
-            let records = options.format == Format::Jsonl && number == 0;
+            let records = options.format == Records::Jsonl && number == 0;
             let summary = drive(options, records, model.classes(), path, &mut capture, replay)?;
             let programs = Programs { hook: run.hook.name(), tree: run.tree.map_or("none", Tree::name) };
             match options.format {
-                Format::Text if number == 0 => print(&report::text(path, &summary, &notes, &programs, model.classes(), options.list))?,
-                Format::Text => print(&report::again(&summary, &programs))?,
-                Format::Json => print(&format!("{}\n", report::json(path, &summary, &notes, &programs, model.classes())))?,
-                Format::Jsonl => {
+                Records::Text if number == 0 => print(&report::text(path, &summary, &notes, &programs, model.classes(), options.list))?,
+                Records::Text => print(&report::again(&summary, &programs))?,
+                Records::Json => print(&format!("{}\n", report::json(path, &summary, &notes, &programs, model.classes())))?,
+                Records::Jsonl => {
                     for note in notes.iter().cloned().chain(report::left_out(path, &summary.unsupported)).filter(|_| number == 0) {
                         eprintln!("treeline: {note}");
                     }
@@ -81,14 +160,14 @@ pub fn run(options: &arguments::Replay) -> Result<ExitCode, String> {
 
 /// One replay of each capture.
 struct Run {
-    hook: arguments::Hook,
+    hook: NamedHook,
     /// None for an ensemble, which no program holds.
     tree: Option<Tree>,
     settings: Settings,
 }
 
 /// Each hook with each tree.
-fn runs(options: &arguments::Replay, model: &Model) -> Result<Vec<Run>, String> {
+fn runs(options: &Options, model: &Model) -> Result<Vec<Run>, String> {
     let trees = match model.rule() {
         Rule::Tree(_) => options.trees().into_iter().map(Some).collect(),
         Rule::Vote(_) if options.tree.contains(&Trees::Compiled) => {
@@ -107,12 +186,7 @@ fn runs(options: &arguments::Replay, model: &Model) -> Result<Vec<Run>, String> 
     Ok(runs)
 }
 
-/// A capture; one that cannot be read is told of and left out.
-fn open(path: &Path) -> Option<Capture> {
-    Capture::open(path).inspect_err(|error| eprintln!("treeline: {}", explain(error))).ok()
-}
-
-fn settings(options: &arguments::Replay, model: &Model, hook: arguments::Hook, tree: Option<Tree>) -> Result<Settings, String> {
+fn settings(options: &Options, model: &Model, hook: NamedHook, tree: Option<Tree>) -> Result<Settings, String> {
     let hook = Hook::from(hook);
     if options.mode == Mode::Enforce && hook == Hook::Socket {
         return Err("a socket filter sees copies and cannot drop traffic; use --hook xdp or tc with --mode enforce".to_owned());
@@ -127,8 +201,7 @@ fn settings(options: &arguments::Replay, model: &Model, hook: arguments::Hook, t
 }
 
 /// The engines asked for, and a line for each that is left out.
-fn build(options: &arguments::Replay, settings: &Settings, model: &Model, guests: &Fleet) -> Result<(Replay, Vec<String>), String> {
-    use arguments::Engine as Named;
+fn build(options: &Options, settings: &Settings, model: &Model, guests: &Fleet) -> Result<(Replay, Vec<String>), String> {
     let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     let mut notes = Vec::new();
@@ -162,24 +235,9 @@ fn build(options: &arguments::Replay, settings: &Settings, model: &Model, guests
     Ok((Replay::new(engines, reference, settings.flows_max), notes))
 }
 
-/// The kernels in QEMU that are asked for; one of them serves all captures.
-fn guests(options: &arguments::Replay) -> Result<Fleet, String> {
-    let mut lines = vec![];
-    for engine in &options.engine {
-        match engine {
-            arguments::Engine::Guest(line) if !lines.contains(line) => lines.push(*line),
-            _ => {}
-        }
-    }
-    if lines.is_empty() {
-        return Ok(Fleet::default());
-    }
-    Fleet::boot(&lines, options.guest.as_deref(), &mut |step| eprintln!("treeline: {step}")).map_err(|error| explain(&error))
-}
-
 /// Runs the replay with a progress bar where someone watches, and records where they are asked for.
 fn drive(
-    options: &arguments::Replay,
+    options: &Options,
     records: bool,
     classes: &[String],
     path: &Path,

@@ -18,7 +18,7 @@ use treeline_lab::cause::explain;
 use treeline_model::train::{self, Grown, Settings};
 use treeline_model::{Model, Precondition};
 
-use crate::arguments::{captures_help, distinct};
+use crate::options::{Format, captures_help, distinct};
 use crate::output::print;
 use record::Record;
 
@@ -196,14 +196,6 @@ pub enum By {
     Capture,
     /// Nothing: train on all, test nothing.
     None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A report for people.
-    Text,
-    /// The record that the model file holds.
-    Json,
 }
 
 /// Trains, tests, writes and reports.

@@ -22,9 +22,9 @@ use treeline_model::link::link;
 use treeline_sim::object::OBJECT;
 
 use self::baseline::Asked;
-use crate::arguments;
-use crate::object;
+use crate::options;
 use crate::output::print;
+use crate::read;
 
 /// Load each program of a BPF object into the kernel, and say what the verifier says.
 ///
@@ -51,7 +51,7 @@ pub struct Verify {
 
     /// What a program is whose section's name does not say it.
     #[arg(long = "type", value_enum)]
-    pub kind: Option<arguments::Hook>,
+    pub kind: Option<options::Hook>,
 
     /// Set a global variable before loading: a number, or bytes like 0a:00:00:01. May be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
@@ -110,7 +110,7 @@ type Answer = (Option<(Line, String)>, Vec<Row>);
 pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let (name, elf) = file(options)?;
     let in_file = |error: String| format!("{name}: {error}");
-    let loading = object::options(&elf, &options.set, options.kind).map_err(in_file)?;
+    let loading = read::options(&elf, &options.set, options.kind).map_err(in_file)?;
     // What is no object, or has no program, wants no kernel.
     Object::parse(&elf, &loading).map_err(|error| in_file(explain(&error)))?;
     let job = Job { elf, options: loading, program: options.program.clone(), full: options.log };

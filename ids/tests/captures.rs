@@ -39,7 +39,7 @@ fn every_command_counts_frames_of_unsupported_link_types() {
     let left_out = format!("treeline: {UNSUPPORTED}: frames not read: 3 of link type 105 (IEEE802_11)\n");
     assert_eq!(printed(&["replay", "--engine", "native", "--format", "jsonl", UNSUPPORTED], 0, &left_out).lines().count(), 13);
 
-    let object = ["replay", "--object", "lab/examples/filter/filter.bpf.o", "--engine", "vm", UNSUPPORTED];
+    let object = ["test", "lab/examples/filter/filter.bpf.o", UNSUPPORTED, "--engine", "vm"];
     let text = printed(&object, 0, "");
     assert!(text.contains("13 of 16 frames run\n  3 frames not run: link type 105 (IEEE802_11) is not supported\n"), "{text}");
 
@@ -85,7 +85,7 @@ fn garbage_behind_gzip_is_a_warning_and_no_error() {
         let warning = if warns { format!("treeline: {path}: decompression OK, trailing garbage ignored\n") } else { String::new() };
         let text = printed(&["replay", "--engine", "native", path], 0, &warning);
         assert!(text.contains("  judged     13\n"), "{text}");
-        printed(&["replay", "--object", "lab/examples/filter/filter.bpf.o", "--engine", "vm", path], 0, &warning);
+        printed(&["test", "lab/examples/filter/filter.bpf.o", path, "--engine", "vm"], 0, &warning);
     }
 }
 

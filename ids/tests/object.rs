@@ -1,9 +1,9 @@
-//! `replay --object` and `verify` as a user gives them, without rights: options, exit codes, what a refusal says.
+//! `test` and `verify` as a user gives them, without rights: options, exit codes, what a refusal says.
 
 use std::fs;
 use std::process::Command;
 
-const LAB: &str = "replay ../testdata/captures/lab-portscan.pcap --object ../lab/tests/objects/lab.bpf.o --engine vm";
+const LAB: &str = "test ../lab/tests/objects/lab.bpf.o ../testdata/captures/lab-portscan.pcap --engine vm";
 
 /// Exit code, standard output and standard error.
 fn treeline(arguments: &str) -> (Option<i32>, String, String) {
@@ -92,7 +92,7 @@ fn jsonl_has_a_record_a_packet() {
 fn coverage_adds_up_over_captures_and_names_the_ways_not_gone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out.lcov");
-    let with = LAB.replace("--object", "../testdata/captures/edge-tcp-flags.pcap --object");
+    let with = LAB.replace("--engine", "../testdata/captures/edge-tcp-flags.pcap --engine");
     let counts = |arguments: &str| {
         let (code, text, error) = treeline(&format!("{arguments} --program xdp_lab --coverage {}", path.display()));
         assert_eq!(code, Some(0), "{error}");
@@ -120,7 +120,7 @@ fn what_cannot_be_run_is_refused_in_a_line() {
         (format!("{LAB} --program tc_lab --set VERDICT"), "--set VERDICT: write it as NAME=VALUE"),
         (format!("{LAB} --program tc_lab --map NOPE=x.json"), "the object has no such map; it has .bss, .rodata"),
         (format!("{LAB} --program xdp_lab --expect TC_ACT_OK"), "--expect"),
-        (format!("{LAB},native --program tc_lab"), "in kernels alone; use --engine vm,kernel or vm,kernel@LINE"),
+        (format!("{LAB},native --program tc_lab"), "in kernels alone; give vm, kernel or kernel@SERIES"),
         ("verify Cargo.toml".to_owned(), "Cargo.toml: "),
         ("verify nothing.bpf.o".to_owned(), "nothing.bpf.o: No such file"),
         ("verify ../lab/tests/objects/lab.bpf.o --set NOPE=1".to_owned(), "the object has no variable `NOPE`"),
@@ -139,8 +139,8 @@ fn an_object_without_programs_is_bad_input_to_every_command() {
     let lab = "../testdata/captures/lab-portscan.pcap";
     for command in [
         format!("verify {}", path.display()),
-        format!("replay {lab} --object {} --engine vm", path.display()),
-        format!("replay {lab} --object {} --engine vm --coverage {}", path.display(), folder.path().join("lcov").display()),
+        format!("test {} {lab} --engine vm", path.display()),
+        format!("test {} {lab} --engine vm --coverage {}", path.display(), folder.path().join("lcov").display()),
     ] {
         let (code, _, error) = treeline(&command);
         assert!(code == Some(2) && error.contains("empty.o: cannot read the BPF object: the file is empty"), "{command}: {code:?} {error}");
@@ -148,12 +148,54 @@ fn an_object_without_programs_is_bad_input_to_every_command() {
 }
 
 #[test]
-fn a_literal_descriptor_is_refused_by_the_replay() {
+fn a_literal_descriptor_is_refused_by_every_engine() {
     for engine in ["vm", "kernel", "vm,kernel"] {
         let (code, _, error) = treeline(&format!(
-            "replay ../testdata/captures/lab-portscan.pcap --object ../lab/tests/objects/literal.bpf.o --program map_zero --engine {engine}"
+            "test ../lab/tests/objects/literal.bpf.o ../testdata/captures/lab-portscan.pcap --program map_zero --engine {engine}"
         ));
         assert_eq!(code, Some(2), "{error}");
         assert!(error.contains("instruction 4 `lddw r1, fd 0`") && error.contains("fd 0 is not pointing to valid bpf_map"), "{error}");
     }
+}
+
+#[test]
+fn a_junit_report_has_a_case_for_each_capture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, cut) = (folder.path().join("report.xml"), folder.path().join("cut.pcap"));
+    let bytes = fs::read("../testdata/captures/lab-portscan.pcap").expect("a capture");
+    fs::write(&cut, &bytes[..bytes.len() / 2 + 3]).expect("written");
+    let captures = format!("{} ../testdata/captures/edge-not-ip.pcap no-such.pcap", cut.display());
+    let with = LAB.replace("lab.bpf.o", "deep.bpf.o").replace("--engine", &format!("{captures} --engine"));
+    let (code, _, _) = treeline(&format!("{with} --program xdp_last --expect XDP_DROP --junit {}", path.display()));
+    assert_eq!(code, Some(2));
+    let text = fs::read_to_string(&path).expect("a report");
+    let document = roxmltree::Document::parse(&text).expect("XML");
+    let suite = document.descendants().find(|node| node.has_tag_name("testsuite")).expect("a suite");
+    assert_eq!(
+        (suite.attribute("tests"), suite.attribute("failures"), suite.attribute("errors")),
+        (Some("4"), Some("2"), Some("2")),
+        "{text}"
+    );
+    let cases: Vec<_> = suite.children().filter(|node| node.has_tag_name("testcase")).collect();
+    let what = |case: &roxmltree::Node<'_, '_>| {
+        let child = case.children().find(roxmltree::Node::is_element)?;
+        Some((child.tag_name().name().to_owned(), child.attribute("message")?.to_owned()))
+    };
+    let found: Vec<_> = cases.iter().map(|case| what(case).expect("nothing passes")).collect();
+    assert_eq!(found.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["failure", "error", "failure", "error"], "{text}");
+    assert!(found[0].1.starts_with("EXPECTED XDP_DROP: 364 packets returned something else"), "{text}");
+    assert!(found[3].1.contains("cannot be read"), "{text}");
+    // What passes has nothing to say.
+    let (code, _, _) = treeline(&format!("{LAB} --program xdp_lab --junit {}", path.display()));
+    assert_eq!(code, Some(0));
+    let text = fs::read_to_string(&path).expect("a report");
+    let document = roxmltree::Document::parse(&text).expect("XML");
+    let case = document.descendants().find(|node| node.has_tag_name("testcase")).expect("a case");
+    assert_eq!((case.attribute("classname"), case.children().any(|node| node.is_element())), (Some("xdp_lab"), false), "{text}");
+}
+
+#[test]
+fn replay_says_where_the_test_of_any_object_went() {
+    let (code, _, error) = treeline("replay --object filter.bpf.o ../testdata/captures/lab-portscan.pcap");
+    assert!(code == Some(2) && error.contains("treeline test filter.bpf.o CAPTURE..."), "{error}");
 }

@@ -17,7 +17,7 @@ use treeline_sim::engine::{Engine, Hook, Settings};
 
 use super::paper::{self, KeyBytes};
 use super::{FLOWS_MAX, median, one_flow, size, tree};
-use crate::arguments::BenchFormat;
+use crate::options::Format;
 use crate::output::print;
 use crate::replay;
 
@@ -46,7 +46,7 @@ pub struct Options {
 
     /// text for people, json for machines.
     #[arg(short, long, value_enum, default_value = "text")]
-    pub format: BenchFormat,
+    pub format: Format,
 
     /// Rounds; medians over them are printed.
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
@@ -98,11 +98,11 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let one_flow = one_flow::one_flow(options)?;
     let sizes = if options.sizes { Some(size::compare(&options.capture, options.rounds)?) } else { None };
     match options.format {
-        BenchFormat::Text => {
+        Format::Text => {
             let sizes = sizes.map_or_else(String::new, |sizes| format!("\n{}", sizes.text()));
             print(&format!("{}\n{}{sizes}", text(&layouts, &input, options), one_flow.text(options)))?;
         }
-        BenchFormat::Json => {
+        Format::Json => {
             let mut report = to_json(&layouts, &input, options);
             report["one_flow"] = one_flow.json();
             report["sizes"] = json!(sizes.map(|sizes| sizes.json()));

@@ -18,7 +18,7 @@ use super::model::{Named, written};
 use super::orphan::{self, Orphan};
 use super::survey::{self, Wish};
 use super::{attachment, control, folder};
-use crate::arguments::{self, BenchFormat};
+use crate::options::{self, Format};
 use crate::output::{print, say};
 
 /// An instance that was told to end is waited for this long.
@@ -33,7 +33,7 @@ pub struct Which {
 
     /// Its hook; likewise.
     #[arg(long, value_enum)]
-    pub hook: Option<arguments::Hook>,
+    pub hook: Option<options::Hook>,
 
     /// The folder of lock files and control sockets.
     #[arg(long, value_name = "DIR", default_value = instance::FOLDER, hide_short_help = true)]
@@ -76,7 +76,7 @@ pub struct Status {
 
     /// text for people, json for machines.
     #[arg(short, long, value_enum, default_value = "text")]
-    pub format: BenchFormat,
+    pub format: Format,
 }
 
 /// List the flow table of a running instance, or of a pinned one: the flows with the most packets first.
@@ -92,7 +92,7 @@ pub struct Flows {
 
     /// text for people, json for machines.
     #[arg(short, long, value_enum, default_value = "text")]
-    pub format: BenchFormat,
+    pub format: Format,
 }
 
 /// Give a running instance another model: each packet is judged by the old or the new one, whole, and flows go on.
@@ -147,8 +147,8 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
         status
     };
     match options.format {
-        BenchFormat::Json => print(&format!("{status}\n"))?,
-        BenchFormat::Text => print(&described(&status))?,
+        Format::Json => print(&format!("{status}\n"))?,
+        Format::Text => print(&described(&status))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -192,8 +192,8 @@ pub fn flows(options: &Flows) -> Result<ExitCode, String> {
         survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Wish { top: options.top, ..Wish::default() })?.top
     };
     match options.format {
-        BenchFormat::Json => print(&format!("{}\n", json!(rows)))?,
-        BenchFormat::Text => print(&listing::text(&rows))?,
+        Format::Json => print(&format!("{}\n", json!(rows)))?,
+        Format::Text => print(&listing::text(&rows))?,
     }
     Ok(ExitCode::SUCCESS)
 }

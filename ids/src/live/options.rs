@@ -10,7 +10,7 @@ use super::attachment::Direction;
 use super::setup::Setup;
 use super::sink::Target;
 use super::{exporter, folder, instance, link};
-use crate::arguments::{self, FlowTable, Mode, Tree, nanoseconds};
+use crate::options::{self, FlowTable, Mode, Tree, nanoseconds};
 
 /// Where pins go unless another folder is named.
 const PINS: &str = "/sys/fs/bpf/treeline";
@@ -36,7 +36,7 @@ pub struct Run {
 
     /// Where in the kernel: tc sees both directions, xdp is the fastest and sees what comes in, socket sees copies. [default: tc]
     #[arg(long, value_enum)]
-    pub hook: Option<arguments::Hook>,
+    pub hook: Option<options::Hook>,
 
     /// Who judges: a program in the kernel, or this process over copies from a raw socket (--hook socket), to compare with.
     #[arg(long, value_enum, default_value = "kernel")]
@@ -98,7 +98,7 @@ pub struct Run {
 
     /// The summary at the end: text for people, json for machines.
     #[arg(long, value_enum, default_value = "text")]
-    pub format: arguments::BenchFormat,
+    pub format: options::Format,
 
     #[command(flatten)]
     pub table: FlowTable,
@@ -161,8 +161,8 @@ impl Run {
     /// Where packets are seen: with a user-space engine, at a socket.
     pub fn hook(&self) -> Result<Hook, String> {
         match (self.engine, self.hook) {
-            (Engine::Kernel, hook) => Ok(hook.unwrap_or(arguments::Hook::Tc).into()),
-            (_, None | Some(arguments::Hook::Socket)) => Ok(Hook::Socket),
+            (Engine::Kernel, hook) => Ok(hook.unwrap_or(options::Hook::Tc).into()),
+            (_, None | Some(options::Hook::Socket)) => Ok(Hook::Socket),
             (engine, Some(_)) => {
                 let engine = engine.name();
                 Err(format!("--engine {engine} has packets from a raw socket; leave --hook out, or use --engine kernel"))

@@ -28,7 +28,7 @@ use super::tap::Tap;
 use super::terminal::Terminal;
 use super::user::User;
 use super::{capability, desk, exporter};
-use crate::arguments::{BenchFormat, nanoseconds};
+use crate::options::{Format, nanoseconds};
 use crate::output::{print, say};
 
 /// The exit code when no interface is left.
@@ -210,10 +210,10 @@ fn finish(mut server: Server, is_deserted: bool, surveyor: &Surveyor, options: &
         say("no interface is left");
     }
     // Where alerts do not get through, neither would a summary.
-    let aside = options.target() == Some(Target::Stdout) && (!closed || options.format == BenchFormat::Text);
+    let aside = options.target() == Some(Target::Stdout) && (!closed || options.format == Format::Text);
     let summary = match options.format {
-        BenchFormat::Json => format!("{}\n", farewell_json(&server.state, &numbers, &server.flagged)),
-        BenchFormat::Text => farewell(&server.state, &numbers),
+        Format::Json => format!("{}\n", farewell_json(&server.state, &numbers, &server.flagged)),
+        Format::Text => farewell(&server.state, &numbers),
     };
     let printed = if aside {
         // Where nobody takes that either, it is lost.

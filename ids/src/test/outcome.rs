@@ -16,15 +16,7 @@ use crate::report::{agreement, link_types};
 type Origins = Result<Vec<Origin>, String>;
 
 /// The report for people.
-pub fn text(
-    path: &Path,
-    program: &str,
-    hook: Hook,
-    expected: Option<u32>,
-    summary: &Summary,
-    origins: &Origins,
-    notes: &[String],
-) -> String {
+pub fn text(path: &Path, program: &str, hook: Hook, summary: &Summary, findings: &str, notes: &[String]) -> String {
     let mut text = format!("{}: {program}, {} of {} frames run\n", path.display(), summary.packets, summary.frames);
     for (reason, count) in &summary.untaken {
         let _ = writeln!(text, "  {count} frames not run: {reason}");
@@ -56,7 +48,7 @@ pub fn text(
         let engines: Vec<&str> = summary.engines.iter().map(|engine| engine.name.as_str()).collect();
         let _ = writeln!(text, "{}", agreement(&engines, summary.packets));
     }
-    text + &findings(hook, expected, summary, origins)
+    text + findings
 }
 
 /// What speaks against the program or the engines: nothing, if all is well.

@@ -1,10 +1,8 @@
-//! `treeline replay --object`: anybody's program over captures.
+//! What is the same for every capture: the object read, its program, and engines with maps filled.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde_json::Value;
 use treeline_lab::Frame;
@@ -14,98 +12,35 @@ use treeline_lab::cause::explain;
 use treeline_lab::guest::Fleet;
 use treeline_lab::guest::program::Program;
 use treeline_lab::kernel::run::takes;
-use treeline_lab::lab::{self, Coverage, Engine, LabError, Machine, Origin, Origins, Replay, Summary, bytes, verdict};
-use treeline_lab::vm::Options;
+use treeline_lab::lab::{self, Engine, LabError, Machine, Origin, Origins, Summary, bytes, verdict};
+use treeline_lab::vm;
 
-use super::outcome;
-use crate::EXIT_BAD_INPUT;
-use crate::arguments::{self, Format};
-use crate::object;
-use crate::output::{finished, print};
-use crate::report::left_out;
+use super::Options;
+use crate::options::Engine as Named;
+use crate::read;
 
+/// The engines of one capture.
 type Engines = Vec<Box<dyn Engine>>;
 
-/// What is the same for every capture.
-struct Setup {
-    object: Object,
+/// A program to test.
+pub struct Setup {
+    pub object: Object,
     /// The program as another kernel is told it.
     job: Job,
-    program: String,
-    hook: Hook,
-    expected: Option<u32>,
+    pub program: String,
+    pub hook: Hook,
+    pub expected: Option<u32>,
     /// Position of a map, its entries.
     fills: Vec<(usize, Vec<lab::Entry>)>,
 }
 
-/// Replays each capture with fresh maps; the exit code is the worst of all of them.
-pub fn run(options: &arguments::Replay, path: &Path) -> Result<ExitCode, String> {
-    let setup = Setup::new(options, path)?;
-    let guests = super::guests(options)?;
-    let mut code = 0;
-    let mut coverage = Coverage::default();
-    for path in &options.captures {
-        let Some(mut capture) = super::open(path) else {
-            code = EXIT_BAD_INPUT;
-            continue;
-        };
-        let (engines, notes) = setup.engines(options, &guests)?;
-        let replay = Replay::new(setup.hook, &Machine::maps(&setup.object), engines, setup.expected);
-        let mut output = BufWriter::new(io::stdout().lock());
-        let mut written = Ok(());
-        let summary = replay
-            .run(
-                &mut capture,
-                options.limit,
-                |frame, outcome| {
-                    if options.format == Format::Jsonl && written.is_ok() {
-                        written = writeln!(output, "{}", outcome::record(path, setup.hook, frame, outcome));
-                    }
-                },
-                |_| (),
-            )
-            .map_err(|error| explain(&error))?;
-        for (name, trace) in &summary.traces {
-            coverage.add(setup.object.program(name).map_err(|error| explain(&error))?, trace);
-        }
-        let origins = setup.origins(path, &summary);
-        if options.format == Format::Jsonl && written.is_ok() && !summary.is_clean() {
-            written = outcome::last(path, &summary, &origins).map_or(Ok(()), |record| writeln!(output, "{record}"));
-        }
-        finished(written.and_then(|()| output.flush()))?;
-        drop(output);
-        match options.format {
-            Format::Text => print(&outcome::text(path, &setup.program, setup.hook, setup.expected, &summary, &origins, &notes))?,
-            Format::Json => print(&format!("{}\n", outcome::json(path, &setup.program, setup.hook, &summary, &origins, &notes)))?,
-            Format::Jsonl => {
-                notes.iter().cloned().chain(left_out(path, &summary.unsupported)).for_each(|note| eprintln!("treeline: {note}"));
-            }
-        }
-        if options.format == Format::Jsonl && !summary.is_clean() {
-            eprint!("{}", outcome::findings(setup.hook, setup.expected, &summary, &origins));
-        }
-        for said in summary.warning.iter().chain(&summary.damage) {
-            eprintln!("treeline: {said}");
-        }
-        code = code.max(if summary.damage.is_some() || summary.stop.is_some() { EXIT_BAD_INPUT } else { u8::from(!summary.is_clean()) });
-    }
-    if let Some(path) = &options.coverage {
-        fs::write(path, coverage.lcov()).map_err(|error| format!("{}: {error}", path.display()))?;
-        // Records go to standard output alone.
-        match options.format {
-            Format::Text => print(&outcome::coverage(&coverage))?,
-            Format::Json | Format::Jsonl => eprint!("{}", outcome::coverage(&coverage)),
-        }
-    }
-    Ok(ExitCode::from(code))
-}
-
 impl Setup {
-    fn new(options: &arguments::Replay, path: &Path) -> Result<Self, String> {
+    /// Reads the object as the options say.
+    pub fn new(options: &Options, path: &Path) -> Result<Self, String> {
         let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let read = ReadOptions {
             map_max_entries: entries(&options.entries)?,
-            ..object::options(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?
+            ..read::options(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?
         };
         let object = Object::parse(&elf, &read).map_err(|error| format!("{}: {}", path.display(), explain(&error)))?;
         let known: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
@@ -129,7 +64,7 @@ impl Setup {
     }
 
     /// The instructions of the vm's run that made what differs: the capture is read once more up to there.
-    fn origins(&self, path: &Path, summary: &Summary) -> Result<Vec<Origin>, String> {
+    pub fn origins(&self, path: &Path, summary: &Summary) -> Result<Vec<Origin>, String> {
         if summary.divergence.is_none() && summary.stop.as_ref().is_none_or(|stop| stop.place.is_none()) {
             return Ok(Vec::new());
         }
@@ -149,10 +84,9 @@ impl Setup {
     }
 
     /// The engines asked for, their maps filled, and a line for each that is left out.
-    fn engines(&self, options: &arguments::Replay, guests: &Fleet) -> Result<(Engines, Vec<String>), String> {
-        use arguments::Engine as Named;
+    pub fn engines(&self, options: &Options, guests: &Fleet) -> Result<(Engines, Vec<String>), String> {
         if options.engine.iter().any(|engine| matches!(engine, Named::Native | Named::Reference)) {
-            return Err("--object: its program runs in the vm and in kernels alone; use --engine vm,kernel or vm,kernel@LINE".to_owned());
+            return Err("--engine: any program runs in the vm and in kernels alone; give vm, kernel or kernel@SERIES".to_owned());
         }
         if options.coverage.is_some()
             && !(options.engine.is_empty() || options.engine.contains(&Named::Vm) || options.engine.contains(&Named::All))
@@ -162,7 +96,7 @@ impl Setup {
         let wanted = |engine| options.engine.is_empty() || options.engine.contains(&engine) || options.engine.contains(&Named::All);
         let (mut engines, mut notes): (Engines, Vec<String>) = (Vec::new(), Vec::new());
         if wanted(Named::Vm) {
-            let traced = Options { trace: options.coverage.is_some(), ..Options::default() };
+            let traced = vm::Options { trace: options.coverage.is_some(), ..vm::Options::default() };
             engines.push(Box::new(Machine::with(&self.object, &self.program, &traced).map_err(|error| error.to_string())?));
         }
         if wanted(Named::Kernel) {

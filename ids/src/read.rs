@@ -1,10 +1,10 @@
-//! How to read an object as the command line says: `replay --object` and `verify`.
+//! How to read an object as the command line says: `test` and `verify`.
 
 use treeline_lab::bpf::{self, Kind, ReadOptions};
 use treeline_lab::cause::explain;
 use treeline_lab::lab::bytes;
 
-use crate::arguments::Hook;
+use crate::options::Hook;
 
 /// `NAME=VALUE` set, programs of unknown sections taken for `kind`.
 pub fn options(elf: &[u8], set: &[String], kind: Option<Hook>) -> Result<ReadOptions, String> {
