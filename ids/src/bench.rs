@@ -35,7 +35,7 @@ use clap::{Args, Subcommand};
 /// Flows that the tables of measured programs hold.
 const FLOWS_MAX: u32 = 65_536;
 
-/// Measure what it costs to judge packets (needs root).
+/// Measure what classifying packets costs (needs root).
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(subcommand)]

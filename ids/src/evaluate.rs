@@ -26,7 +26,7 @@ use crate::output::print;
 use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
 
-/// Say what a model is worth on labelled captures.
+/// Evaluate a model on labelled captures.
 ///
 /// Every packet gets its verdict as the kernel would give it, and every flow the first malicious one of its packets. docs/evaluation.md defines
 /// the figures. Each capture starts with an empty flow table.

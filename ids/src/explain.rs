@@ -25,7 +25,7 @@ use treeline_sim::reference::{Judgement, Reference};
 use crate::options::{Format, captures_help};
 use crate::output::print;
 
-/// Say why one packet of a capture has its verdict: its flow, its features, each question the tree asks.
+/// Explain one packet's verdict: flow, features, splits.
 ///
 /// Beside the fixed-point features stand the reference's, in real numbers, with the bound that docs/classifier.md derives. Of an ensemble there
 /// is a line a tree: the leaf it reached, and what that adds to the vote.

@@ -23,7 +23,7 @@ use crate::report::{link_types, number, skipped, skipped_json};
 /// Rows between two looks at the progress bar.
 const PROGRESS_ROWS: u64 = 1 << 14;
 
-/// Write captures as a table: a row a packet, with its flow, the twelve features and its class.
+/// Write captures as a table of packets with features and class.
 ///
 /// Each feature comes twice, as a number in its unit and (`NAME_fixed`) as the exact integer with 16 fractional bits.
 /// `midstream` is 1 for a TCP connection that is older than its flow. With --labels, the packets of

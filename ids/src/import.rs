@@ -15,7 +15,7 @@ use treeline_model::{Model, Rule};
 use crate::options::Format;
 use crate::output::print;
 
-/// Import a model of scikit-learn, the paper, XGBoost, LightGBM or ONNX-ML.
+/// Import a model of scikit-learn, XGBoost, LightGBM, ONNX, the paper.
 ///
 /// The imported tree decides every vector on the classifier's fixed-point grid as the library decides its float form; the report says whether
 /// that holds, and lists the thresholds that the library's own rounding moved (docs/import.md).

@@ -11,7 +11,7 @@ use treeline_model::link::link;
 use treeline_model::{Draft, Model};
 use treeline_sim::object::OBJECT;
 
-/// Turn a model into instructions of the kernel object, without a compiler.
+/// Compile a model into the kernel object.
 ///
 /// The file is an ordinary BPF object: aya, libbpf and bpftool load it, with its type and line information (docs/linking.md). Its programs no
 /// longer read the MODEL map; the model's document is in the section treeline.model.

@@ -38,15 +38,13 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use arguments::{Arguments, Command};
 
 /// The exit code of bad usage and bad input; 0 is agreement and 1 a divergence.
 const EXIT_BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::of_process();
     let result = match &arguments.command {
         Command::Replay(options) => replay::run(options),
         Command::Test(options) => test::run(options),

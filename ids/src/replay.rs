@@ -32,7 +32,7 @@ use choice::{Hooks, Trees};
 const FLOWS_HELP: &str = "Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and kernel and reference, which evict \
                           otherwise, stop being compared";
 
-/// Replay captures through the classifier's engines and compare them packet by packet.
+/// Replay captures through the engines and compare them per packet.
 ///
 /// Each capture starts with an empty flow table. native, vm and kernel must agree exactly (verdict, features, flow state, counters); the
 /// reference, which computes in real numbers, within the bound that docs/classifier.md derives. The replay of a capture ends at its first

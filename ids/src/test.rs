@@ -24,7 +24,7 @@ use crate::report::left_out;
 use clap::Args;
 use setup::Setup;
 
-/// Test a BPF program: run it over captures in a user-space VM, in the kernel and in other kernels, and compare them packet by packet.
+/// Run a program over captures in a VM and in kernels, and compare.
 ///
 /// Any XDP, TC or socket-filter program of any object (clang with libbpf, aya). It needs no privileges: where they are missing, the vm runs the program
 /// alone. Each capture starts with fresh maps and ends at its first divergence, which is traced to the instruction and source line that made it.

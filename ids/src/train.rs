@@ -22,7 +22,7 @@ use crate::options::{Format, captures_help, distinct};
 use crate::output::print;
 use record::Record;
 
-/// Train a decision tree on labelled captures, or on a table that `treeline features` wrote.
+/// Train a decision tree on labelled captures or a table.
 ///
 /// The tree is scikit-learn's (best-first, Gini), grown on the classifier's own fixed-point features, so that the kernel decides what training decided. Rows without a label
 /// are left out and counted. The model file holds the record of its training and its test.

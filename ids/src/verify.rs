@@ -26,7 +26,7 @@ use crate::options;
 use crate::output::print;
 use crate::read;
 
-/// Load each program of a BPF object into the kernel, and say what the verifier says.
+/// Verify each program: its cost, or why and where it is rejected.
 ///
 /// Accepted programs come with the verifier's numbers; a refused one with the instruction, the source line, the registers, the branches that led
 /// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or `CAP_BPF` and `CAP_NET_ADMIN`;

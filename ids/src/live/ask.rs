@@ -67,7 +67,7 @@ impl Which {
     }
 }
 
-/// Show the numbers of a running instance, or of a pinned one whose process is gone.
+/// Show the numbers of a running or pinned instance.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  treeline status\n  treeline status --iface eth0 --format json | jq .packets")]
 pub struct Status {
@@ -79,7 +79,9 @@ pub struct Status {
     pub format: Format,
 }
 
-/// List the flow table of a running instance, or of a pinned one: the flows with the most packets first.
+/// List the flow table of a running or pinned instance.
+///
+/// The flows with the most packets come first.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  treeline flows --top 10\n  treeline flows --format json | jq '.[] | select(.alerted)'")]
 pub struct Flows {
@@ -95,7 +97,9 @@ pub struct Flows {
     pub format: Format,
 }
 
-/// Give a running instance another model: each packet is judged by the old or the new one, whole, and flows go on.
+/// Swap the model of an instance, without losing a packet or flow.
+///
+/// Each packet is classified by the old model or the new one, whole, and flows go on.
 ///
 /// The model is checked, loaded beside the old one and tested before it takes over; if anything is wrong, the old one goes on. A pinned instance whose
 /// process is gone gets its new model too.
@@ -110,7 +114,9 @@ pub struct Swap {
     pub which: Which,
 }
 
-/// End an instance, and remove what it pinned; without an instance, remove the clsact filters that a killed one left.
+/// End an instance, and remove what it pinned.
+///
+/// Without an instance, remove the clsact filters that a killed one left.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  treeline detach\n  treeline detach --iface eth0 --hook xdp")]
 pub struct Detach {

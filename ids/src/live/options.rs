@@ -20,7 +20,7 @@ const METRICS: &str = "127.0.0.1:9464";
 /// Bytes of Ethernet's usual packets, which one buffer holds.
 const MTU: u32 = 1500;
 
-/// Run a model on interfaces: packets in the kernel, alerts and metrics out.
+/// Run a model on interfaces: alerts, metrics, enforcement.
 ///
 /// Attaches a program to each interface (one flow table for all of them), runs until SIGINT or SIGTERM, detaches and prints a summary. SIGHUP opens
 /// the file of alerts anew. If the process dies, the kernel detaches the program, unless it is pinned; traffic goes on in any case.
