@@ -1,21 +1,27 @@
 //! Tests of eBPF packet programs: captures, a VM that needs no rights, the kernel beside it, other kernels in QEMU, and the verifier's word.
 //!
-//! # A program of your own
-//!
-//! [`vm`] runs any XDP, TC or socket-filter object without rights, [`lab`] the same in the kernel beside it, and [`verifier`] says what the
-//! kernel's verifier says. `lab/examples/filter` is a crate that tests its own program so:
-//!
 //! ```
-//! use treeline_lab::bpf::{Object, ReadOptions};
-//! use treeline_lab::vm::Vm;
+//! use treeline_lab::{Lab, Object, Result, xdp};
 //!
-//! let object = Object::parse(include_bytes!("../examples/filter/filter.bpf.o"), &ReadOptions::default())?;
-//! let mut vm = Vm::load(&object, "filter")?;
-//! let passed = 2; // XDP_PASS
-//! assert_eq!(vm.run(&[0; 60], 0)?, passed);
-//! assert!(vm.map("DROPPED").is_some_and(|map| map.is_empty()));
-//! # Ok::<(), treeline_lab::vm::VmError>(())
+//! fn filter() -> Result<Lab> {
+//!     Object::read(include_bytes!("../examples/filter/filter.bpf.o"))
+//!         .global("PORT", 53_u16)? // its size is checked
+//!         .program("filter")?
+//!         .load() // in the VM; in the kernel too where that is allowed, and it must be under CI
+//! }
+//!
+//! # fn main() -> Result {
+//! let mut lab = filter()?;
+//! lab.run([0; 60])?.expect(xdp::PASS).unchanged(); // if engines differ: a panic with source line and registers
+//! assert_eq!(lab.map::<[u8; 4], u64>("DROPPED")?.entries()?, []);
+//! filter()?.replay("../testdata/captures/edge-not-ip.pcap")?.agrees().expect_all(xdp::PASS);
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! What such a test is written with is in [`testing`], and here by its names. Below it lie an object read and linked ([`bpf`]), the VM ([`vm`]), the
+//! kernel's loader ([`kernel`]), both over packets and compared ([`lab`]), captures ([`capture`]), other kernels ([`guest`]) and the verifier's
+//! log explained ([`verifier`]).
 
 pub mod frame;
 
@@ -35,6 +41,10 @@ pub mod lab;
 
 pub mod guest;
 
+pub mod testing;
+
 pub mod exercise;
 
 pub use frame::Frame;
+pub use testing::verdict::{tc, xdp};
+pub use testing::{Error, Kernel, Lab, Map, Object, Program, Replayed, Result, Run, Verification, kernels};

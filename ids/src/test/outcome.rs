@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use treeline_lab::Frame;
 use treeline_lab::lab::origin::Origin;
-use treeline_lab::lab::{Coverage, Outcome, Summary, verdict};
+use treeline_lab::lab::{Coverage, Outcome, Summary, report, verdict};
 use treeline_lab::vm::{Hook, Redirect};
 
 use super::divergence;
@@ -60,10 +60,10 @@ pub fn findings(hook: Hook, expected: Option<u32>, summary: &Summary, origins: &
         let _ = writeln!(text, "EXPECTED {expected}: {count} packets returned something else, first frame {index}: {returned}");
     }
     if let Some(stop) = &summary.stop {
-        text += &divergence::stop_text(stop, origins);
+        text += &report::stop(stop, origins);
     }
     if let Some(found) = &summary.divergence {
-        text += &divergence::text(found, origins);
+        text += &report::divergence(found, origins);
     }
     text
 }

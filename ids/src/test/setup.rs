@@ -71,13 +71,13 @@ impl Setup {
         if path == Path::new("-") {
             return Err("standard input is read once; give a file".to_owned());
         }
-        let mut capture = Capture::open(path).map_err(|error| explain(&error))?;
+        let frames = Capture::open(path).map_err(|error| explain(&error))?.map_while(Result::ok);
         let is_kernel_there = summary.engines.iter().any(|engine| engine.name.starts_with("kernel"));
         let runs = |frame: &Frame| !is_kernel_there || takes(self.hook, &frame.bytes).is_none();
         let origins = Origins { object: &self.object, program: &self.program, fills: &self.fills, runs: &runs };
         let found = match (&summary.divergence, &summary.stop) {
-            (Some(divergence), _) => origins.of(&mut capture, divergence),
-            (None, Some(stop)) => origins.of_stop(&mut capture, stop),
+            (Some(divergence), _) => origins.of(frames, divergence),
+            (None, Some(stop)) => origins.of_stop(frames, stop),
             (None, None) => Ok(Vec::new()),
         };
         found.map_err(|error| explain(&error))

@@ -24,6 +24,7 @@ pub mod origin;
 mod outcome;
 mod place;
 pub mod replay;
+pub mod report;
 mod slice;
 pub mod summary;
 pub mod verdict;

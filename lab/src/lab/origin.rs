@@ -9,7 +9,6 @@ use super::summary::{Divergence, Stop};
 use super::{Entry, LabError, Machine, Outcome, Place, finding, slice};
 use crate::Frame;
 use crate::bpf::{Object, Program};
-use crate::capture::Capture;
 use crate::vm::{Step, Walk, Watch};
 
 /// Ranges of bytes whose origin is looked for.
@@ -75,10 +74,10 @@ enum Subject {
 }
 
 impl Origins<'_> {
-    /// Where each difference of a divergence comes from. The capture is a newly opened one.
-    pub fn of(&self, capture: &mut Capture, divergence: &Divergence) -> Result<Vec<Origin>, LabError> {
+    /// Where each difference of a divergence comes from. `frames` are the replay's, from its first on.
+    pub fn of(&self, frames: impl IntoIterator<Item = Frame>, divergence: &Divergence) -> Result<Vec<Origin>, LabError> {
         let subjects = self.subjects(divergence);
-        let mut machine = self.machine_before(capture, &divergence.frame)?;
+        let mut machine = self.machine_before(frames, &divergence.frame)?;
         let watches =
             subjects.iter().filter_map(|(_, subject)| if let Subject::Written(watch) = subject { Some(watch.clone()) } else { None });
         let (_, walk) = machine.walk(&divergence.frame, watches.collect());
@@ -92,9 +91,9 @@ impl Origins<'_> {
         Ok(subjects.into_iter().map(origin).collect())
     }
 
-    /// How the vm came to where it stopped. The capture is a newly opened one.
-    pub fn of_stop(&self, capture: &mut Capture, stop: &Stop) -> Result<Vec<Origin>, LabError> {
-        let mut machine = self.machine_before(capture, &stop.frame)?;
+    /// How the vm came to where it stopped. `frames` are the replay's, from its first on.
+    pub fn of_stop(&self, frames: impl IntoIterator<Item = Frame>, stop: &Stop) -> Result<Vec<Origin>, LabError> {
+        let mut machine = self.machine_before(frames, &stop.frame)?;
         let (result, walk) = machine.walk(&stop.frame, Vec::new());
         let Err(LabError::Fault { place, .. }) = result else { return Ok(Vec::new()) };
         let story = Story { object: self.object, programs: self.programs(&machine)?, walk: &walk, is_kernel: false };
@@ -110,18 +109,15 @@ impl Origins<'_> {
     }
 
     /// A machine that can be followed, as it is before a frame.
-    fn machine_before(&self, capture: &mut Capture, last: &Frame) -> Result<Machine, LabError> {
+    fn machine_before(&self, frames: impl IntoIterator<Item = Frame>, last: &Frame) -> Result<Machine, LabError> {
         let mut machine = Machine::new(self.object, self.program)?;
         for (map, entries) in self.fills {
             for (key, value) in entries {
                 super::Engine::fill(&mut machine, *map, key, value)?;
             }
         }
-        let mut frame = Frame::default();
-        while matches!(capture.next_into(&mut frame), Ok(true)) && frame.index < last.index {
-            if (self.runs)(&frame) {
-                super::Engine::run(&mut machine, &frame)?;
-            }
+        for frame in frames.into_iter().take_while(|frame| frame.index < last.index).filter(|frame| (self.runs)(frame)) {
+            super::Engine::run(&mut machine, &frame)?;
         }
         machine.walked()
     }

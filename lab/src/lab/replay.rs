@@ -86,9 +86,36 @@ impl Replay {
         self.finish()
     }
 
-    /// Runs one frame; the first engine's outcome if the frame ran.
-    fn one(&mut self, frame: &Frame) -> Result<Option<Outcome>, LabError> {
-        if let Some(reason) = self.engines.iter().find_map(|(engine, _)| engine.refuses(frame)) {
+    /// The engines' names, in order.
+    pub fn engines(&self) -> impl Iterator<Item = &str> {
+        self.engines.iter().map(|(engine, _)| engine.name())
+    }
+
+    /// Why no engine runs this frame, if so.
+    #[must_use]
+    pub fn refuses(&self, frame: &Frame) -> Option<&'static str> {
+        self.engines.iter().find_map(|(engine, _)| engine.refuses(frame))
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The first engine, whose maps are the others' too.
+    pub fn first(&mut self) -> &mut dyn Engine {
+        &mut *self.engines[0].0
+    }
+
+    /// Puts an entry into a map of every engine.
+    pub fn fill(&mut self, map: usize, key: &[u8], value: &[u8]) -> Result<(), LabError> {
+        self.engines.iter_mut().try_for_each(|(engine, _)| engine.fill(map, key, value))
+    }
+
+    /// Runs one frame and compares; the first engine's outcome if the frame ran and nothing was found.
+    pub fn one(&mut self, frame: &Frame) -> Result<Option<Outcome>, LabError> {
+        if let Some(reason) = self.refuses(frame) {
             *self.summary.untaken.entry(reason).or_default() += 1;
             return Ok(None);
         }

@@ -28,14 +28,14 @@ fn origins(object: &Object, program: &str, hook: Hook, other: Option<Box<dyn Eng
     engines.extend(other);
     let replay = Replay::new(hook, &Machine::maps(object), engines, None);
     let summary = replay.run(&mut Capture::open(capture())?, u64::MAX, |_, _| (), |_| ())?;
-    let mut capture = Capture::open(capture())?;
+    let frames = Capture::open(capture())?.map_while(Result::ok);
     let origins = Origins { object, program, fills: &[], runs: &|_| true };
     match (&summary.divergence, &summary.stop) {
         (Some(divergence), _) => {
             assert_eq!(divergence.frame.index, 3, "{program}");
-            Ok(origins.of(&mut capture, divergence)?)
+            Ok(origins.of(frames, divergence)?)
         }
-        (None, Some(stop)) => Ok(origins.of_stop(&mut capture, stop)?),
+        (None, Some(stop)) => Ok(origins.of_stop(frames, stop)?),
         (None, None) => Err(format!("{program}: no difference").into()),
     }
 }
@@ -94,7 +94,7 @@ pub fn beside_another_object() -> Result<(), Failed> {
     );
     let divergence = replay.run(&mut Capture::open(capture())?, u64::MAX, |_, _| (), |_| ())?.divergence.ok_or("no difference")?;
     let origins = Origins { object: &ours, program: "xdp_lab", fills: &[], runs: &|_| true };
-    let found = origins.of(&mut Capture::open(capture())?, &divergence)?;
+    let found = origins.of(Capture::open(capture())?.map_while(Result::ok), &divergence)?;
     let [origin] = found.as_slice() else { return Err(format!("{found:#?}").into()) };
     let source = origin.place.as_ref().and_then(treeline_lab::lab::Place::source).unwrap_or_default();
     assert!(source.contains("return data[12] == 8 ? VERDICT : key & 1;"), "{source}");

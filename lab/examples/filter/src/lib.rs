@@ -1,4 +1,4 @@
-//! A port filter in C for XDP, `filter.bpf.c`, and its tests in Rust, `tests/filter.rs` and `tests/kernel.rs`: how a project of its own tests its program with
+//! A port filter in C for XDP, `filter.bpf.c`, and its tests in Rust, `tests/filter.rs`: how a project of its own tests its program with
 //! `treeline-lab`. The object is committed beside its source, so that the tests want no clang.
 
 use etherparse::PacketBuilder;
