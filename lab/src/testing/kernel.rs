@@ -99,7 +99,7 @@ pub struct Verification(Report);
 impl Verification {
     /// Panics if the program was rejected, with the verifier's message, the instruction and the source line.
     #[track_caller]
-    #[expect(clippy::return_self_not_must_use, reason = "an assertion")]
+    #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "an assertion")]
     pub fn accepted(self) -> Self {
         assert!(self.0.accepted, "{}", self.cost());
         self

@@ -210,7 +210,7 @@ pub struct Replayed {
 impl Replayed {
     /// Panics if two engines differed, or one broke, with what made it.
     #[track_caller]
-    #[expect(clippy::return_self_not_must_use, reason = "an assertion")]
+    #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "an assertion")]
     pub fn agrees(self) -> Self {
         assert!(self.summary.divergence.is_none() && self.summary.stop.is_none(), "{}", self.report);
         assert!(self.summary.damage.is_none(), "{}", self.summary.damage.as_deref().unwrap_or_default());
@@ -219,7 +219,7 @@ impl Replayed {
 
     /// Panics unless every packet returned this.
     #[track_caller]
-    #[expect(clippy::return_self_not_must_use, reason = "an assertion")]
+    #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "an assertion")]
     pub fn expect_all(self, verdict: u32) -> Self {
         let name = |code| verdict::name(self.program.hook, code);
         let returned: Vec<String> = self.summary.returned.iter().map(|(code, count)| format!("{} {count}", name(*code))).collect();

@@ -31,7 +31,7 @@ impl Run {
     /// Panics unless the program returned this: a constant of [`xdp`](crate::xdp) or [`tc`](crate::tc), of a socket filter the bytes that it
     /// keeps.
     #[track_caller]
-    #[expect(clippy::return_self_not_must_use, reason = "an assertion")]
+    #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "an assertion")]
     pub fn expect(self, verdict: u32) -> Self {
         let name = |code| verdict::name(self.hook, code);
         let (returned, expected) = (name(self.outcome.returned), name(verdict));
@@ -46,7 +46,7 @@ impl Run {
 
     /// Panics if the program changed the packet.
     #[track_caller]
-    #[expect(clippy::return_self_not_must_use, reason = "an assertion")]
+    #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "an assertion")]
     pub fn unchanged(self) -> Self {
         let (before, after) = (hex(&self.given), hex(&self.outcome.packet));
         assert!(self.given == self.outcome.packet, "{} changed the packet\n  before: {before}\n  after:  {after}", self.program);
