@@ -79,7 +79,7 @@ pub struct Sample {
     pub passed_count: u64,
     /// For each of `classes`, the first packet of a flow that is taken.
     first_packets: Vec<u64>,
-    /// Draws ports anew.
+    /// Draws ports again.
     ports: Option<u64>,
     /// For each of `classes`, the seed by which its flows go to any port, if they do.
     any_ports: Vec<Option<u64>>,
@@ -168,7 +168,7 @@ impl Sample {
         Self { first_packets, ..self }
     }
 
-    /// Draws the originator's port of each flow anew by a seed, where it is above 1023 and the responder's: the ports that one system or one tool picks
+    /// Draws the originator's port of each flow again by a seed, where it is above 1023 and the responder's: the ports that one system or one tool picks
     /// tell nothing about another's.
     #[must_use]
     pub fn redraw_ports(self, seed: Option<u64>) -> Self {

@@ -1,4 +1,4 @@
-//! Anybody's program in this kernel: question -> answer.
+//! Any program in this kernel: question -> answer.
 
 use treeline_lab::Frame;
 use treeline_lab::guest::message::{ProgramReply, ProgramRequest, Ran};

@@ -1,6 +1,6 @@
 //! `treeline bench`: what the classifier costs, alone in the kernel and on the wire.
 //!
-//! `classifier` runs programs over packets by test-run; `table1` is the paper's experiment in network namespaces.
+//! `classifier` runs programs over packets by test run; `table1` is the paper's experiment in network namespaces.
 
 mod alternative;
 

@@ -124,7 +124,7 @@ impl FromStr for Engine {
             "all" => Self::All,
             _ => match text.strip_prefix("kernel@") {
                 Some(line) => Self::Guest(line.parse().map_err(|error: GuestError| error.to_string())?),
-                None => return Err("not an engine; there are native, vm, kernel, kernel@LINE, reference, all".to_owned()),
+                None => return Err("not an engine; there are native, vm, kernel, kernel@SERIES, reference, all".to_owned()),
             },
         })
     }
@@ -192,7 +192,7 @@ pub fn open(path: &Path) -> Option<Capture> {
     Capture::open(path).inspect_err(|error| eprintln!("treeline: {}", explain(error))).ok()
 }
 
-/// The kernels in QEMU that are asked for, each booted once, with the guest's program `guest` as their init.
+/// The kernels in QEMU that are asked for, each booted once, with the guest init `guest` as their init.
 pub fn guests(engines: &[Engine], guest: Option<&Path>) -> Result<Fleet, String> {
     let mut lines = vec![];
     for engine in engines {

@@ -45,9 +45,9 @@ pub struct Options {
     #[arg(required = true, value_name = "CAPTURE", long_help = captures_help(""))]
     captures: Vec<PathBuf>,
 
-    /// Engines, comma-separated: native, vm, reference, kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`), all (these four), and kernel@LINE, the
+    /// Engines, comma-separated: native, vm, reference, kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`), all (these four), and kernel@SERIES, the
     /// newest of a line of Debian's kernels in QEMU, which needs no rights: kernel@5.10, kernel@6.1, kernel@7.x (docs/kernels.md). Default:
-    /// native,vm,reference and, where the rights are there, kernel.
+    /// native,vm,reference and, if permitted, kernel.
     #[arg(short, long, value_delimiter = ',', value_name = "ENGINE")]
     engine: Vec<Named>,
 
@@ -83,7 +83,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "detect")]
     mode: Mode,
 
-    /// The guest's program for kernel@LINE. Default: what the environment's `TREELINE_GUEST` names, or the source tree's, built on first use, or
+    /// The guest init for kernel@SERIES. Default: what the environment's `TREELINE_GUEST` names, or the source tree's, built on first use, or
     /// treeline-guest beside this program.
     #[arg(long, value_name = "FILE")]
     guest: Option<PathBuf>,

@@ -123,7 +123,7 @@ fn suspects(suspects: &[Suspect], classes: &[String], list: usize) -> Table {
 
 fn engines(summary: &Summary) -> Table {
     let mut table = plain();
-    table.set_header(["engine", "packets", "ns a packet", "million a second"]);
+    table.set_header(["engine", "packets", "ns/packet", "million a second"]);
     for engine in &summary.engines {
         let ns = engine.timing.ns_per_packet();
         let rate = if ns > 0.0 { format!("{:.2}", 1000.0 / ns) } else { "-".to_owned() };

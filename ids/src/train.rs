@@ -85,7 +85,7 @@ pub struct Train {
     #[arg(long, value_name = "CLASS=N", value_delimiter = ',', value_parser = first_packet)]
     pub first_packet: Vec<(String, u64)>,
 
-    /// Draw each flow's originator port anew where it is above 1023 and the responder's: which ports a system or a tool picks tells nothing about another.
+    /// Draw each flow's originator port again where it is above 1023 and the responder's: which ports a system or a tool picks tells nothing about another.
     #[arg(long)]
     pub redraw_ports: bool,
 

@@ -57,11 +57,11 @@ pub struct Verify {
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 
-    /// Ask these kernels in place of the running one: Debian's, in QEMU, without rights (docs/kernels.md). As 5.10,6.1,6.12,6.18,7.x.
+    /// Ask these kernels in place of the running one: Debian's, in QEMU, without privileges (docs/kernels.md). As 5.10,6.1,6.12,6.18,7.x.
     #[arg(long, value_delimiter = ',', value_name = "LINE")]
     pub kernels: Vec<Line>,
 
-    /// The guest's program for `--kernels`. Default: as for `replay --engine kernel@LINE`.
+    /// The guest init for `--kernels`. Default: as for `replay --engine kernel@SERIES`.
     #[arg(long, value_name = "FILE", requires = "kernels")]
     pub guest: Option<PathBuf>,
 

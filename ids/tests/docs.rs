@@ -1,7 +1,7 @@
 //! The commands of the documents do what is written: every block marked `console` is run, and what it prints is compared.
 //!
 //! A block has lines `$ treeline ...`, each with what it prints behind it, standard output first. Times may differ. Commands run in a scratch
-//! folder that sees `testdata` and `lab`. `TREELINE_UPDATE=1 cargo test -p treeline --test docs` writes the blocks anew. Not here: commands that
+//! folder that sees `testdata` and `lab`. `TREELINE_UPDATE=1 cargo test -p treeline --test docs` writes the blocks again. Not here: commands that
 //! need privileges, or whose numbers are measurements.
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! The commands `evaluate` and `explain` as a user runs them: what they print, what they refuse, with which exit code.
 //!
-//! `INSTA_UPDATE=always cargo test -p treeline --test evaluate` writes the snapshots anew; under `CI` nothing is written.
+//! `INSTA_UPDATE=always cargo test -p treeline --test evaluate` writes the snapshots again; under `CI` nothing is written.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `test` and `verify` as a user gives them, without rights: options, exit codes, what a refusal says.
+//! `test` and `verify` as a user gives them, without privileges: options, exit codes, what a refusal says.
 
 use std::fs;
 use std::process::Command;

@@ -29,7 +29,7 @@ fn main() -> Result<(), VmError> {
 fn measure(what: &str, vm: &mut Vm, frame: &[u8]) -> Result<(), VmError> {
     let best_ns = (0..7).map(|_| batch(vm, frame)).collect::<Result<Vec<_>, _>>()?.into_iter().min().unwrap_or(0);
     let (original, lowered) = vm.instructions_count();
-    println!("{what}: {best_ns} ns a run ({original} instructions in the program, {lowered} lowered)");
+    println!("{what}: {best_ns} ns/run ({original} instructions in the program, {lowered} lowered)");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Programs in other kernels, in QEMU: the lab's own objects, against the vm.
 //!
-//! It needs no rights. A line of kernels that cannot be had is an ignored trial with its reason.
+//! It needs no privileges. A series of kernels that cannot be had is an ignored trial with its reason.
 
 mod support;
 
@@ -24,7 +24,7 @@ const DIVERGE: &[u8] = include_bytes!("objects/diverge.bpf.o");
 
 const PROGRAMS: [(&[u8], &str, Hook); 4] =
     [(LAB, "xdp_lab", Hook::Xdp), (LAB, "tc_lab", Hook::Tc), (LAB, "socket_lab", Hook::Socket), (LEGACY, "xdp_legacy", Hook::Xdp)];
-/// Frames of the capture: a guest's processor is emulated.
+/// Frames of the capture: a guest's CPU is emulated.
 const FRAMES_COUNT: u64 = 120;
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
 //! How much faster than scikit-learn a tree is trained on one core, in turns: `cargo run --release -p treeline-model --example train_speed [ROWS]`.
 //!
-//! Seconds of a processor are compared, which depend less than seconds of a clock on what else the machine does. `TREELINE_PYTHON` names a Python with numpy and
+//! Seconds of a CPU are compared, which depend less than seconds of a clock on what else the machine does. `TREELINE_PYTHON` names a Python with numpy and
 //! scikit-learn; without it only the trainer's own times are shown. The peak of memory includes the table.
 
 #[path = "../tests/support/scikit_learn.rs"]

@@ -198,7 +198,7 @@ fn a_closed_connection_ends_with_the_next_syn_and_only_with_that() {
     let reset = [Recipe::tcp(SYN), Recipe::tcp(RST | ACK).back(), Recipe::tcp(ACK), Recipe::tcp(RST), Recipe::tcp(SYN).back()];
     let seen = observe_all((0..).zip(reset));
     assert_eq!(seen.iter().map(|seen| flow(seen).packets).collect::<Vec<_>>(), [1, 2, 3, 4, 1]);
-    // Who opens it anew is its originator.
+    // Who opens it again is its originator.
     assert_eq!(feature(&seen[4], 0) >> 16, 2000);
 
     let half = [Recipe::tcp(SYN), fin, Recipe::tcp(SYN)];

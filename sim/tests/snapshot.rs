@@ -1,7 +1,7 @@
 //! What the model says about each committed capture, kept for reading in `snapshots/verdicts`: one line a packet, or a table where there
 //! are too many packets to read.
 //!
-//! `cargo insta test --accept` (or `INSTA_UPDATE=always cargo test -p treeline-sim --test snapshot`) writes them anew; under `CI` nothing is written.
+//! `cargo insta test --accept` (or `INSTA_UPDATE=always cargo test -p treeline-sim --test snapshot`) writes them again; under `CI` nothing is written.
 
 mod support;
 

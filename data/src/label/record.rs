@@ -59,7 +59,7 @@ impl Records {
         self.path.clone()
     }
 
-    /// Moves to the next record; `false` at the end. Lines without any character are stepped over.
+    /// Moves to the next record; `false` at the end. Lines without any character are skipped.
     pub(super) fn advance(&mut self) -> Result<bool, LabelError> {
         let (mut bytes_count, mut ends_count) = (0, 0);
         self.line = self.parser.line();

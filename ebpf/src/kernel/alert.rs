@@ -4,7 +4,7 @@
 //!
 //! The flow's time of its last alert changes by compare-and-exchange only: of CPUs that find an alert due at once, one sends it and the others
 //! hold theirs back. The time changes only when the alert has its place in the ring buffer. So an alert that finds no room is lost and counted, and
-//! the flow's next malicious packet is due to send one. Sent, lost and held add up to the malicious packets. A flow that another CPU opens anew
+//! the flow's next malicious packet is due to send one. Sent, lost and held add up to the malicious packets. A flow that another CPU opens again
 //! between verdict and alert may inherit the time.
 
 use core::arch::asm;

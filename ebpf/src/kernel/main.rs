@@ -72,7 +72,7 @@ fn tc_action(drop: bool) -> i32 {
     if drop { TC_ACT_SHOT } else { TC_ACT_UNSPEC }
 }
 
-/// The floor of the cost benchmark: what any flow tracker pays before it computes anything, the clock and one look-up in the same table.
+/// The floor of the cost benchmark: what any flow tracker pays before it computes anything, the clock and one lookup in the same table.
 #[xdp]
 pub fn treeline_floor(context: XdpContext) -> u32 {
     world::floor(&Direct(context));

@@ -130,7 +130,7 @@ impl<const IP: bool, R: Reach> Platform for World<IP, R> {
         if flow.key.version == 0 {
             flow.key = *key;
         } else if differ(flow, key) {
-            // Evicted between look-up and lock, and given to another flow. If that was done to us by a CPU that came
+            // Evicted between lookup and lock, and given to another flow. If that was done to us by a CPU that came
             // first to a fresh entry of ours, the entry is wrong for good: remove it, so that the next packet makes a new one.
             unlock(flow);
             self.remove(key);
@@ -200,7 +200,7 @@ impl<const IP: bool, R> World<IP, R> {
         if let Some(flow) = map::FLOWS.get_ptr_mut(key) {
             return Ok(flow);
         }
-        // Another CPU may insert the same key first, or the table may be full: the look-up that follows tells.
+        // Another CPU may insert the same key first, or the table may be full: the lookup that follows tells.
         let inserted = map::FLOWS.insert(key, &map::EMPTY, u64::from(BPF_NOEXIST)).is_ok();
         if let Some(live) = live() {
             live.flows_inserted += u64::from(inserted);
@@ -253,7 +253,7 @@ fn unlock(flow: *mut Flow) {
     }
 }
 
-/// The clock and one look-up of the packet's flow.
+/// The clock and one lookup of the packet's flow.
 #[inline(always)]
 pub fn floor<R: Reach>(_reach: &R) {
     let key = Key { protocol: 6, ..Key::default() };

@@ -1,4 +1,4 @@
-//! The generator: a live-frames test-run sends the frame that it is given again and again, each time as the next flow's.
+//! The generator: a live-frames test run sends the frame that it is given again and again, each time as the next flow's.
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::bpf_redirect;

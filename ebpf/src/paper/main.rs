@@ -86,7 +86,7 @@ fn descend() -> Option<i64> {
     map::VALUE.get(node).copied()
 }
 
-/// The floor: the clock and one look-up of the packet's flow in an LRU table. The frame is the flow's key, so that nothing is parsed.
+/// The floor: the clock and one lookup of the packet's flow in an LRU table. The frame is the flow's key, so that nothing is parsed.
 #[xdp]
 pub fn floor_xdp(context: XdpContext) -> u32 {
     let Some(key) = packet::words(&context, 0) else { return xdp_action::XDP_ABORTED };

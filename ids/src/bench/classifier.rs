@@ -23,7 +23,7 @@ use crate::replay;
 
 /// Measure what the classifier costs in the kernel, against a floor and the paper's layout (needs root).
 ///
-/// By test-run over a capture's packets at XDP, in turn within each round: the floor (clock and one look-up of the packet's flow in an LRU
+/// By test run over a capture's packets at XDP, in turn within each round: the floor (clock and one lookup of the packet's flow in an LRU
 /// table, nothing parsed); the paper's layout (five arrays looked up at every node, a shared feature array, unlocked flow state), once with
 /// state and features written by the helper that updates a map and once in place, the cheapest that its description allows; the same tree walked; and compiled. Two ways: packets of distinct flows, each many times a call, so that caches and predictors are warm; and each
 /// packet of the capture once a call, into cold caches, with the kernel's two readings of the clock in each time. Nothing is subtracted.
@@ -66,7 +66,7 @@ Examples:
 const PROGRAMS: usize = 5;
 /// The programs in order.
 const NAMES: [&str; PROGRAMS] =
-    ["floor (clock, look-up of the flow)", "the paper's layout", "the same, written in place", "walk", "compiled"];
+    ["floor (clock, lookup of the flow)", "the paper's layout", "the same, written in place", "walk", "compiled"];
 /// Their names for machines.
 const KEYS: [&str; PROGRAMS] = ["floor", "paper", "paper_in_place", "walk", "compiled"];
 /// What a test run takes: the fixed places of the paper's parser at least, a page less its own room at most.
@@ -159,7 +159,7 @@ fn read(path: &Path, model: &Model) -> Result<Input, String> {
     Ok(input)
 }
 
-/// The programs' figures, ns a packet: packets of distinct flows again and again, then each packet once.
+/// The programs' figures, ns/packet: packets of distinct flows again and again, then each packet once.
 struct Layouts {
     warm: Figures,
     once: Figures,

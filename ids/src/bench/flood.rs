@@ -1,4 +1,4 @@
-//! Many flows of small packets past the switch: the generator (`ebpf/src/paper/flood.rs`) on one processor, and on the next one all that
+//! Many flows of small packets past the switch: the generator (`ebpf/src/paper/flood.rs`) on one CPU, and on the next one all that
 //! receives: the kernel's reception, with the programs in it, and the user-space program. So receiving and judging are the limit.
 //!
 //! The frames are UDP without payload to a MAC address that h1 does not have: its stack drops them as soon as they have been judged.
@@ -21,7 +21,7 @@ pub const ALTERNATIVES: [Alternative; 3] = [USER_RECV, XDP, TC];
 const CHUNK: u32 = 65_536;
 /// Frames that the kernel sends at once.
 const BATCH: u32 = 64;
-/// The processor of the generator; the next one receives.
+/// The CPU of the generator; the next one receives.
 const CPU: usize = 0;
 /// Time for a user-space program to read what its socket holds.
 const SETTLE: Duration = Duration::from_millis(300);

@@ -65,7 +65,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Gives the wire's reception a kernel thread of its own: else the kernel receives on the generator's processor, within its sending.
+    /// Gives the wire's reception a kernel thread of its own: else the kernel receives on the generator's CPU, within its sending.
     fn thread_receiving(&self) -> Result<(), String> {
         let file = format!("/sys/class/net/{}/threaded", WIRE[1]);
         // `ip netns exec` and not `nsenter`: it also shows the namespace's own /sys.
@@ -155,7 +155,7 @@ impl Drop for Lab {
     }
 }
 
-/// Receives the wire's packets on one processor.
+/// Receives the wire's packets on one CPU.
 pub fn receive_on(cpu: usize) -> Result<(), String> {
     let named = format!("napi/{}-", WIRE[1]);
     let mut is_there = false;
@@ -169,7 +169,7 @@ pub fn receive_on(cpu: usize) -> Result<(), String> {
     if is_there { Ok(()) } else { Err(format!("no kernel thread {named}*, which receives for {}: it wants Linux 5.12", WIRE[1])) }
 }
 
-/// Keeps a thread on one processor; 0 is the calling thread.
+/// Keeps a thread on one CPU; 0 is the calling thread.
 fn pin(thread: libc::pid_t, cpu: usize) -> Result<(), String> {
     // SAFETY: a set of bits, for which zeros are valid.
     let failed = unsafe {

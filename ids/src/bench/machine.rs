@@ -1,4 +1,4 @@
-//! The machine: what it is, what its processors have done, and which programs it lacks.
+//! The machine: what it is, what its CPUs have done, and which programs it lacks.
 
 use std::env;
 use std::fs;
@@ -27,7 +27,7 @@ pub fn check() -> Result<(), String> {
     Ok(())
 }
 
-/// CPU seconds that all processors have spent on anything, since the start of the machine.
+/// CPU seconds that all CPUs have spent on anything, since the start of the machine.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 pub fn busy_seconds() -> Result<f64, String> {
     let text = fs::read_to_string("/proc/stat").map_err(|error| format!("/proc/stat: {error}"))?;
@@ -39,7 +39,7 @@ pub fn busy_seconds() -> Result<f64, String> {
     Ok((user + nice + system + irq + softirq) as f64 / ticks.max(1) as f64)
 }
 
-/// The share of its processors that the machine spends already, over half a second.
+/// The share of its CPUs that the machine spends already, over half a second.
 #[expect(clippy::cast_precision_loss, reason = "few processors")]
 pub fn load() -> Result<f64, String> {
     let (start, before) = (Instant::now(), busy_seconds()?);
@@ -47,7 +47,7 @@ pub fn load() -> Result<f64, String> {
     Ok((busy_seconds()? - before) / start.elapsed().as_secs_f64() / online() as f64)
 }
 
-/// How many processors this process may use.
+/// How many CPUs this process may use.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -58,7 +58,7 @@ fn online() -> libc::c_long {
     unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.max(1)
 }
 
-/// Kernel, processor, how many.
+/// Kernel, CPU, how many.
 pub fn describe() -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

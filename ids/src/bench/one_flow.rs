@@ -1,4 +1,4 @@
-//! What a packet of one flow costs, run many times a call, against the object's own floor: the clock and one look-up in the same table.
+//! What a packet of one flow costs, run many times a call, against the object's own floor: the clock and one lookup in the same table.
 //!
 //! Both hooks, a full tree; the medians over rounds and their ratios.
 
@@ -17,7 +17,7 @@ use super::{FLOWS_MAX, median};
 /// Depth of the tree that one packet passes, as the paper's.
 const DEPTH: u32 = 10;
 
-/// Cost of one packet again and again: of the floor, of XDP and of TC, ns a run and as a ratio to the floor.
+/// Cost of one packet again and again: of the floor, of XDP and of TC, ns/run and as a ratio to the floor.
 #[derive(Debug)]
 pub struct OneFlow {
     cost_ns: [u32; 3],
@@ -58,9 +58,9 @@ impl OneFlow {
         let (rounds, repeat) = (options.rounds, options.repeat);
         format!(
             "one flow, a tree of depth {DEPTH}, medians of {rounds} rounds of {repeat} runs
-  floor (clock, one look-up)  {floor:>5} ns a packet
-  classifier, xdp             {xdp:>5} ns a packet  {xdp_ratio:.2} times the floor
-  classifier, tc              {tc:>5} ns a packet  {tc_ratio:.2} times the floor
+  floor (clock, one lookup)  {floor:>5} ns/packet
+  classifier, xdp             {xdp:>5} ns/packet  {xdp_ratio:.2} times the floor
+  classifier, tc              {tc:>5} ns/packet  {tc_ratio:.2} times the floor
 "
         )
     }

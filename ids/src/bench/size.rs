@@ -39,9 +39,9 @@ struct Row {
     link_ms: f64,
     load_ms: [f64; 2],
     verified: [Option<u32>; 2],
-    /// XDP, each packet once: floor, walk and compiled, ns a packet.
+    /// XDP, each packet once: floor, walk and compiled, ns/packet.
     once_ns: [f64; 3],
-    /// TC, each packet [`REPEAT`] times: walk and compiled, ns a run.
+    /// TC, each packet [`REPEAT`] times: walk and compiled, ns/run.
     repeated_ns: [f64; 2],
     /// Compiled to walk in the same round: once, and repeated.
     ratios: [f64; 2],
@@ -173,7 +173,7 @@ impl Comparison {
         table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         let Self { packets, flows, rounds, .. } = self;
         format!(
-            "{packets} packets of {flows} flows, means over packets, medians of {rounds} rounds, ns a packet:\n\
+            "{packets} packets of {flows} flows, means over packets, medians of {rounds} rounds, ns/packet:\n\
              first xdp, each packet once a call; then tc, each {REPEAT} times in a row\n{table}\n"
         )
     }

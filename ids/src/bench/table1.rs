@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "both")]
     pub offload: Offload,
 
-    /// Then small packets of so many flows from a generator on one processor; as 1,100,10000,100000.
+    /// Then small packets of so many flows from a generator on one CPU; as 1,100,10000,100000.
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub flows: Vec<u32>,
 

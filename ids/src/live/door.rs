@@ -81,7 +81,7 @@ impl<S: Stream> Visit<S> {
         Self { stream, patience, deadline: Instant::now() + patience }
     }
 
-    /// Says the answer, for which the time begins anew.
+    /// Says the answer, for which the time begins again.
     pub fn answer(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.deadline = Instant::now() + self.patience;
         self.write_all(bytes)

@@ -32,9 +32,9 @@ pub fn text(state: &State, numbers: &Numbers) -> String {
     page.counter("flows_opened", "Flows opened, later ones of a key included.", [([], count(Counter::Opened))]);
     let ended = ENDED.map(|counter| ([("kind", counter.name().trim_start_matches("ended-"))], count(counter)));
     page.counter("flows_expired", "Flows that ended and were followed by another of the same key, by what ended them.", ended);
-    page.counter("flow_evictions", "Flows put out of the full table.", [([], numbers.evictions)]);
+    page.counter("flow_evictions", "Flows evicted from the full table.", [([], numbers.evictions)]);
     page.counter("flow_insert_failures", "Packets passed because the table took no flow.", [([], count(Counter::TableFull))]);
-    page.counter("flow_evicted_updates", "Updates of a flow that was put out meanwhile.", [([], count(Counter::Evicted))]);
+    page.counter("flow_evicted_updates", "Updates of a flow that was evicted meanwhile.", [([], count(Counter::Evicted))]);
     page.counter("clock_back", "Packets earlier than their flow's latest.", [([], count(Counter::ClockBack))]);
     alerts(&mut page, state, numbers);
     if let Some(cost) = numbers.cost {

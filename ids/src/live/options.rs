@@ -23,7 +23,7 @@ const MTU: u32 = 1500;
 /// Run a model on interfaces: alerts, metrics, enforcement.
 ///
 /// Attaches a program to each interface (one flow table for all of them), runs until SIGINT or SIGTERM, detaches and prints a summary. SIGHUP opens
-/// the file of alerts anew. If the process dies, the kernel detaches the program, unless it is pinned; traffic goes on in any case.
+/// the file of alerts again. If the process dies, the kernel detaches the program, unless it is pinned; traffic goes on in any case.
 /// With --engine user-recv or user-ring nothing is attached: this process judges copies, to compare with, and cannot drop.
 /// docs/live.md says what is promised when things go wrong.
 #[derive(Debug, Args)]

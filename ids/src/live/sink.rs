@@ -118,7 +118,7 @@ impl Sink {
         }
     }
 
-    /// Opens the file anew after the lines before this. False if the queue is full; then it must be asked again.
+    /// Opens the file again after the lines before this. False if the queue is full; then it must be asked again.
     pub fn reopen(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.try_send(Order::Reopen).is_ok())
     }

@@ -36,7 +36,7 @@ pub struct Wish {
 pub struct Survey {
     /// How many flows.
     pub census: Census,
-    /// Flows that were put out of the full table.
+    /// Flows that were evicted from the full table.
     pub evictions: u64,
     /// The flows with the most packets first: as many as the largest wish that was met together.
     pub top: Vec<Row>,

@@ -78,7 +78,7 @@ pub struct Numbers {
     pub census: Census,
     /// Room in it.
     pub flows_max: u32,
-    /// Flows that were put out of a full table.
+    /// Flows that were evicted from a full table.
     pub evictions: u64,
     /// Packets that passed without having been looked at: in user space, those for which a socket had no room.
     pub uninspected: u64,

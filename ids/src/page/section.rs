@@ -54,7 +54,7 @@ pub fn summary(subject: &Subject<'_>) -> String {
         ("malicious flows found", percent(flows.recall())),
         ("benign flows flagged", percent(flows.false_positive_rate())),
         ("packets until found, median", malicious.quantile(50).map_or_else(|| NONE.to_owned(), number)),
-        ("packets judged rightly", percent(total.packets.binary().accuracy())),
+        ("packets classified correctly", percent(total.packets.binary().accuracy())),
     ];
     let mut section = "<section><h2>Summary</h2>\n<dl class=\"big\">\n".to_owned();
     for (name, value) in big {
@@ -188,7 +188,7 @@ pub fn definitions() -> String {
     "<section><h2>Words</h2>\n<p>A packet is malicious if its flow has any label but benign, and flagged if its verdict is any class but benign. \
      A flow is found at its first flagged packet, and that packet's class is its verdict. Precision is the share of the flagged that is malicious, \
      recall the share of the malicious that is flagged, F1 their harmonic mean, the false-positive rate the share of the benign that is flagged, \
-     accuracy the share judged rightly. By packet n, each flow is judged by its first n packets alone. By name, one class stands against all \
+     accuracy the share classified correctly. By packet n, each flow is judged by its first n packets alone. By name, one class stands against all \
      others; the model must have a class of that name. A dash is a ratio of nothing. Made by treeline "
         .to_owned()
         + env!("CARGO_PKG_VERSION")

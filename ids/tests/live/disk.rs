@@ -13,7 +13,7 @@ use crate::lab::{BAD, IN, Lab, Result, equal, eventually, holds, output, raw, te
 /// Mounts a disk of 64 KiB at the first argument, half of it taken, and runs the others.
 const DISK: &str = r#"mount -t tmpfs -o size=64k,nr_inodes=20 tmpfs "$1" && head -c 32768 /dev/zero > "$1/ballast" || exit 1; shift; "#;
 
-/// A file of alerts on a disk that is full for a while, opened anew meanwhile.
+/// A file of alerts on a disk that is full for a while, opened again meanwhile.
 pub fn file(lab: &Lab) -> Result {
     full(lab, "eve.json", r#"exec "$@""#, "disk/eve.json")
 }
@@ -52,7 +52,7 @@ pub fn limit(lab: &Lab) -> Result {
     equal("exit code", instance.stop()?.code, Some(0))
 }
 
-/// Alerts until there is no room, then with the file opened anew, then with room again.
+/// Alerts until there is no room, then with the file opened again, then with room again.
 fn alternate(lab: &Lab, instance: &Instance, path: &Path, room: impl Fn() -> Result) -> Result {
     let send = raw(lab, c"v0")?;
     let mut total = 0_u32;

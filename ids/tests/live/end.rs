@@ -94,7 +94,7 @@ pub fn terminal(lab: &Lab) -> Result {
     let pid = running(lab)?;
     fs::rename(lab.alerts(), lab.path("rotated"))?;
     signal(pid, libc::SIGHUP);
-    eventually("SIGHUP of somebody else opens the file anew", || Ok(lab.alerts().exists()))?;
+    eventually("another SIGHUP opens the file again", || Ok(lab.alerts().exists()))?;
     equal("it goes on", lab.status()?["pid"].as_u64(), Some(pid))?;
     window.kill()?;
     window.wait()?;
@@ -109,7 +109,7 @@ pub fn nohup(lab: &Lab) -> Result {
     window.wait()?;
     fs::rename(lab.alerts(), lab.path("rotated"))?;
     signal(pid, libc::SIGHUP);
-    eventually("SIGHUP opens the file anew", || Ok(lab.alerts().exists()))?;
+    eventually("SIGHUP opens the file again", || Ok(lab.alerts().exists()))?;
     equal("it goes on", lab.status()?["pid"].as_u64(), Some(pid))?;
     signal(pid, libc::SIGTERM);
     eventually("SIGTERM detaches it", || Ok(lab.attached()?.is_empty()))

@@ -1,4 +1,4 @@
-//! `treeline run` on interfaces, in network namespaces of the tests' own: alerts, dropping, swaps, pins, and the bad days of docs/live.md.
+//! `treeline run` on interfaces, in network namespaces of the tests' own: alerts, dropping, swaps, pins, and the failure modes of docs/live.md.
 //!
 //! Without root every trial is reported as ignored, by name, with the reason in one line; where the environment has `CI` that is a failure.
 

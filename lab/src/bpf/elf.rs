@@ -41,7 +41,7 @@ pub(super) struct Symbol {
     pub(super) size: usize,
     pub(super) is_function: bool,
     pub(super) is_section: bool,
-    /// Of no type, as assemblers and the clang of old give it to functions.
+    /// Of no type, as assemblers and the older clang give it to functions.
     pub(super) is_untyped: bool,
     pub(super) is_local: bool,
     pub(super) is_weak: bool,

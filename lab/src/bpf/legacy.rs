@@ -1,4 +1,4 @@
-//! Maps as older loaders have them: structures in sections `maps`, those of libbpf of old and aya, and iproute2's, which number maps.
+//! Maps as older loaders have them: structures in sections `maps`, those of older libbpf and aya, and iproute2's, which number maps.
 //!
 //! iproute2 puts inner maps, and programs of sections named after a program array's number, in their places when it loads; so does this.
 

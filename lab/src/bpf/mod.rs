@@ -308,7 +308,7 @@ impl Object {
         &self.license
     }
 
-    /// The kernel version of the `version` section, 0 without: kprobes of old want it.
+    /// The kernel version of the `version` section, 0 without: older kprobes want it.
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version

@@ -1,4 +1,4 @@
-//! Functions that the file has no symbol of type FUNC for: of assemblers, of the clang of old, and of files without symbols.
+//! Functions that the file has no symbol of type FUNC for: of assemblers, of the older clang, and of files without symbols.
 //!
 //! A global symbol without a type begins a function, unless it lies within one; so does what is called; and a section of code without
 //! any function is one, named after its section. Labels of functions are local, and stay labels.

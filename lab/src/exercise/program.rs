@@ -82,7 +82,7 @@ impl Case {
         }
         let mut packets = Vec::new();
         for _ in 0..2 {
-            // The kernel's test-run wants an Ethernet header, and looks at nothing else of it.
+            // The kernel's test run wants an Ethernet header, and looks at nothing else of it.
             let mut packet = vec![0x5a; 60 + usize::from(bytes.arbitrary::<u8>()? % 64)];
             for byte in &mut packet[14..34] {
                 *byte = bytes.arbitrary()?;
@@ -99,7 +99,7 @@ impl Case {
         self.instructions.iter().flat_map(Insn::to_array).collect()
     }
 
-    /// The packet as the hook sees it: a socket filter's test-run begins at the network header.
+    /// The packet as the hook sees it: a socket filter's test run begins at the network header.
     fn seen<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
         if self.hook == Hook::Socket { &packet[14..] } else { packet }
     }

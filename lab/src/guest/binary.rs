@@ -43,7 +43,7 @@ fn build(tree: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, GuestEr
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| tree.join("target"), |folder| tree.join(folder));
     let path = target.join(TARGET).join(PROFILE).join(NAME);
     if !path.exists() {
-        progress("building the guest's program, once (about a minute)");
+        progress("building the guest init, once (about a minute)");
     }
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--package", NAME, "--profile", PROFILE, "--target", TARGET])

@@ -5,8 +5,8 @@ use std::io;
 /// An error of the guests' host side.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    /// The text names no line of kernels.
-    #[error("{text}: not a line of kernels; one is like 6.1, or 7.x for the newest of all 7")]
+    /// The text names no series of kernels.
+    #[error("{text}: not a series of kernels; one is like 6.1, or 7.x for the newest of all 7")]
     Line {
         /// What was given.
         text: String,

@@ -18,7 +18,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Boots the lines' kernels, with the guest's program `given` or the one that [`binary::read`] finds. Of [`LINES_MIN`] or more lines so many
+    /// Boots the lines' kernels, with the guest init `given` or the one that [`binary::read`] finds. Of [`LINES_MIN`] or more lines so many
     /// must be had, of fewer all.
     pub fn boot(lines: &[Line], given: Option<&Path>, progress: &mut dyn FnMut(&str)) -> Result<Self, GuestError> {
         let Parts { emulator, images, skipped, binary } = fetch(lines, given, progress)?;
@@ -45,7 +45,7 @@ pub struct Parts {
     pub images: Vec<Image>,
     /// A text for each line that cannot be had.
     pub skipped: Vec<String>,
-    /// The guest's program.
+    /// The guest init.
     pub binary: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! A line of kernels: text -> which of Debian's packages belong to it, and which of them is the newest.
+//! A series of kernels: text -> which of Debian's packages belong to it, and which of them is the newest.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -121,7 +121,7 @@ mod tests {
         for text in ["", "6", "6.", "6.1.2", "x.1", "6.+1", "kernel"] {
             assert_eq!(
                 text.parse::<Line>().expect_err(text).to_string(),
-                format!("{text}: not a line of kernels; one is like 6.1, or 7.x for the newest of all 7")
+                format!("{text}: not a series of kernels; one is like 6.1, or 7.x for the newest of all 7")
             );
         }
     }

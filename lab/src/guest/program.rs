@@ -1,4 +1,4 @@
-//! Anybody's program in a guest's kernel, as an engine of the lab like the others: `kernel@6.1`.
+//! Any program in a guest's kernel, as an engine of the lab like the others: `kernel@6.1`.
 //!
 //! A packet crosses with one message and comes back with what is compared after every packet. Not here: the classifier there (`engine`).
 

@@ -1,6 +1,6 @@
 //! A map in the kernel by its descriptor: its entries, read and written from the host.
 //!
-//! Of a per-CPU map a value is that of one processor here, the one that the programs run on. Not here: creating maps.
+//! Of a per-CPU map a value is that of one CPU here, the one that the programs run on. Not here: creating maps.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ pub struct Entries {
     descriptor: OwnedFd,
     key_size: usize,
     value_size: usize,
-    /// Which processor's value, and of how many; `None`: one value for all.
+    /// Which CPU's value, and of how many; `None`: one value for all.
     processor: Option<(usize, usize)>,
     room: Vec<u8>,
 }
@@ -86,7 +86,7 @@ impl Entries {
         }
     }
 
-    /// Puts a value under a key; in a per-CPU map for every processor.
+    /// Puts a value under a key; in a per-CPU map for every CPU.
     pub fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         assert_eq!((key.len(), value.len()), (self.key_size, self.value_size), "the lengths of key and value");
         let each = self.value_size.next_multiple_of(8);

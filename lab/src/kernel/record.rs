@@ -58,7 +58,7 @@ impl Ring {
     }
 }
 
-/// A reader of what one processor sends to a perf event array.
+/// A reader of what one CPU sends to a perf event array.
 #[derive(Debug)]
 pub struct Perf {
     event: OwnedFd,
@@ -76,7 +76,7 @@ const DATA_HEAD: usize = 1024;
 const DATA_TAIL: usize = 1032;
 
 impl Perf {
-    /// An event of this processor; the caller puts its descriptor into the array.
+    /// An event of this CPU; the caller puts its descriptor into the array.
     pub fn new(processor: i32) -> io::Result<Self> {
         let mut attributes = [0_u8; 112]; // struct perf_event_attr, version 5
         attributes[..4].copy_from_slice(&PERF_TYPE_SOFTWARE.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! The capture's clock and a seeded generator in somebody else's program: calls of the kernel's clocks and of its generator become calls of
+//! The capture's clock and a seeded generator in a third-party program: calls of the kernel's clocks and of its generator become calls of
 //! functions appended to the program, which read (and step) a cell that the host writes before each packet.
 //!
 //! A call takes one slot before and after, so no jump moves and instruction numbers stay those of the object. The vm has the same clock and
@@ -26,7 +26,7 @@ const CALL: u8 = 0x85;
 const LD_IMM64: u8 = 0x18;
 const EXIT: u8 = 0x95;
 
-/// Rewrites the calls. `map` is what `ld_imm64` (source 2, a map's value) shall name for the cell; the appended functions, in order, are the
+/// Rewrites the calls. `map` is what `ld_imm64` (source 2, a map's value) must name for the cell; the appended functions, in order, are the
 /// result, and none if there was nothing to rewrite.
 pub fn substitute(instructions: &mut Vec<Insn>, map: i32) -> Vec<Function> {
     let mut appended = Vec::new();

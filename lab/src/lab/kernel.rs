@@ -1,4 +1,4 @@
-//! The kernel as an engine of the lab: the vm's object with its clocks and its generator replaced, test runs on processor 0.
+//! The kernel as an engine of the lab: the vm's object with its clocks and its generator replaced, test runs on CPU 0.
 
 use std::io;
 use std::os::fd::AsFd;

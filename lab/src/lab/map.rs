@@ -110,7 +110,7 @@ impl Map {
         matches!(self.way(), Way::Entries | Way::Queue)
     }
 
-    /// Whether each processor has a value of its own.
+    /// Whether each CPU has a value of its own.
     #[must_use]
     pub fn is_per_cpu(&self) -> bool {
         matches!(self.kind, 5 | 6 | 10)

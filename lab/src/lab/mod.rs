@@ -1,4 +1,4 @@
-//! The lab: anybody's program over a capture, in the vm and in the kernel, compared after each packet.
+//! The lab: any program over a capture, in the vm and in the kernel, compared after each packet.
 //!
 //! ```text
 //! Frame -> vm ─────────┐
@@ -10,7 +10,7 @@
 //! looked up, changed or deleted, and all of small maps. Whole maps are compared at the end and now and then ([`replay`] says when).
 //! What is not: where a redirect leads and what a program prints (the kernel shows neither), kinds of maps that cannot be read ([`map`]).
 //!
-//! Both see the capture's clock, one seeded generator and processor 0 ([`clock`]). Not here: the classifier's own engines and their oracle
+//! Both see the capture's clock, one seeded generator and CPU 0 ([`clock`]). Not here: the classifier's own engines and their oracle
 //! (`treeline-sim`), which compare more than any program shows.
 
 pub mod bytes;
@@ -61,7 +61,7 @@ pub trait Engine {
         None
     }
 
-    /// An entry's value, of a per-CPU map processor 0's; `None` if there is none.
+    /// An entry's value, of a per-CPU map CPU 0's; `None` if there is none.
     fn value(&mut self, map: usize, key: &[u8]) -> Result<Option<Vec<u8>>, LabError>;
 
     /// All entries of a map, by key.

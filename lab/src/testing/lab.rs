@@ -71,7 +71,7 @@ impl Lab {
         self
     }
 
-    /// Runs a packet, from its Ethernet header on, in every engine, and compares all that it did.
+    /// Runs/packet, from its Ethernet header on, in every engine, and compares all that it did.
     ///
     /// Panics where engines differ, with what differs, the instruction and source line that made it, and registers. An error is a program that
     /// did what the verifier forbids, a packet that a kernel does not take, and an engine that broke.

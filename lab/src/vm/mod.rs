@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What holds for every run:
-//! - **Meaning.** An instruction that rbpf would run wrongly is rewritten into others, or refused by name at load ([`VmError::Refused`]).
+//! - **Meaning.** An instruction that rbpf would run wrongly is rewritten into others, or rejected with an error that names it at load ([`VmError::Refused`]).
 //! - **Memory.** Context, packet, stack and map values are tested to the byte, in instructions and in helper arguments.
 //!   A byte of the stack that is read must have been written in its frame (`shadow`).
 //!   A fault ends the run and names the instruction ([`VmError::Fault`]).
@@ -104,7 +104,7 @@ pub fn results(insn: &rbpf::ebpf::Insn) -> Vec<u8> {
 /// How to load and run an object's programs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Instructions a run may execute, about. The kernel's verifier stops at a million as well.
+    /// Instructions/run may execute, about. The kernel's verifier stops at a million as well.
     pub instructions_max: u64,
     /// Entries of one hash, or of one array of more than eight entries, that a run can look up held to the byte. Each slows memory access a
     /// little.

@@ -40,7 +40,7 @@ fn judge(context: &XdpContext) -> Option<u32> {
     }
     let (protocol, source) = (at::<u8>(context, 23)?, at::<u32>(context, 26)?);
     if let Some(count) = PACKETS.get_ptr_mut(u32::from(protocol)) {
-        // SAFETY: a value of this processor.
+        // SAFETY: a value of this CPU.
         unsafe { *count += 1 };
     }
     if let Some(bytes) = BYTES.get_ptr_mut(u32::from(protocol)) {

@@ -110,7 +110,7 @@ fn the_object_runs_as_in_the_kernel() {
     for (entry, value) in vm.map("STATS").expect("there").entries() {
         let entry = u32::from_le_bytes(entry.try_into().expect("four"));
         let theirs: u64 = stats.get(&entry, 0).expect("there").iter().sum();
-        // The program adds a thousand for each number of its processor, which is 0 in the VM and here.
+        // The program adds a thousand for each number of its CPU, which is 0 in the VM and here.
         assert_eq!(u64::from_le_bytes(value.try_into().expect("eight")), theirs, "counter {entry}");
     }
 }

@@ -1,5 +1,5 @@
 //! Bytes of the stack that were read and never written: the run ends and says which, in instructions, in what helpers are given and in each
-//! frame anew. What was written runs as in the kernel.
+//! frame again. What was written runs as in the kernel.
 
 use crate::code::{Code, cell, load, shape};
 use crate::kernel::Kernel;

@@ -69,7 +69,7 @@ fn scatter(items: &[Item], sorted: &mut [Item], shift: u32) {
 
 /// Splits `entries` in two, stably: places that move below `middle` first. `target` says where each place moves. `spare` is scratch memory.
 pub(super) fn partition(entries: &mut [u32], target: &[u32], middle: usize, spare: &mut Vec<u32>) {
-    // Fetched a block ahead: in a loop that does nothing else, the processor has many fetches under way at once.
+    // Fetched a block ahead: in a loop that does nothing else, the CPU has many fetches under way at once.
     const BLOCK: usize = 128;
     let mut targets = [0; BLOCK];
     spare.resize(entries.len().max(spare.len()), 0);

@@ -16,7 +16,7 @@ fn grown(table: &Table, settings: &Settings) -> Result<Grown, Error> {
     grow(table, settings, |_| ControlFlow::Continue(()))
 }
 
-/// The growth done again, slowly and in exact fractions: at each step every threshold of every open leaf is tried, and the rows are counted anew each time.
+/// The growth done again, slowly and in exact fractions: at each step every threshold of every open leaf is tried, and the rows are counted again each time.
 mod slow {
     use super::*;
 

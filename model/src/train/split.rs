@@ -63,7 +63,7 @@ trait Tally {
 }
 
 fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T, rows_min: usize) -> Option<Cut> {
-    // Rows are fetched a block ahead: in a loop that does nothing else, the processor has many fetches under way at once.
+    // Rows are fetched a block ahead: in a loop that does nothing else, the CPU has many fetches under way at once.
     const BLOCK: usize = 128;
     let allowed = rows_min..=entries.len().saturating_sub(rows_min);
     let mut fetched = [Row::default(); BLOCK];

@@ -33,7 +33,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the object into the kernel that runs. [`EngineError::Unavailable`] where the rights or the system are missing.
+    /// Loads the object into the kernel that runs. [`EngineError::Unavailable`] where privileges or the system are missing.
     pub fn new(settings: &Settings) -> Result<Self, EngineError> {
         Self::on(Box::new(Local::default()), settings)
     }

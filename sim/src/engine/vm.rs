@@ -1,4 +1,4 @@
-//! The object's own bytecode in the VM: what the kernel would run, without a kernel and without rights.
+//! The object's own bytecode in the VM: what the kernel would run, without a kernel and without privileges.
 
 use treeline_ebpf::replay::Cell;
 use treeline_ebpf::{Config, Counters, Link};

@@ -1,4 +1,4 @@
-//! What the programs cost a kernel's verifier, as a snapshot: a change that makes it dearer shows as a changed line.
+//! What the programs cost a kernel's verifier, as a snapshot: a change that makes it more expensive shows as a changed line.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub fn check(machine: &mut Machine) -> Result<Completion, Failed> {
     }
     for (known, found) in known.lines().zip(text.lines()) {
         if known != found {
-            return Err(format!("snapshots/verifier/{line}.txt:\n- {known}\n+ {found}\nTREELINE_UPDATE=1 makes it anew").into());
+            return Err(format!("snapshots/verifier/{line}.txt:\n- {known}\n+ {found}\nTREELINE_UPDATE=1 makes it again").into());
         }
     }
     if known.len() == text.len() { Ok(Completion::Completed) } else { Err("the snapshot has other lines".into()) }

@@ -1,8 +1,8 @@
 //! The classifier in other kernels, in QEMU: against native on a capture at every hook, the tree walked and compiled; and what their verifiers
 //! say.
 //!
-//! It needs no rights. A line of kernels that cannot be had is an ignored trial with its reason. What a trial does not show: CPUs that meet, as a
-//! guest has one, and more captures: a guest's processor is emulated, and each load of the object takes it seconds.
+//! It needs no privileges. A series of kernels that cannot be had is an ignored trial with its reason. What a trial does not show: CPUs that meet, as a
+//! guest has one, and more captures: a guest's CPU is emulated, and each load of the object takes it seconds.
 
 mod cost;
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! The reference against the definitions, word for word from the list of all packets: every mean summed anew, every deviation from every mean.
+//! The reference against the definitions, word for word from the list of all packets: every mean summed again, every deviation from every mean.
 
 use proptest::prelude::*;
 use treeline_ebpf::Config;

@@ -78,7 +78,7 @@ fn a_file_that_was_left_within_a_line_goes_on_with_the_next() {
     let mut sink = Sink::open(&Target::File(path.clone())).expect("a file");
     sink.send("one".to_owned());
     eventually("the first line", || sink.tally().written() == 1);
-    // By somebody else, who died of it; opened anew without having been moved away.
+    // By another process, which died of it; opened again without having been moved away.
     fs::write(&path, "whole\ntor\none\ntor").expect("writes");
     assert!(sink.reopen());
     sink.send("two".to_owned());

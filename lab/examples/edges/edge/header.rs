@@ -84,7 +84,7 @@ fn service_tag() -> Edge {
 fn ipv6_extensions_last() -> Edge {
     let kinds = [0, 43, 44, 51, 60, 135, 139, 140];
     let chain = |count: usize, last: u8| [vec![60; count], vec![last]].concat();
-    // The eighth header is the last that is stepped over; a ninth is too many.
+    // The eighth header is the last that is skipped; a ninth is too many.
     let eighth = kinds.map(|last| with_extensions(&udp(A6, B6, b"eight"), &chain(7, last)));
     let ninth = kinds.map(|last| with_extensions(&udp(A6, B6, b"nine"), &chain(8, last)));
     let shows = "each kind of IPv6 extension header as the eighth, and as a ninth, behind destination options";

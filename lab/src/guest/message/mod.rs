@@ -28,7 +28,7 @@ pub enum Request {
     Instance(instance::Request),
     /// Verify an object.
     Verify(Job),
-    /// About anybody's program.
+    /// About any program.
     Program(ProgramRequest),
 }
 
@@ -48,7 +48,7 @@ pub enum Reply {
     Refused(String),
     /// What the verifier said.
     Verified(Vec<Row>),
-    /// About anybody's program.
+    /// About any program.
     Program(ProgramReply),
 }
 

@@ -1,4 +1,4 @@
-//! What is said of anybody's program: the object there, a packet's outcome and the maps' entries back.
+//! What is said of any program: the object there, a packet's outcome and the maps' entries back.
 
 use serde::{Deserialize, Serialize};
 

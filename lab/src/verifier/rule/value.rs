@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         "register-number",
         &["R1* is invalid"],
         "There are registers r0 to r10.",
-        "The object is damaged, or for another machine; build it anew.",
+        "The object is damaged, or for another machine; build it again.",
     ),
     rule(
         "callback-result",

@@ -1,4 +1,4 @@
-//! Helpers that ask for nothing: the clocks, chance, and which processor this is.
+//! Helpers that ask for nothing: the clocks, chance, and which CPU this is.
 
 use super::super::random;
 use super::with;
@@ -17,7 +17,7 @@ pub(super) fn random(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     })
 }
 
-/// The one processor, and its node, are number 0.
+/// The one CPU, and its node, are number 0.
 pub(super) fn zero(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     0
 }

@@ -1,4 +1,4 @@
-//! The names of the kernel's helpers, so that one that is not here is refused by name (`include/uapi/linux/bpf.h`, v6.18).
+//! The names of the kernel's helpers, so that one that is not here is rejected with an error that names it (`include/uapi/linux/bpf.h`, v6.18).
 
 /// A helper's name without `bpf_`.
 pub(super) fn name(number: i32) -> Option<&'static str> {

@@ -1,4 +1,4 @@
-//! Helpers that say where the packet shall go, and how long it may be there.
+//! Helpers that say where the packet is to go, and how long it may be there.
 
 use super::super::context::{self, skb, xdp};
 use super::super::record::Redirect;

@@ -1,4 +1,4 @@
-//! Helpers about sockets, of which there are none: a look-up finds nothing, and so nothing more can be asked.
+//! Helpers about sockets, of which there are none: a lookup finds nothing, and so nothing more can be asked.
 
 use super::super::Fault;
 use super::{stop, with, word};

@@ -1,4 +1,4 @@
-//! Helpers that say through which tunnel a packet shall go, for a device that asks for it (`net/core/filter.c`, v6.18).
+//! Helpers that say through which tunnel a packet is to go, for a device that asks for it (`net/core/filter.c`, v6.18).
 //!
 //! A packet of a capture came through none, so there is nothing to be told but what the program itself said.
 

@@ -1,4 +1,4 @@
-//! Longest-prefix tries: a hash of masked keys, and a look-up that tries the prefix lengths in use from the longest down.
+//! Longest-prefix tries: a hash of masked keys, and a lookup that tries the prefix lengths in use from the longest down.
 //!
 //! A key is a prefix length (32 bits, the machine's order) and as many leading bits as it says of the bytes behind, as in
 //! `kernel/bpf/lpm_trie.c`. A node that was deleted or replaced is not used again while a program runs (`bpf_mem_cache_free_rcu`).
