@@ -43,6 +43,7 @@ pub mod guest;
 
 pub mod testing;
 
+#[cfg(feature = "exercise")]
 pub mod exercise;
 
 pub use frame::Frame;

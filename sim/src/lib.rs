@@ -19,4 +19,5 @@ pub mod suspect;
 
 pub mod replay;
 
+#[cfg(feature = "exercise")]
 pub mod exercise;
