@@ -1,4 +1,4 @@
-//! Models of other libraries -> a [`Document`] that decides, on the classifier's grid, as the library decides.
+//! Models of other libraries -> a [`Model`] that decides, on the classifier's grid, as the library decides.
 //!
 //! Each format's file reads into one intermediate form (`forest`): trees with thresholds as written, how the library compares, how it votes.
 //! `grid` then puts each threshold where the library's own comparison turns, and `contract` checks that and lists what it moved.

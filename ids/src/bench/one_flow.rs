@@ -58,7 +58,7 @@ impl OneFlow {
         let (rounds, repeat) = (options.rounds, options.repeat);
         format!(
             "one flow, a tree of depth {DEPTH}, medians of {rounds} rounds of {repeat} runs
-  floor (clock, one lookup)  {floor:>5} ns/packet
+  floor (clock, one lookup)   {floor:>5} ns/packet
   classifier, xdp             {xdp:>5} ns/packet  {xdp_ratio:.2} times the floor
   classifier, tc              {tc:>5} ns/packet  {tc_ratio:.2} times the floor
 "
