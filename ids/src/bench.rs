@@ -6,6 +6,8 @@ mod alternative;
 
 mod classifier;
 
+mod cost;
+
 mod flood;
 
 mod lab;

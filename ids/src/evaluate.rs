@@ -2,8 +2,6 @@
 
 mod json;
 
-mod subject;
-
 mod text;
 
 use std::io::{self, IsTerminal, Write};
@@ -19,10 +17,9 @@ use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
 use treeline_model::{Draft, Model};
 
-pub use subject::Subject;
-
 use crate::options::{Format, captures_help, distinct};
 use crate::output::print;
+use crate::page::subject::Subject;
 use crate::report::number;
 use crate::{EXIT_BAD_INPUT, page};
 

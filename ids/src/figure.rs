@@ -54,6 +54,13 @@ pub fn short(value: f64) -> String {
     if text == "-0" { "0" } else { text }.to_owned()
 }
 
+/// At most six decimals, which tells neighbouring values apart: their steps are 0.000015.
+pub fn decimal(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0" } else { text }.to_owned()
+}
+
 /// The name with what could steer a terminal or break a document made visible.
 pub fn plain(name: &str) -> String {
     let hides =
@@ -76,6 +83,11 @@ mod tests {
         let values =
             [(0, 80 << 16), (3, (1500 << 16) + 32_768), (4, 1 << 16), (7, 1_500_000 << 16), (10, 12_000_000_000 << 16), (8, 65_535)];
         assert_eq!(values.map(|(feature, fixed)| quantity(feature, fixed)), ["80", "1500.5 B", "1 ns", "1.5 ms", "12 s", "0.99998"]);
+    }
+
+    #[test]
+    fn a_decimal_has_no_sign_of_nothing() {
+        assert_eq!([-1e-9, -0.5, 0.0].map(decimal), ["0", "-0.5", "0"]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ mod folder;
 
 mod instance;
 
+mod interface;
+
 mod kernel;
 
 mod link;

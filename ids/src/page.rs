@@ -8,13 +8,15 @@ mod markup;
 
 mod section;
 
+pub mod subject;
+
 #[cfg(test)]
 mod test;
 
 mod tree;
 
-use crate::evaluate::Subject;
 use markup::escape;
+use subject::Subject;
 
 const STYLE: &str = include_str!("page/style.css");
 

@@ -140,6 +140,15 @@ pub fn plain() -> Table {
     table
 }
 
+/// A plain table whose columns `numbers` stand to the right.
+pub fn headed<T: Into<String>>(head: impl IntoIterator<Item = T>, numbers: std::ops::Range<usize>) -> Table {
+    let head: Vec<String> = head.into_iter().map(Into::into).collect();
+    let mut table = plain();
+    table.set_header(head);
+    right(&mut table, numbers);
+    table
+}
+
 /// Aligns columns of numbers.
 pub fn right(table: &mut Table, columns: std::ops::Range<usize>) {
     for column in columns {

@@ -12,8 +12,7 @@ use core::arch::asm;
 use aya_ebpf::helpers::{bpf_ringbuf_discard, bpf_ringbuf_submit};
 use treeline_ebpf::{Alarm, FEATURES, Flow, feature};
 
-use crate::map;
-use crate::world::differ;
+use crate::map::{self, differ};
 
 /// What became of an alarm.
 #[derive(Clone, Copy)]

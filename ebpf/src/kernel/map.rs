@@ -101,3 +101,16 @@ pub fn is_compiled() -> bool {
     // SAFETY: as in `config`; the linker rewrites it.
     unsafe { core::ptr::read_volatile(&raw const COMPILED) != 0 }
 }
+
+/// Whether a flow's key is another one, in words of 64 bits: field by field it takes three times the instructions.
+#[inline(always)]
+pub fn differ(flow: &Flow, key: &Key) -> bool {
+    const { assert!(size_of::<Key>() == 5 * size_of::<u64>() && align_of::<Key>() == align_of::<u64>()) };
+    let (flow, key) = (core::ptr::from_ref(&flow.key).cast::<u64>(), core::ptr::from_ref(key).cast::<u64>());
+    let mut difference = 0;
+    for word in 0..5 {
+        // SAFETY: both point to the five words of a `Key`; volatile, because an eviction may change the flow's at any time.
+        difference |= unsafe { flow.add(word).read_volatile() ^ key.add(word).read() };
+    }
+    difference != 0
+}

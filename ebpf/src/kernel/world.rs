@@ -129,7 +129,7 @@ impl<const IP: bool, R: Reach> Platform for World<IP, R> {
         let flow = unsafe { &mut *flow };
         if flow.key.version == 0 {
             flow.key = *key;
-        } else if differ(flow, key) {
+        } else if map::differ(flow, key) {
             // Evicted between lookup and lock, and given to another flow. If that was done to us by a CPU that came
             // first to a fresh entry of ours, the entry is wrong for good: remove it, so that the next packet makes a new one.
             unlock(flow);
@@ -141,7 +141,7 @@ impl<const IP: bool, R: Reach> Platform for World<IP, R> {
             record.flow = Flow { lock: 0, ..*flow };
             record.reached_flow = 1;
         }
-        let evicted = differ(flow, key);
+        let evicted = map::differ(flow, key);
         unlock(flow);
         if evicted {
             self.count(Counter::Evicted);
@@ -215,19 +215,6 @@ impl<const IP: bool, R> World<IP, R> {
             live.flows_removed += u64::from(removed);
         }
     }
-}
-
-/// Whether a flow's key is another one, in words of 64 bits: field by field it takes three times the instructions.
-#[inline(always)]
-pub fn differ(flow: &Flow, key: &Key) -> bool {
-    const { assert!(size_of::<Key>() == 5 * size_of::<u64>() && align_of::<Key>() == align_of::<u64>()) };
-    let (flow, key) = (core::ptr::from_ref(&flow.key).cast::<u64>(), core::ptr::from_ref(key).cast::<u64>());
-    let mut difference = 0;
-    for word in 0..5 {
-        // SAFETY: both point to the five words of a `Key`; volatile, because an eviction may change the flow's at any time.
-        difference |= unsafe { flow.add(word).read_volatile() ^ key.add(word).read() };
-    }
-    difference != 0
 }
 
 #[inline(always)]

@@ -2,32 +2,8 @@
 
 use treeline_ebpf::feature::FRACTION_BITS;
 
-use crate::map;
+use crate::map::{self, Flow, Key};
 use crate::packet::Packet;
-
-/// Both endpoints, the lower first.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Key {
-    low: u32,
-    high: u32,
-    low_port: u16,
-    high_port: u16,
-    protocol: u32,
-}
-
-/// One flow's sums.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Flow {
-    /// 1: the low endpoint sent the first packet.
-    originator_low: u64,
-    last_ns: u64,
-    packets: u64,
-    /// Of length, gap and direction.
-    sums: [u64; 3],
-    deviation_sums: [u64; 3],
-}
 
 /// Adds the packet to its flow and writes the features. None if the table is full. `HELPERS`: the state is copied, and copy and features
 /// go back by the helper that updates a map; else both are written in place, which is the cheapest that the description allows.

@@ -3,7 +3,29 @@
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
 
-use crate::flow::{Flow, Key};
+/// Both endpoints, the lower first.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Key {
+    pub low: u32,
+    pub high: u32,
+    pub low_port: u16,
+    pub high_port: u16,
+    pub protocol: u32,
+}
+
+/// One flow's sums.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Flow {
+    /// 1: the low endpoint sent the first packet.
+    pub originator_low: u64,
+    pub last_ns: u64,
+    pub packets: u64,
+    /// Of length, gap and direction.
+    pub sums: [u64; 3],
+    pub deviation_sums: [u64; 3],
+}
 
 /// Nodes that the arrays hold.
 const NODES: usize = 8_192;

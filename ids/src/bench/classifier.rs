@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use treeline_ebpf::{Config, FEATURES, Link, Outcome};
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
-use treeline_lab::kernel::Programs;
 use treeline_model::{Model, Precondition};
 use treeline_sim::engine::kernel::load;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 
+use super::cost::cost;
 use super::paper::{self, KeyBytes};
 use super::{FLOWS_MAX, median, one_flow, size, tree};
 use crate::options::Format;
@@ -95,12 +95,12 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let trees = [("model", &model), ("paper_size", &large)];
     let layouts = trees.map(|(key, tree)| Ok((key, tree, layouts(tree, &input, options)?)));
     let layouts = layouts.into_iter().collect::<Result<Vec<_>, String>>()?;
-    let one_flow = one_flow::one_flow(options)?;
+    let one_flow = one_flow::one_flow(options.rounds, options.repeat)?;
     let sizes = if options.sizes { Some(size::compare(&options.capture, options.rounds)?) } else { None };
     match options.format {
         Format::Text => {
             let sizes = sizes.map_or_else(String::new, |sizes| format!("\n{}", sizes.text()));
-            print(&format!("{}\n{}{sizes}", text(&layouts, &input, options), one_flow.text(options)))?;
+            print(&format!("{}\n{}{sizes}", text(&layouts, &input, options), one_flow.text()))?;
         }
         Format::Json => {
             let mut report = to_json(&layouts, &input, options);
@@ -212,17 +212,6 @@ fn sample(packets: &[Packet]) -> Vec<&Packet> {
     let firsts: Vec<_> = packets.iter().rev().filter(|packet| known.insert(packet.key)).collect();
     let step = firsts.len().div_ceil(SAMPLE).max(1);
     firsts.into_iter().step_by(step).collect()
-}
-
-/// The mean over the frames of the time that the kernel reports for a run, ns.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-pub fn cost<'a>(programs: &Programs, name: &str, frames: impl ExactSizeIterator<Item = &'a [u8]>, repeat: u32) -> Result<f64, String> {
-    let count = frames.len();
-    let mut total_ns = 0;
-    for frame in frames {
-        total_ns += programs.run(name, frame, repeat).map_err(|error| explain(&error))?.1.as_nanos();
-    }
-    Ok(total_ns as f64 / count as f64)
 }
 
 impl Figures {

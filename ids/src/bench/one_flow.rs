@@ -5,13 +5,12 @@
 use serde_json::{Value, json};
 use treeline_ebpf::{Config, Link};
 use treeline_lab::cause::explain;
-use treeline_lab::kernel::Programs;
 use treeline_model::{Model, Node};
 use treeline_sim::engine::kernel::load;
 use treeline_sim::engine::{Hook, Settings};
 use treeline_sim::object;
 
-use super::classifier::Options;
+use super::cost::insert_floor_flow;
 use super::{FLOWS_MAX, median};
 
 /// Depth of the tree that one packet passes, as the paper's.
@@ -22,10 +21,12 @@ const DEPTH: u32 = 10;
 pub struct OneFlow {
     cost_ns: [u32; 3],
     ratio: [f64; 3],
+    rounds: u32,
+    repeat: u32,
 }
 
-/// Measures.
-pub fn one_flow(options: &Options) -> Result<OneFlow, String> {
+/// Measures: `rounds` rounds of `repeat` runs of each program.
+pub fn one_flow(rounds: u32, repeat: u32) -> Result<OneFlow, String> {
     let settings = Settings::new(Hook::Xdp, Config::default(), &full_tree()?, FLOWS_MAX);
     let mut programs = load(&settings).map_err(|error| explain(&error))?;
     insert_floor_flow(&programs)?;
@@ -36,9 +37,9 @@ pub fn one_flow(options: &Options) -> Result<OneFlow, String> {
     let packet = packet();
     let mut times = [const { Vec::new() }; 3];
     // The first round warms up.
-    for round in 0..=options.rounds {
+    for round in 0..=rounds {
         for (position, name) in names.into_iter().enumerate() {
-            let time = programs.run(name, &packet, options.repeat).map_err(|error| explain(&error))?.1.as_nanos();
+            let time = programs.run(name, &packet, repeat).map_err(|error| explain(&error))?.1.as_nanos();
             if round > 0 {
                 times[position].push(u32::try_from(time).unwrap_or(u32::MAX));
             }
@@ -48,14 +49,14 @@ pub fn one_flow(options: &Options) -> Result<OneFlow, String> {
         times[position].iter().zip(&times[0]).map(|(time, floor)| f64::from(*time) / f64::from((*floor).max(1))).collect()
     };
     let ratio = [0, 1, 2].map(|position| median(&ratios(position)));
-    Ok(OneFlow { cost_ns: times.each_ref().map(|times| median(times)), ratio })
+    Ok(OneFlow { cost_ns: times.each_ref().map(|times| median(times)), ratio, rounds, repeat })
 }
 
 impl OneFlow {
     /// For people.
-    pub fn text(&self, options: &Options) -> String {
+    pub fn text(&self) -> String {
         let ([floor, xdp, tc], [_, xdp_ratio, tc_ratio]) = (self.cost_ns, self.ratio);
-        let (rounds, repeat) = (options.rounds, options.repeat);
+        let Self { rounds, repeat, .. } = *self;
         format!(
             "one flow, a tree of depth {DEPTH}, medians of {rounds} rounds of {repeat} runs
   floor (clock, one lookup)   {floor:>5} ns/packet
@@ -70,14 +71,6 @@ impl OneFlow {
         let named = |position: usize| json!({ "ns_per_packet": self.cost_ns[position], "to_floor": self.ratio[position] });
         json!({ "floor": named(0), "xdp": named(1), "tc": named(2) })
     }
-}
-
-/// Inserts the flow that the floor program looks up: its key is all zero but the protocol, TCP.
-pub fn insert_floor_flow(programs: &Programs) -> Result<(), String> {
-    let mut key = [0; 40];
-    key[36] = 6;
-    let mut flows = programs.entries(object::FLOWS).map_err(|error| explain(&error))?;
-    flows.put(&key, &[0; 128], 0).map_err(|error| format!("the flow table: {error}"))
 }
 
 /// A full binary tree: each packet passes [`DEPTH`] splits, over all features in turn.

@@ -18,7 +18,7 @@ use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine, Hook, Settings};
 use treeline_sim::object;
 
-use super::classifier::cost;
+use super::cost::{cost, insert_floor_flow};
 use super::{FLOWS_MAX, median, tree};
 
 /// Sizes of the trees.
@@ -101,7 +101,7 @@ fn row(model: &Model, packets: &[Vec<u8>], rounds: u32) -> Result<Row, String> {
     let walk = settings(model);
     let compiled = Settings { linked: Some(linked.object.into()), ..walk.clone() };
     let (mut walk, mut compiled) = (load(&walk).map_err(|error| explain(&error))?, load(&compiled).map_err(|error| explain(&error))?);
-    super::one_flow::insert_floor_flow(&walk)?;
+    insert_floor_flow(&walk)?;
     let (xdp, tc) = (Hook::Xdp.program(Link::Ethernet), Hook::Tc.program(Link::Ethernet));
     let failed = |error| explain(&error);
     let (walk_load, compiled_load) = (loaded(walk.load(xdp).map_err(failed)?)?, loaded(compiled.load(xdp).map_err(failed)?)?);

@@ -5,7 +5,7 @@ use treeline_data::evaluate::{Binary, Detection, Matrix, PACKETS, Score};
 use treeline_lab::cause::explain;
 use treeline_model::{Node, depth, leaves};
 
-use super::subject::{Class, Subject};
+use crate::page::subject::{Class, Subject};
 use crate::report::{link_types, skipped_json};
 
 /// The document.

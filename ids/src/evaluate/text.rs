@@ -5,8 +5,8 @@ use std::fmt::Write;
 use comfy_table::{ContentArrangement, Table};
 use treeline_data::evaluate::{Binary, Matrix, PACKETS, Score};
 
-use super::subject::Subject;
 use crate::figure::{NONE, percent, percentage, plain};
+use crate::page::subject::Subject;
 use crate::report::{self, number, skipped};
 
 const COLUMNS: u16 = 80;

@@ -9,8 +9,8 @@ use treeline_sim::conversation::Conversation;
 use treeline_sim::reference::Judgement;
 
 use super::{Explanation, real, vote};
-use crate::figure::plain;
-use crate::report::{self, class, endpoint, number, protocol_name};
+use crate::figure::{decimal, plain};
+use crate::report::{class, endpoint, headed, number, protocol_name};
 
 /// The report.
 pub fn text(explanation: &Explanation<'_>) -> String {
@@ -35,14 +35,14 @@ pub fn text(explanation: &Explanation<'_>) -> String {
         let _ = write!(text, "\n{}\n", features(&values, explanation.judgement.as_ref()));
     }
     if let Some((splits, leaf)) = explanation.path() {
-        let mut table = head(["node", "feature", "value", "threshold", "fixed value", "fixed threshold", "way"], 2..6);
+        let mut table = headed(["node", "feature", "value", "threshold", "fixed value", "fixed threshold", "way"], 2..6);
         for split in splits {
             let way = if split.goes_left { "<=, left" } else { ">, right" };
             table.add_row([
                 split.node.to_string(),
                 NAMES[split.feature].0.to_owned(),
-                short(real(split.value)),
-                short(real(split.threshold)),
+                decimal(real(split.value)),
+                decimal(real(split.threshold)),
                 split.value.to_string(),
                 split.threshold.to_string(),
                 format!("{way} to {}", split.child),
@@ -87,17 +87,17 @@ fn reference(explanation: &Explanation<'_>) -> String {
 
 /// Fixed point and real numbers side by side.
 fn features(values: &[i64], judgement: Option<&Judgement>) -> Table {
-    let mut table = head(["feature, unit", "fixed", "number", "reference", "bound, 2^-16", "kept"], 1..5);
+    let mut table = headed(["feature, unit", "fixed", "number", "reference", "bound, 2^-16", "kept"], 1..5);
     let real_features = judgement.and_then(|judgement| judgement.observation.as_ref()).map(|observed| observed.features);
     for (index, ((name, unit), &fixed)) in NAMES.iter().zip(values).enumerate() {
         // What a share counts is said by its name, and by a unit that a column has no room for.
         let label = if unit.contains(' ') { (*name).to_owned() } else { format!("{name}, {unit}") };
-        let mut row = vec![label, fixed.to_string(), short(real(fixed))];
+        let mut row = vec![label, fixed.to_string(), decimal(real(fixed))];
         match real_features.map(|features| features[index]) {
             Some(feature) => {
                 let (below, above) = feature.bounds();
                 let kept = if feature.admits(fixed) { "yes" } else { "NO" };
-                row.extend([short(feature.value()), bound(below, above), kept.to_owned()]);
+                row.extend([decimal(feature.value()), bound(below, above), kept.to_owned()]);
             }
             None => row.extend(["-", "-", "-"].map(str::to_owned)),
         }
@@ -115,22 +115,6 @@ fn bound(below: f64, above: f64) -> String {
     if below <= LOST && above <= LOST { "exact".to_owned() } else { format!("{} {}", side('-', below), side('+', above)) }
 }
 
-/// A plain table whose columns `numbers` stand to the right.
-pub fn head<T: Into<String>>(head: impl IntoIterator<Item = T>, numbers: std::ops::Range<usize>) -> Table {
-    let head: Vec<String> = head.into_iter().map(Into::into).collect();
-    let mut table = report::plain();
-    table.set_header(head);
-    report::right(&mut table, numbers);
-    table
-}
-
-/// At most six decimals, which tells neighbouring values apart: their steps are 0.000015.
-pub fn short(value: f64) -> String {
-    let text = format!("{value:.6}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0" } else { text }.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +123,5 @@ mod tests {
     fn a_bound_of_nothing_is_exact_and_none_is_understated() {
         let sides = [(0.0, 0.0), (2.0 / 3.0, 6e-11), (0.001, 0.5), (-0.0, 1.0 + 6e-11)];
         assert_eq!(sides.map(|(below, above)| bound(below, above)), ["exact", "-0.67 0", "-0.01 +0.50", "0 +1.00"]);
-        assert_eq!([-1e-9, -0.5, 0.0].map(short), ["0", "-0.5", "0"]);
     }
 }

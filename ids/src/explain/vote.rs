@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 use treeline_model::vote::{Arithmetic, Choice, Votes};
 use treeline_model::{Model, Vote};
 
-use super::text::{head, short};
-use crate::figure::plain;
-use crate::report::class;
+use crate::figure::{decimal, plain};
+use crate::report::{class, headed};
 
 /// Outputs that have a column of their own; of more, a row lists what is not 0.
 const OUTPUTS_MAX: usize = 5;
@@ -19,7 +18,7 @@ pub fn text(model: &Model, vote: &Vote, votes: &Votes<'_>) -> String {
     let columns = if is_wide { names.iter().map(|name| plain(name)).collect() } else { vec!["adds".to_owned()] };
     let heads: Vec<_> = ["tree", "leaf", "questions"].map(str::to_owned).into_iter().chain(columns).collect();
     let numbers = if is_wide { heads.len() } else { 3 };
-    let mut table = head(heads, 0..numbers);
+    let mut table = headed(heads, 0..numbers);
     for (tree, reached) in votes.reached.iter().enumerate() {
         let numbers = [tree, reached.leaf, reached.splits].map(|number| number.to_string());
         let added = (0..names.len()).map(|output| reached.values.get(output.checked_sub(reached.output)?).copied());
@@ -52,10 +51,10 @@ pub fn text(model: &Model, vote: &Vote, votes: &Votes<'_>) -> String {
 /// The values of a row: a cell an output, or one with all that are not 0.
 fn cells(names: &[&str], is_wide: bool, values: impl Iterator<Item = Option<f64>>) -> Vec<String> {
     if is_wide {
-        return values.map(|value| value.map_or_else(String::new, short)).collect();
+        return values.map(|value| value.map_or_else(String::new, decimal)).collect();
     }
     let others = names.iter().zip(values).filter_map(|(name, value)| Some((name, value.filter(|value| *value != 0.0)?)));
-    vec![others.map(|(name, value)| format!("{} {}", plain(name), short(value))).collect::<Vec<_>>().join(", ")]
+    vec![others.map(|(name, value)| format!("{} {}", plain(name), decimal(value))).collect::<Vec<_>>().join(", ")]
 }
 
 /// The class for which each output speaks.

@@ -17,7 +17,7 @@ use super::map::Pins;
 use super::model::{Named, written};
 use super::orphan::{self, Orphan};
 use super::survey::{self, Wish};
-use super::{attachment, control, folder};
+use super::{control, folder, interface};
 use crate::options::{self, Format};
 use crate::output::{print, say};
 
@@ -134,7 +134,7 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
         let attached = folder::attached(pins_of(&found)?);
         let interfaces = found.card.interfaces.iter().map(|Interface { index, name }| {
             let there = attached.contains(index);
-            let name = attachment::name(*index).filter(|_| there).unwrap_or_else(|| name.clone());
+            let name = interface::name(*index).filter(|_| there).unwrap_or_else(|| name.clone());
             json!({ "name": name, "index": index, "attached": there.then_some("pinned") })
         });
         let mut status = json!({
@@ -258,7 +258,7 @@ pub fn detach(options: &Detach) -> Result<ExitCode, String> {
 fn check_attached(found: &Found) -> Result<(), String> {
     let attached = folder::attached(pins_of(found)?);
     for Interface { index, name } in &found.card.interfaces {
-        match attachment::name(*index) {
+        match interface::name(*index) {
             Some(now) if attached.contains(index) && now == *name => {}
             Some(now) if attached.contains(index) => {
                 return Err(format!("interface {name} is called {now} now; treeline detach --iface {now}, and run it again"));

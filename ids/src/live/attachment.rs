@@ -12,39 +12,8 @@ use aya::programs::xdp::XdpLink;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, SocketFilter, TcAttachType, Xdp, XdpMode};
 use treeline_lab::cause::explain;
 
+use super::interface::Direction;
 use super::{link, raw};
-
-/// Which packets of an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Direction {
-    /// Those that come in and those that go out.
-    Both,
-    /// Those that come in.
-    Ingress,
-    /// Those that go out.
-    Egress,
-}
-
-impl Direction {
-    /// Its name in options.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Both => "both",
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-
-    /// The hooks of traffic control for it, each with its name.
-    fn sides(self) -> &'static [(TcAttachType, &'static str)] {
-        const SIDES: [(TcAttachType, &str); 2] = [(TcAttachType::Ingress, "ingress"), (TcAttachType::Egress, "egress")];
-        match self {
-            Self::Both => &SIDES,
-            Self::Ingress => &SIDES[..1],
-            Self::Egress => &SIDES[1..],
-        }
-    }
-}
 
 /// What holds a program in its place.
 #[derive(Debug)]
@@ -158,7 +127,7 @@ fn traffic_control(
     let mut holds = vec![];
     let mut clsact = wish.clsact;
     let mut adopted = false;
-    for &(side, side_name) in wish.direction.sides() {
+    for &(side, side_name) in sides(wish.direction) {
         let name = format!("{interface}-tc-{side_name}");
         if let Some(link) = adopt(&name).and_then(|link| SchedClassifierLink::try_from(link).ok())
             && let Ok(id) = program.attach_to_link(link)
@@ -190,7 +159,7 @@ fn traffic_control(
             .map_err(|error| refused(interface, "tc", &error))?;
         holds.push((name, Hold::Tc(program.take_link(id).map_err(|error| explain(&error))?), false));
     }
-    let sides: Vec<_> = wish.direction.sides().iter().map(|(_, name)| *name).collect();
+    let sides: Vec<_> = sides(wish.direction).iter().map(|(_, name)| *name).collect();
     let way = if clsact { "clsact" } else { "tcx" };
     let notice = clsact.then(|| {
         format!(
@@ -254,21 +223,12 @@ impl Hold {
     }
 }
 
-/// The index of an interface.
-pub fn index(interface: &str) -> Result<u32, String> {
-    let name = std::ffi::CString::new(interface).map_err(|_| format!("{interface:?} is no name of an interface"))?;
-    // SAFETY: a string that outlives the call.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(format!("no interface {interface} in this network namespace (ip link lists them)")),
-        index => Ok(index),
+/// The hooks of traffic control for a direction, each with its name.
+fn sides(direction: Direction) -> &'static [(TcAttachType, &'static str)] {
+    const SIDES: [(TcAttachType, &str); 2] = [(TcAttachType::Ingress, "ingress"), (TcAttachType::Egress, "egress")];
+    match direction {
+        Direction::Both => &SIDES,
+        Direction::Ingress => &SIDES[..1],
+        Direction::Egress => &SIDES[1..],
     }
-}
-
-/// The name that the interface with this index has now, if it is there.
-pub fn name(index: u32) -> Option<String> {
-    let mut name = [0; libc::IF_NAMESIZE];
-    // SAFETY: the buffer has the size that the function wants.
-    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
-    let bytes: Vec<_> = name.iter().map(|byte| byte.cast_unsigned()).take_while(|byte| *byte != 0).collect();
-    (!found.is_null()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use treeline_sim::engine::Hook;
 
-use super::attachment;
+use super::interface;
 use super::model::{Named, written};
 use super::setup::Setup;
 
@@ -38,8 +38,8 @@ pub struct Interface {
 impl Interface {
     /// The one with a name, or another one of its names.
     pub fn named(name: &str) -> Result<Self, String> {
-        let index = attachment::index(name)?;
-        Ok(Self { index, name: attachment::name(index).unwrap_or_else(|| name.to_owned()) })
+        let index = interface::index(name)?;
+        Ok(Self { index, name: interface::name(index).unwrap_or_else(|| name.to_owned()) })
     }
 }
 
@@ -282,7 +282,7 @@ pub fn matching(folder: &Path, namespace: u64, interface: Option<&str>, hook: Op
     found.retain(|instance| hook.is_none_or(|hook| instance.card.hook == hook.name()));
     if let Some(name) = interface {
         let has = |instance: &Found, is_it: &dyn Fn(&Interface) -> bool| instance.card.interfaces.iter().any(is_it);
-        let index = attachment::index(name).ok();
+        let index = interface::index(name).ok();
         let by_index = |interface: &Interface| Some(interface.index) == index;
         // A name alone is that of an interface that is gone, unless an instance has the one that is there.
         let by_name = |interface: &Interface| interface.name == name;

@@ -12,7 +12,6 @@ use std::thread;
 use aya::Ebpf;
 use aya::maps::{MapData, MapInfo, RingBuf};
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::{SchedClassifier, SocketFilter, Xdp};
 use treeline_ebpf::alert::Alert;
 use treeline_ebpf::{Flow, Link};
 use treeline_lab::cause::explain;
@@ -20,17 +19,17 @@ use treeline_sim::allow::List;
 use treeline_sim::engine::{Decider, Hook, Settings};
 use treeline_sim::object;
 
-use super::attachment::{self, Attached, Hold, Loaded, Wish};
+use super::attachment::{self, Attached, Hold, Wish};
 use super::folder::{self, Folder};
 use super::instance::Card;
-use super::link;
-use super::load::{self, Loader, program};
+use super::load::{self, Loader, load_programs, loaded};
 use super::map::Maps;
 use super::model::Named;
 use super::probe;
 use super::setup::Setup;
 use super::survey::{Survey, Table};
 use super::tap::{Cost, Numbers, Place, Tap};
+use super::{interface, link};
 
 /// The tap.
 pub struct Kernel {
@@ -132,7 +131,7 @@ impl Kernel {
 
     /// Attaches to `interface`; a notice comes back where something is worth telling.
     pub fn attach(&mut self, interface: &str, wish: Wish) -> Result<Option<String>, String> {
-        let index = attachment::index(interface)?;
+        let index = interface::index(interface)?;
         let Self { folder, ebpf, settings, links, .. } = self;
         let link = links.iter().find_map(|(name, link)| (name == interface).then_some(*link));
         let link = link.ok_or_else(|| format!("{interface}: it came after the program was loaded"))?;
@@ -209,29 +208,6 @@ fn kinds(links: &[(String, Link)]) -> Vec<Link> {
     Link::ALL.into_iter().filter(|kind| links.iter().any(|(_, link)| link == kind)).collect()
 }
 
-/// Loads the hook's programs for these kinds of links into the kernel.
-pub fn load_programs(ebpf: &mut Ebpf, hook: Hook, links: &[Link]) -> Result<(), String> {
-    for link in links {
-        match loaded(ebpf, hook, *link)? {
-            Loaded::Xdp(program) => program.load(),
-            Loaded::Tc(program) => program.load(),
-            Loaded::Socket(program) => program.load(),
-        }
-        .map_err(|error| format!("the kernel refuses the program: {}", explain(&error)))?;
-    }
-    Ok(())
-}
-
-/// The object's program for the hook and the kind of link.
-pub fn loaded(ebpf: &mut Ebpf, hook: Hook, link: Link) -> Result<Loaded<'_>, String> {
-    let name = hook.program(link);
-    match hook {
-        Hook::Xdp => program::<Xdp>(ebpf, name).map(Loaded::Xdp),
-        Hook::Tc => program::<SchedClassifier>(ebpf, name).map(Loaded::Tc),
-        Hook::Socket => program::<SocketFilter>(ebpf, name).map(Loaded::Socket),
-    }
-}
-
 impl Tap for Kernel {
     fn fd(&self) -> BorrowedFd<'_> {
         self.alerts.as_fd()
@@ -279,7 +255,7 @@ impl Tap for Kernel {
     }
 
     fn gone(&mut self) -> Vec<u32> {
-        let is_there = |placed: &Placed| attachment::name(placed.place.index).is_some();
+        let is_there = |placed: &Placed| interface::name(placed.place.index).is_some();
         let (there, gone) = std::mem::take(&mut self.placed).into_iter().partition(is_there);
         self.placed = there;
         let remove = |placed: Placed| {

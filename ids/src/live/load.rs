@@ -5,13 +5,16 @@ use std::collections::HashSet;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, MapError};
+use aya::programs::{SchedClassifier, SocketFilter, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use treeline_ebpf::Link;
 use treeline_ebpf::tree::NODES_MAX;
 use treeline_lab::cause::explain;
 use treeline_sim::allow::{List, to_bytes};
-use treeline_sim::engine::{Decider, Settings};
+use treeline_sim::engine::{Decider, Hook, Settings};
 use treeline_sim::object;
 
+use super::attachment::Loaded;
 use super::folder::Folder;
 use super::map::SHARED;
 
@@ -78,8 +81,31 @@ pub fn allow(ebpf: &mut Ebpf, list: &List) -> Result<(), String> {
     Ok(())
 }
 
+/// Loads the hook's programs for these kinds of links into the kernel.
+pub fn load_programs(ebpf: &mut Ebpf, hook: Hook, links: &[Link]) -> Result<(), String> {
+    for link in links {
+        match loaded(ebpf, hook, *link)? {
+            Loaded::Xdp(program) => program.load(),
+            Loaded::Tc(program) => program.load(),
+            Loaded::Socket(program) => program.load(),
+        }
+        .map_err(|error| format!("the kernel refuses the program: {}", explain(&error)))?;
+    }
+    Ok(())
+}
+
+/// The object's program for the hook and the kind of link.
+pub fn loaded(ebpf: &mut Ebpf, hook: Hook, link: Link) -> Result<Loaded<'_>, String> {
+    let name = hook.program(link);
+    match hook {
+        Hook::Xdp => program::<Xdp>(ebpf, name).map(Loaded::Xdp),
+        Hook::Tc => program::<SchedClassifier>(ebpf, name).map(Loaded::Tc),
+        Hook::Socket => program::<SocketFilter>(ebpf, name).map(Loaded::Socket),
+    }
+}
+
 /// The object's program `name`.
-pub fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
 {

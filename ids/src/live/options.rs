@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use treeline_lab::kernel::Features;
 use treeline_sim::engine::Hook;
 
-use super::attachment::Direction;
+use super::interface::Direction;
 use super::setup::Setup;
 use super::sink::Target;
 use super::{exporter, folder, instance, link};

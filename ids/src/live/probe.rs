@@ -18,8 +18,7 @@ use treeline_sim::engine::{Engine, Settings, given};
 use treeline_sim::object;
 
 use super::attachment::Loaded;
-use super::kernel::{load_programs, loaded};
-use super::load::Loader;
+use super::load::{Loader, load_programs, loaded};
 
 /// Tests the programs for these kinds of links as `loader` loads them, which shares no maps; an error says which packet differs in what.
 pub fn check(loader: &mut Loader, settings: &Settings, links: &[Link]) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::attachment::{Direction, index};
+use super::interface::{Direction, index};
 
 /// A raw socket that receives nothing until it is [bound](bind).
 pub fn open(interface: &str, direction: Direction) -> Result<OwnedFd, String> {

@@ -8,7 +8,8 @@ use treeline_ebpf::Config;
 use treeline_sim::allow::List;
 use treeline_sim::engine::{Hook, Settings};
 
-use super::attachment::{Direction, Wish};
+use super::attachment::Wish;
+use super::interface::Direction;
 use super::model::Named;
 
 /// The settings.

@@ -8,7 +8,7 @@ use treeline_ebpf::alert::Alert;
 use treeline_ebpf::live::{CLASSES, Live};
 use treeline_ebpf::{Counter, Counters, Skip};
 
-use super::attachment;
+use super::interface;
 use super::model::Named;
 use super::survey::{Survey, Table};
 use super::table::Census;
@@ -54,7 +54,7 @@ pub struct Place {
 impl Place {
     /// With the name that the interface has now.
     pub fn now(&self) -> Self {
-        Self { name: attachment::name(self.index).unwrap_or_else(|| self.name.clone()), ..self.clone() }
+        Self { name: interface::name(self.index).unwrap_or_else(|| self.name.clone()), ..self.clone() }
     }
 }
 

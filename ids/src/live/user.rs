@@ -37,7 +37,7 @@ use self::bell::Bell;
 use self::port::Port;
 use self::tally::Tally;
 use self::worker::{Request, Worker};
-use super::attachment::{self, Direction};
+use super::interface::{self, Direction};
 use super::link;
 use super::model::Named;
 use super::options::Engine;
@@ -136,7 +136,7 @@ impl Tap for User {
 
     fn gone(&mut self) -> Vec<u32> {
         let ended = self.thread.is_finished();
-        let is_there = |place: &Place| !ended && attachment::name(place.index).is_some();
+        let is_there = |place: &Place| !ended && interface::name(place.index).is_some();
         let (there, gone): (_, Vec<Place>) = std::mem::take(&mut self.places).into_iter().partition(is_there);
         self.places = there;
         let gone: Vec<_> = gone.iter().map(|place| place.index).collect();

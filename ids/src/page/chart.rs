@@ -6,7 +6,7 @@ use treeline_data::evaluate::Detection;
 use treeline_data::evaluate::matrix::ratio;
 
 use super::markup::escape;
-use crate::evaluate::Subject;
+use super::subject::Subject;
 use crate::figure::percent;
 use crate::report::number;
 

@@ -8,7 +8,7 @@ use treeline_model::{Rule, depth};
 
 use super::chart;
 use super::markup::{Cell, clip, escape, heads, table};
-use crate::evaluate::Subject;
+use super::subject::Subject;
 use crate::figure::{NONE, percent};
 use crate::report::{number, skipped};
 

@@ -10,7 +10,7 @@ use treeline_model::vote::{Arithmetic, Choice, Combination, Estimator};
 use treeline_model::{Model, Node, Rule, Vote};
 
 use super::page;
-use crate::evaluate::Subject;
+use super::subject::Subject;
 
 const HOSTILE: &str = "\"/><script src=\"https://198.51.100.1/x.js\">&amp;\u{1b}[31m]]>";
 

@@ -8,7 +8,7 @@ use treeline_ebpf::feature::NAMES;
 use treeline_model::{Node, Rule, depth};
 
 use super::markup::{Cell, clip, escape, heads, table};
-use crate::evaluate::Subject;
+use super::subject::Subject;
 use crate::figure::{percent, quantity, short};
 use crate::report::number;
 

@@ -39,6 +39,18 @@ pub enum VmError {
         /// Why it is refused.
         reason: String,
     },
+    /// Lowering the instruction takes a register, and none is free; nor are eight bytes of stack to free one.
+    #[error(
+        "program `{program}`, instruction {instruction} `{text}`: to lower it a register is needed, and none is free, nor eight bytes of stack"
+    )]
+    NoRegister {
+        /// The program.
+        program: String,
+        /// Index in the relocated program, in 8-byte slots.
+        instruction: usize,
+        /// The instruction, disassembled.
+        text: String,
+    },
     /// The program as a whole does not fit the engine.
     #[error("program `{program}`: {reason}")]
     Program {

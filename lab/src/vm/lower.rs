@@ -95,12 +95,10 @@ pub(super) struct Place<'a> {
 /// Lowers a relocated program: for rbpf's stack if it fits there, else for the VM's own.
 pub(super) fn lower(refuse: &Refusal, place: &Place) -> Result<Lowered, VmError> {
     match lower_for(refuse, place, place.is_traced || place.is_walked || place.has_own_stack) {
-        Err(VmError::Refused { reason, .. }) if reason == NO_ROOM => lower_for(refuse, place, true),
+        Err(VmError::NoRegister { .. }) => lower_for(refuse, place, true),
         done => done,
     }
 }
-
-const NO_ROOM: &str = "to lower it a register is needed, and none is free, nor eight bytes of stack";
 
 fn lower_for(refuse: &Refusal, place: &Place, is_own_stack: bool) -> Result<Lowered, VmError> {
     let program = refuse.instructions;
@@ -313,7 +311,7 @@ impl Lowering<'_> {
 
     pub(super) fn scratch(&mut self, index: usize, busy: Registers) -> Result<Scratch, VmError> {
         let spare = (self.frame.spare > 0).then(|| -(self.frame.used + self.frame.spare)).and_then(|slot| i16::try_from(slot).ok());
-        Scratch::borrow(&mut self.out, self.live[index], busy, spare).ok_or_else(|| self.refuse.at(index, NO_ROOM))
+        Scratch::borrow(&mut self.out, self.live[index], busy, spare).ok_or_else(|| self.refuse.no_register(index))
     }
 
     fn branch(&mut self, index: usize, insn: &Insn) -> Result<(), VmError> {

@@ -17,6 +17,10 @@ impl Refusal<'_> {
         VmError::Refused { program, instruction: index, text, reason: reason.to_owned() }
     }
 
+    pub(super) fn no_register(&self, index: usize) -> VmError {
+        VmError::NoRegister { program: self.program.to_owned(), instruction: index, text: text(self.instructions, index) }
+    }
+
     pub(super) fn too_long(&self, length: usize) -> VmError {
         self.whole(format!("{length} instructions after lowering, rbpf jumps rightly in {LENGTH_MAX}"))
     }

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use treeline_ebpf::Link;
 
 use super::frame::{Frame, SNAP_BYTES, Tag, tagged};
-use crate::live::attachment::Direction;
 use crate::live::eve::now_ns;
+use crate::live::interface::Direction;
 use crate::live::raw;
 
 /// The kernel's buffer for packets that wait, bytes: as many as the [ring](super::ring) has.

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use treeline_ebpf::Link;
 
 use super::frame::{Frame, SNAP_BYTES, Tag, tagged};
-use crate::live::attachment::Direction;
 use crate::live::eve::now_ns;
+use crate::live::interface::Direction;
 use crate::live::raw;
 
 /// Bytes of a block: a power of two, and many frames.
