@@ -20,6 +20,8 @@ mod desk;
 
 mod door;
 
+mod engine;
+
 mod eve;
 
 mod exporter;

@@ -19,12 +19,13 @@ mod paper;
 mod reach;
 mod sklearn;
 mod source;
+mod unit;
 mod xgboost;
 
 pub use contract::{Contract, Unreachable, Witness};
 pub use error::ImportError;
-pub use grid::TimeUnit;
 pub use source::{BYTES_MAX, Format, Source};
+pub use unit::TimeUnit;
 
 use serde_json::{Map, json};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use treeline_sim::engine::Hook;
 
-use super::options::Engine;
+use super::engine::Engine;
 
 /// A capability as the kernel numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use treeline_lab::kernel::Features;
 use treeline_sim::engine::Hook;
 
+use super::engine::Engine;
 use super::interface::Direction;
 use super::setup::Setup;
 use super::sink::Target;
@@ -132,28 +133,6 @@ fn ring_bytes(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(bytes) if bytes.is_power_of_two() && bytes >= 4096 => Ok(bytes),
         _ => Err("a power of two, at least 4096".to_owned()),
-    }
-}
-
-/// Who judges packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// A program in the kernel.
-    Kernel,
-    /// The same classifier here, a receive call a packet.
-    UserRecv,
-    /// The same over a memory-mapped receive ring.
-    UserRing,
-}
-
-impl Engine {
-    /// Its name in options and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::UserRecv => "user-recv",
-            Self::UserRing => "user-ring",
-        }
     }
 }
 

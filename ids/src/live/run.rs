@@ -12,11 +12,12 @@ use treeline_sim::engine::Hook;
 
 use super::control::{Control, refusal};
 use super::desk::Counter;
+use super::engine::Engine;
 use super::folder::Folder;
 use super::instance::{self, Card, Interface, Locks, names, namespace};
 use super::kernel::Kernel;
 use super::model::{Named, written};
-use super::options::{Engine, Run};
+use super::options::Run;
 use super::orphan::{self, Orphan};
 use super::screen::{Flagged, Pace, Screen, farewell, farewell_json};
 use super::serve::{End, Server, signals};

@@ -5,9 +5,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use treeline_sim::engine::Hook;
 
+use super::engine::Engine;
 use super::instance::Interface;
 use super::model::{Named, written};
-use super::options::Engine;
 use super::setup::Setup;
 use super::tap::{Numbers, Place};
 

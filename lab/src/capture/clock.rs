@@ -5,7 +5,7 @@
 
 use pcap_file::Endianness;
 
-use super::pcapng::{u16_at, u32_at};
+use super::order::{u16_at, u32_at};
 
 /// How an interface counts time: `if_tsresol` and `if_tsoffset`.
 pub(super) struct Clock {

@@ -26,7 +26,7 @@
 
 use pcap_file::Endianness;
 
-use super::pcapng::u16_at;
+use super::order::u16_at;
 
 /// Length of the Ethernet header that is put before packets of other link types, bytes.
 pub const ETHERNET_HEADER_LENGTH: usize = 14;

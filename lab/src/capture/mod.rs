@@ -34,6 +34,7 @@ mod clock;
 pub mod compression;
 pub mod error;
 pub mod link;
+mod order;
 mod pcap;
 mod pcapng;
 mod stream;
@@ -44,8 +45,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use self::error::CaptureError;
-pub use self::pcap::RECORD_LENGTH_MAX;
 pub use self::pcapng::{BLOCK_LENGTH_MAX, INTERFACES_MAX};
+pub use self::stream::RECORD_LENGTH_MAX;
 use self::stream::Stream;
 pub use self::unsupported::Unsupported;
 use crate::Frame;

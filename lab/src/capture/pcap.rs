@@ -6,12 +6,9 @@
 use pcap_file::pcap::{PcapParseError, PcapParser, PcapTsResolution};
 
 use super::link::Link;
-use super::stream::Stream;
+use super::stream::{RECORD_LENGTH_MAX, Stream};
 use super::{CaptureError, Next};
 use crate::Frame;
-
-/// Most captured bytes of one packet; a record that claims more is damage. Also the limit of libpcap and Wireshark.
-pub const RECORD_LENGTH_MAX: u32 = 262_144;
 
 const FILE_HEADER_LENGTH: usize = 24;
 const RECORD_HEADER_LENGTH: usize = 16;
@@ -55,12 +52,12 @@ impl Pcap {
                     stream.take(length);
                     return Ok(Next::Frame);
                 }
-                Ok((_, packet)) => return Err(too_long(stream, packet.incl_len)),
+                Ok((_, packet)) => return Err(stream.too_long(packet.incl_len)),
                 // The need is that of the header first, then that of the packet without it.
                 Err(PcapParseError::IncompleteBuffer(needed, _)) if bytes.len() >= RECORD_HEADER_LENGTH => {
                     let captured = u32::try_from(needed).expect("a length that was a u32");
                     if captured > RECORD_LENGTH_MAX {
-                        return Err(too_long(stream, captured));
+                        return Err(stream.too_long(captured));
                     }
                     RECORD_HEADER_LENGTH + needed
                 }
@@ -73,19 +70,4 @@ impl Pcap {
             }
         }
     }
-}
-
-/// The error for a packet that claims more than [`RECORD_LENGTH_MAX`].
-#[cold]
-pub(super) fn too_long(stream: &Stream, length: u32) -> CaptureError {
-    stream.damaged(|path, offset, frame_index| CaptureError::LengthField {
-        path,
-        offset,
-        frame_index,
-        what: "packet",
-        length,
-        length_min: 0,
-        length_max: RECORD_LENGTH_MAX,
-        step: 1,
-    })
 }

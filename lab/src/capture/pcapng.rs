@@ -14,9 +14,9 @@ use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
 use super::clock::Clock;
 use super::link::Link;
-use super::pcap::too_long;
-use super::stream::Stream;
-use super::{CaptureError, Next, RECORD_LENGTH_MAX};
+use super::order::{u16_at, u32_at};
+use super::stream::{RECORD_LENGTH_MAX, Stream};
+use super::{CaptureError, Next};
 use crate::Frame;
 
 /// Longest block that is looked into, bytes; a packet or an interface that claims more is damage.
@@ -157,7 +157,7 @@ impl Pcapng {
             }));
         };
         if packet.captured_length > RECORD_LENGTH_MAX {
-            return Err(too_long(stream, packet.captured_length));
+            return Err(stream.too_long(packet.captured_length));
         }
         let Some(bytes) = packet.bytes.get(..packet.captured_length as usize) else {
             return Err(stream.damaged(|path, offset, frame_index| CaptureError::PacketTooLong {
@@ -253,14 +253,4 @@ fn skip_block(stream: &mut Stream, order: Endianness, length: u32) -> Result<(),
     }
     stream.take(4);
     Ok(())
-}
-
-pub(super) fn u16_at(order: Endianness, bytes: &[u8], at: usize) -> u16 {
-    let field = [bytes[at], bytes[at + 1]];
-    if order.is_big() { u16::from_be_bytes(field) } else { u16::from_le_bytes(field) }
-}
-
-pub(super) fn u32_at(order: Endianness, bytes: &[u8], at: usize) -> u32 {
-    let field = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-    if order.is_big() { u32::from_be_bytes(field) } else { u32::from_le_bytes(field) }
 }

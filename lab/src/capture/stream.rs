@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::compression::TrailingGarbage;
 use super::{CaptureError, compression, unsupported};
 
+/// Most captured bytes of one packet; a record that claims more is damage. Also the limit of libpcap and Wireshark.
+pub const RECORD_LENGTH_MAX: u32 = 262_144;
+
 /// Initial length of the buffer, bytes.
 const BUFFER_LENGTH: usize = 256 * 1024;
 
@@ -200,6 +203,21 @@ impl Stream {
     #[cold]
     pub(super) fn damaged(&self, make: impl FnOnce(PathBuf, u64, u64) -> CaptureError) -> CaptureError {
         make(self.path.clone(), self.offset, self.frame_index)
+    }
+
+    /// The error for a packet that claims more than [`RECORD_LENGTH_MAX`].
+    #[cold]
+    pub(super) fn too_long(&self, length: u32) -> CaptureError {
+        self.damaged(|path, offset, frame_index| CaptureError::LengthField {
+            path,
+            offset,
+            frame_index,
+            what: "packet",
+            length,
+            length_min: 0,
+            length_max: RECORD_LENGTH_MAX,
+            step: 1,
+        })
     }
 
     /// The error for the link type of something at `offset`, which is not supported.

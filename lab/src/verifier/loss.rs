@@ -7,7 +7,7 @@
 //! Not here: which calls do that (`effect`).
 
 use super::effect::{self, Effect};
-use super::path::Place;
+use super::place::Place;
 use super::state::{self, Shown};
 use crate::bpf::{Insn, Program};
 use rbpf::ebpf;

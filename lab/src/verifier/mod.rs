@@ -11,6 +11,7 @@ mod effect;
 mod job;
 mod loss;
 mod path;
+mod place;
 mod refusal;
 mod rule;
 mod state;

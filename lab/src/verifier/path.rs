@@ -6,6 +6,7 @@
 
 use super::diagnosis::{self, Diagnosis};
 use super::loss::{self, Loss};
+use super::place::Place;
 use super::state;
 use crate::bpf::Program;
 use serde::{Deserialize, Serialize};
@@ -43,17 +44,6 @@ pub(super) struct Walk {
     states: BTreeMap<String, String>,
     /// The last instruction is a call, and nothing tells that it went well.
     in_call: bool,
-}
-
-/// An instruction on the way.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) instruction: usize,
-    pub(super) text: String,
-    /// What the log shows of registers and stack behind it.
-    pub(super) after: Vec<String>,
-    /// The verifier came back to it for its other way, so it will not again.
-    resumed: bool,
 }
 
 /// Lines that tell of the verifier's work, by how they begin. None of them is a reason.

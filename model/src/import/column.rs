@@ -2,39 +2,12 @@
 //!
 //! A table of `treeline features` has each feature twice: in its unit, and as the fixed-point integer under its name and `_fixed`.
 
-use treeline_ebpf::feature::{FEATURES, GAP, NAMES, TO_DEVIATION, TO_MEAN};
+use treeline_ebpf::feature::FEATURES;
 
 use super::error::field;
-use super::forest::{Forest, Precision};
-use super::grid::TimeUnit;
+use super::forest::{Column, Forest, Precision};
+use super::unit::TimeUnit;
 use super::{ImportError, Options};
-
-/// What the name of a column of fixed-point integers ends in.
-const FIXED: &str = "_fixed";
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Column {
-    /// The classifier's feature.
-    pub feature: usize,
-    /// Its fixed-point integer, 65,536 to a unit, instead of a number in its unit.
-    pub is_fixed: bool,
-}
-
-impl Column {
-    /// Whether it is a time, gap or what is made of gaps.
-    pub(crate) fn is_time(self) -> bool {
-        [GAP, GAP + TO_MEAN, GAP + TO_DEVIATION].contains(&self.feature)
-    }
-
-    fn of(name: &str) -> Option<Self> {
-        let known = |name: &str| NAMES.iter().position(|(known, _)| *known == name);
-        match known(name) {
-            Some(feature) => Some(Self { feature, is_fixed: false }),
-            None => Some(Self { feature: known(name.strip_suffix(FIXED)?)?, is_fixed: true }),
-        }
-    }
-}
 
 /// Says which feature each column of the forest is. `options` has the columns' names as the caller knows them.
 pub(crate) fn resolve(forest: &mut Forest, options: &Options) -> Result<(), ImportError> {

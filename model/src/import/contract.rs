@@ -8,8 +8,7 @@
 use treeline_ebpf::feature::{FEATURES, FRACTION_BITS, NAMES};
 
 use super::TimeUnit;
-use super::column::Column;
-use super::forest::{Branch, Forest, Tree};
+use super::forest::{Branch, Column, Forest, Tree};
 use super::grid::Question;
 use super::reach::Reach;
 use crate::Node;

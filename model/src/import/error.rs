@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::source::BYTES_MAX;
-
 /// A model that cannot be imported. Fields are named as the library's file names them.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -21,9 +19,12 @@ pub enum ImportError {
         /// The system's reason.
         error: std::io::Error,
     },
-    /// The file is longer than [`BYTES_MAX`].
-    #[error("more than {BYTES_MAX} bytes; train with fewer or smaller trees")]
-    TooLarge,
+    /// The file is longer than [`BYTES_MAX`](super::BYTES_MAX).
+    #[error("more than {bytes_max} bytes; train with fewer or smaller trees")]
+    TooLarge {
+        /// Bytes that a file may have.
+        bytes_max: usize,
+    },
     /// The content is of no known format.
     #[error(
         "not a model known here: found {found}; give scikit-learn arrays (docs/import.md), the paper's folder, XGBoost JSON, LightGBM text or ONNX"

@@ -1,8 +1,36 @@
 //! The intermediate form: what every format says, with its own numbers.
 
-use crate::import::column::Column;
+use treeline_ebpf::feature::{GAP, NAMES, TO_DEVIATION, TO_MEAN};
+
 use crate::import::error::{ImportError, field};
 use crate::vote::{Combination, VOTE_NODES_MAX, VoteError};
+
+/// What the name of a column of fixed-point integers ends in.
+const FIXED: &str = "_fixed";
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Column {
+    /// The classifier's feature.
+    pub feature: usize,
+    /// Its fixed-point integer, 65,536 to a unit, instead of a number in its unit.
+    pub is_fixed: bool,
+}
+
+impl Column {
+    /// Whether it is a time, gap or what is made of gaps.
+    pub(crate) fn is_time(self) -> bool {
+        [GAP, GAP + TO_MEAN, GAP + TO_DEVIATION].contains(&self.feature)
+    }
+
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let known = |name: &str| NAMES.iter().position(|(known, _)| *known == name);
+        match known(name) {
+            Some(feature) => Some(Self { feature, is_fixed: false }),
+            None => Some(Self { feature: known(name.strip_suffix(FIXED)?)?, is_fixed: true }),
+        }
+    }
+}
 
 /// Leaf values of a whole forest: bounds memory where many classes meet many leaves.
 const VALUES_MAX: usize = 1 << 22;

@@ -8,46 +8,10 @@ use treeline_ebpf::feature::FRACTION_BITS;
 use treeline_ebpf::tree::NODES_MAX;
 
 use super::ImportError;
-use super::column::Column;
-use super::forest::{Branch, Forest, Precision, Tree};
+use super::forest::{Branch, Column, Forest, Precision, Tree};
+use super::unit::TimeUnit;
 use crate::vote::Estimator;
 use crate::{Error, Node};
-
-/// The unit of the times that a model was trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TimeUnit {
-    /// Nanoseconds, as the classifier counts.
-    #[default]
-    Ns,
-    /// Microseconds.
-    Us,
-    /// Milliseconds.
-    Ms,
-    /// Seconds.
-    S,
-}
-
-impl TimeUnit {
-    /// The name in options and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ns => "ns",
-            Self::Us => "us",
-            Self::Ms => "ms",
-            Self::S => "s",
-        }
-    }
-
-    const fn nanoseconds(self) -> i64 {
-        match self {
-            Self::Ns => 1,
-            Self::Us => 1_000,
-            Self::Ms => 1_000_000,
-            Self::S => 1_000_000_000,
-        }
-    }
-}
 
 /// One split's question, as the library asks it.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@
 
 use super::error::{ImportError, field};
 use super::forest::{Branch, Forest, Precision, Tree};
-use super::grid::TimeUnit;
+use super::unit::TimeUnit;
 use crate::vote::{Arithmetic, Choice, Combination};
 
 /// The files.

@@ -108,7 +108,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(|error| ImportError::Io { error })?;
         file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| ImportError::Io { error })?;
-        if bytes.len() > BYTES_MAX { Err(ImportError::TooLarge) } else { Ok(bytes) }
+        if bytes.len() > BYTES_MAX { Err(ImportError::TooLarge { bytes_max: BYTES_MAX }) } else { Ok(bytes) }
     };
     bytes().map_err(|error| ImportError::File { path: path.to_owned(), error: Box::new(error) })
 }

@@ -13,7 +13,7 @@ use treeline_sim::engine::Hook;
 use super::*;
 use crate::live::control::{self, Control};
 use crate::live::desk;
-use crate::live::options::Engine;
+use crate::live::engine::Engine;
 use crate::live::setup::Setup;
 use crate::live::sink::Target;
 use crate::live::survey::{Surveyor, Table};

@@ -8,9 +8,9 @@ use treeline_sim::engine::Hook;
 use super::frame::Frame;
 use super::recv::Recv;
 use super::ring::Ring;
+use crate::live::engine::Engine;
 use crate::live::interface::{Direction, index};
 use crate::live::link;
-use crate::live::options::Engine;
 use crate::live::raw;
 
 /// Where frames come from.
