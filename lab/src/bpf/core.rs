@@ -4,7 +4,8 @@
 //! file with the object's types, the sections by name without their code, and the functions by hand.
 
 use super::ext::{Ext, Record};
-use super::link::{Functions, instruction};
+use super::function::Functions;
+use super::instruction::instruction;
 use super::types::{ARRAY, ENUM, ENUM64, STRUCT, TYPEDEF, UNION};
 use super::{ReadOptions, TargetBtf, Types};
 use crate::cause::explain;

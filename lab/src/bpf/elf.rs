@@ -2,7 +2,7 @@
 //!
 //! Not here: what a file is that is no BPF object (`format`), and functions that no symbol of type FUNC names (`symbol`).
 
-use super::{ObjectError, format, symbol};
+use super::{ObjectError, format};
 use object::read::elf::{ElfFile64, ElfSection64};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget, SectionFlags, SymbolKind};
 use std::collections::BTreeMap;
@@ -74,9 +74,7 @@ impl<'a> Elf<'a> {
             };
             symbols.insert(symbol.index().0, read);
         }
-        let mut elf = Self { sections, symbols };
-        symbol::find_functions(&mut elf);
-        Ok(elf)
+        Ok(Self { sections, symbols })
     }
 
     /// A section by its name.

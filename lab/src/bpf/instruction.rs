@@ -2,7 +2,7 @@
 //!
 //! Numbers are those of RFC 9669. What is not here: meaning, which is the VM's, and what a helper reads.
 
-use rbpf::ebpf::Insn;
+use rbpf::ebpf::{self, INSN_SIZE, Insn};
 
 pub(crate) const LD: u8 = 0x00;
 pub(crate) const LDX: u8 = 0x01;
@@ -248,4 +248,14 @@ pub fn listing(program: &[Insn]) -> String {
 #[must_use]
 pub fn disassembled(program: &[Insn], index: usize) -> String {
     text(program, index)
+}
+
+/// Bytes as instructions.
+pub(super) fn instructions(bytes: &[u8]) -> Vec<Insn> {
+    bytes.chunks_exact(INSN_SIZE).map(|bytes| instruction(bytes.try_into().expect("eight bytes"))).collect()
+}
+
+/// Eight bytes as an instruction.
+pub(super) fn instruction(bytes: [u8; 8]) -> Insn {
+    ebpf::get_insn(&bytes, 0)
 }

@@ -2,8 +2,8 @@
 //!
 //! iproute2 puts inner maps, and programs of sections named after a program array's number, in their places when it loads; so does this.
 
+use super::definition::{Initial, MAPS_IN, Map, Placed};
 use super::elf::{Elf, Symbol};
-use super::map::{Initial, MAPS_IN, Map, Placed};
 
 /// `BPF_MAP_TYPE_PROG_ARRAY`
 const PROGRAMS: u32 = 3;

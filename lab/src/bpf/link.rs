@@ -1,41 +1,19 @@
-//! A file's functions, and the programs that are linked from them. Not here: linking one (`program`).
+//! A file, read whole: its programs, what is refused of them and why, its maps. Not here: linking one program (`program`).
 
+use super::definition::Placed;
 use super::elf::Elf;
-use super::ext::Ext;
+use super::function::{Code, Functions};
 use super::legacy;
-use super::map::{self, Placed};
+use super::linker::Linker;
 use super::program::{Linked, Refused};
-use super::{Function, Kind, Object, ObjectError, Program, ReadOptions, Types, core, kind};
-use rbpf::ebpf::{self, INSN_SIZE, Insn};
-use std::collections::{BTreeMap, HashSet};
-
-/// Functions by section and offset in bytes.
-pub(super) type Functions = BTreeMap<(usize, usize), Code>;
-
-/// A function as the file has it, CO-RE relocated.
-#[derive(Debug)]
-pub(super) struct Code {
-    pub(super) name: String,
-    pub(super) instructions: Vec<Insn>,
-    /// What CO-RE did not find, by instruction.
-    pub(super) unrelocated: BTreeMap<usize, String>,
-    is_local: bool,
-}
-
-/// What programs are linked from.
-pub(super) struct Linker<'a> {
-    pub(super) elf: &'a Elf<'a>,
-    pub(super) functions: Functions,
-    pub(super) maps: &'a [Placed],
-    pub(super) types: Option<&'a Types>,
-    pub(super) ext: Ext,
-    /// Why CO-RE failed, for functions that need it.
-    pub(super) core: Option<String>,
-}
+use super::{Function, Kind, Object, ObjectError, Program, ReadOptions, Types, kind, map, symbol};
+use std::collections::HashSet;
 
 /// Reads a whole file.
 pub(super) fn object(bytes: &[u8], options: &ReadOptions) -> Result<Object, ObjectError> {
-    let elf = Elf::read(bytes)?;
+    let mut elf = Elf::read(bytes)?;
+    symbol::find_functions(&mut elf);
+    let elf = elf;
     let mut types = elf.section(".BTF").and_then(|section| Types::read(section.data));
     if let Some(types) = &mut types {
         let sections = elf.sections.values().map(|section| (section.name.clone(), section.size)).collect();
@@ -113,44 +91,7 @@ fn nothing(elf: &Elf, functions: &Functions, maps: &[Placed]) -> String {
     if maps.is_empty() { code } else { format!("{code}, only maps and data: {}", list(maps)) }
 }
 
-impl<'a> Linker<'a> {
-    fn new(elf: &'a Elf<'a>, types: Option<&'a Types>, maps: &'a [Placed]) -> Self {
-        let mut functions = Functions::new();
-        for (index, section) in elf.sections.iter().filter(|(_, section)| section.is_code) {
-            let mut starts: Vec<_> = elf.symbols_of(*index).filter(|symbol| symbol.is_function).collect();
-            starts.sort_by_key(|symbol| symbol.address);
-            for (position, symbol) in starts.iter().enumerate() {
-                let next = starts.get(position + 1).map_or(section.data.len(), |next| next.address);
-                let end = if symbol.size > 0 { symbol.address.saturating_add(symbol.size) } else { next };
-                let bytes = section.data.get(symbol.address..end).unwrap_or_default();
-                let code = Code {
-                    name: symbol.name.clone(),
-                    instructions: instructions(bytes),
-                    unrelocated: BTreeMap::new(),
-                    is_local: symbol.is_local,
-                };
-                functions.insert((*index, symbol.address), code);
-            }
-        }
-        let string = |offset: u32| types.map_or_else(String::new, |types| types.string(offset).to_owned());
-        let ext = elf.section(".BTF.ext").and_then(|section| Ext::read(section.data, string)).unwrap_or_default();
-        Self { elf, functions, maps, types, ext, core: None }
-    }
-
-    fn relocate_core(&mut self, options: &ReadOptions) {
-        if self.ext.relocations.is_empty() {
-            return;
-        }
-        let (Some(types), Some(ext)) = (self.elf.section(".BTF"), self.elf.section(".BTF.ext")) else { return };
-        let Some(own) = self.types else {
-            self.core = Some("the type information is damaged".to_owned());
-            return;
-        };
-        let code = self.elf.sections.iter().filter(|(_, section)| section.is_code);
-        let names = code.map(|(index, section)| (*index, section.name.clone())).collect();
-        self.core = core::relocate(&mut self.functions, &names, (own, types.data), (&self.ext, ext.data), options).err();
-    }
-
+impl Linker<'_> {
     /// Static functions of programs' sections that nobody calls: programs to their author, and nothing to any loader.
     fn hidden(&self, used: &HashSet<(usize, usize)>) -> Vec<ObjectError> {
         let is_hidden =
@@ -185,14 +126,4 @@ impl<'a> Linker<'a> {
             unrelocated,
         })
     }
-}
-
-/// Bytes as instructions.
-pub(super) fn instructions(bytes: &[u8]) -> Vec<Insn> {
-    bytes.chunks_exact(INSN_SIZE).map(|bytes| instruction(bytes.try_into().expect("eight bytes"))).collect()
-}
-
-/// Eight bytes as an instruction.
-pub(super) fn instruction(bytes: [u8; 8]) -> Insn {
-    ebpf::get_insn(&bytes, 0)
 }

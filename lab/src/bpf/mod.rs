@@ -12,16 +12,19 @@
 //! Not here: whether an engine has such maps and instructions, see [`crate::vm`], and loading, see [`crate::kernel`].
 
 mod core;
+mod definition;
 mod elf;
 mod error;
 mod ext;
 mod format;
+mod function;
 mod hook;
 pub(crate) mod instruction;
 mod job;
 mod kind;
 mod legacy;
 mod link;
+mod linker;
 mod map;
 mod options;
 mod program;
@@ -30,13 +33,13 @@ mod symbol;
 pub(crate) mod types;
 
 pub use aya_obj::btf::Btf as TargetBtf;
+pub use definition::{Initial, Map};
 pub use error::{InstructionPlace, ObjectError};
 pub use hook::Hook;
 pub use instruction::{disassembled, listing};
 pub use job::Job;
 pub use kind::Kind;
 pub(crate) use kind::XDP_HAS_FRAGS;
-pub use map::{Initial, Map};
 pub use options::ReadOptions;
 pub use rbpf::ebpf::Insn;
 pub use shape::{MapKind, NO_COMMON_LRU, NO_PREALLOC, Shape};
@@ -172,7 +175,7 @@ impl Object {
         if bytecode.is_empty() || !bytecode.len().is_multiple_of(rbpf::ebpf::INSN_SIZE) {
             return Err(ObjectError::Unreadable { text: format!("bytecode of {} bytes, not a multiple of 8", bytecode.len()) });
         }
-        let instructions = link::instructions(bytecode);
+        let instructions = instruction::instructions(bytecode);
         let starts = starts(&instructions);
         let named =
             |start: &usize| Function { start: *start, name: if *start == 0 { name.to_owned() } else { format!("function {start}") } };

@@ -1,9 +1,9 @@
 //! Linking: a program's function with those it calls behind it, each map by its position.
 
+use super::definition::Placed;
 use super::disassembled;
 use super::elf::Section;
-use super::link::Linker;
-use super::map::Placed;
+use super::linker::Linker;
 use super::{InstructionPlace, Line, ObjectError};
 use rbpf::ebpf::{self, INSN_SIZE, Insn};
 use std::collections::{BTreeMap, HashMap};

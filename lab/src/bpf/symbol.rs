@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::elf::{Elf, Section, Symbol};
-use super::link::instructions;
+use super::instruction::instructions;
 use rbpf::ebpf::{CALL, INSN_SIZE};
 
 /// Takes such symbols for functions, and adds those that are missing.
