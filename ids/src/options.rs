@@ -38,7 +38,7 @@ impl FlowTable {
             active_timeout_ns: nanoseconds("--active-timeout", self.active_timeout)?,
             ..Config::default()
         };
-        replay::check(&config, self.flows)?;
+        replay::check(&config, self.flows).map_err(|error| error.to_string())?;
         Ok(config)
     }
 }

@@ -333,13 +333,29 @@ pub const FLOWS_MIN: u32 = 4096;
 /// The largest, beyond the memory of most machines if all of it is used.
 pub const FLOWS_MAX: u32 = 1 << 26;
 
-/// Whether settings can be replayed; the text says what is wrong.
-pub fn check(config: &Config, flows_max: u32) -> Result<(), String> {
+/// Why settings cannot be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A timeout of nothing, or longer than the classifier's sums allow.
+    #[error("timeouts must lie between 1 ns and {} s", treeline_ebpf::platform::TIMEOUT_NS_MAX / 1_000_000_000)]
+    Timeout,
+    /// A flow table that is too small or too large.
+    #[error("the flow table must have room for {FLOWS_MIN} to {FLOWS_MAX} flows")]
+    Flows,
+}
+
+/// Whether settings can be replayed.
+///
+/// # Errors
+///
+/// A timeout or a size of the flow table out of its range.
+pub fn check(config: &Config, flows_max: u32) -> Result<(), SettingsError> {
     if !config.is_valid() {
-        return Err(format!("timeouts must lie between 1 ns and {} s", treeline_ebpf::platform::TIMEOUT_NS_MAX / 1_000_000_000));
+        return Err(SettingsError::Timeout);
     }
     if !(FLOWS_MIN..=FLOWS_MAX).contains(&flows_max) {
-        return Err(format!("the flow table must have room for {FLOWS_MIN} to {FLOWS_MAX} flows"));
+        return Err(SettingsError::Flows);
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ const TCX: [(&str, u32); 4] = [("TCX_NEXT", u32::MAX), ("TCX_PASS", 0), ("TCX_DR
 /// The value's name, or the number: of XDP unsigned, of TC signed, of a socket filter bytes.
 #[must_use]
 pub fn name(hook: Hook, returned: u32) -> String {
-    let names: &[&str] = match hook {
+    let names: &'static [&'static str] = match hook {
         Hook::Xdp => &XDP,
         Hook::Tc if returned == u32::MAX => return "TC_ACT_UNSPEC".to_owned(),
         Hook::Tc => &TC,
@@ -33,17 +33,47 @@ pub fn name(hook: Hook, returned: u32) -> String {
     }
 }
 
-/// The value that a name or a number stands for; the error lists the names.
-pub fn parse(hook: Hook, text: &str) -> Result<u32, String> {
+/// Why a text is no return value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// A number that does not fit.
+    #[error("{text} has more than 32 bits")]
+    Wide {
+        /// As given.
+        text: String,
+    },
+    /// A name, where there are none.
+    #[error("`{text}`: a socket filter returns a number, the bytes that it keeps")]
+    NoNames {
+        /// As given.
+        text: String,
+    },
+    /// A name that the hook does not have.
+    #[error("`{text}` is no return value of this hook; give a number, or one of {}", names.join(", "))]
+    Unknown {
+        /// As given.
+        text: String,
+        /// The hook's names.
+        names: &'static [&'static str],
+    },
+}
+
+/// The value that a name or a number stands for.
+///
+/// # Errors
+///
+/// A number of more than 32 bits, or a name that the hook does not have; the error lists those it has.
+pub fn parse(hook: Hook, text: &str) -> Result<u32, ParseError> {
     if let Ok(number) = text.parse::<i64>() {
         let value = u32::try_from(number).ok().or_else(|| i32::try_from(number).ok().map(i32::cast_unsigned));
-        return value.ok_or_else(|| format!("{text} has more than 32 bits"));
+        return value.ok_or_else(|| ParseError::Wide { text: text.to_owned() });
     }
     let wanted = text.to_ascii_uppercase();
-    let names: &[&str] = match hook {
+    let names: &'static [&'static str] = match hook {
         Hook::Xdp => &XDP,
         Hook::Tc => &TC,
-        Hook::Socket => return Err(format!("`{text}`: a socket filter returns a number, the bytes that it keeps")),
+        Hook::Socket => return Err(ParseError::NoNames { text: text.to_owned() }),
     };
     let position = names.iter().position(|name| *name == wanted || name.rsplit('_').next() == Some(&wanted));
     let special = (hook == Hook::Tc).then(|| TCX.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value));
@@ -52,7 +82,7 @@ pub fn parse(hook: Hook, text: &str) -> Result<u32, String> {
         .and_then(|position| u32::try_from(position).ok())
         .or(special.flatten())
         .or(unspecified)
-        .ok_or_else(|| format!("`{text}` is no return value of this hook; give a number, or one of {}", names.join(", ")))
+        .ok_or_else(|| ParseError::Unknown { text: text.to_owned(), names })
 }
 
 #[cfg(test)]
@@ -73,8 +103,8 @@ mod tests {
         assert_eq!(parse(Hook::Xdp, "drop"), Ok(1));
         assert_eq!(parse(Hook::Tc, "TCX_DROP"), Ok(2));
         assert_eq!(parse(Hook::Tc, "-1"), Ok(u32::MAX));
-        assert!(parse(Hook::Xdp, "TC_ACT_OK").unwrap_err().contains("XDP_PASS"));
-        assert!(parse(Hook::Socket, "drop").is_err());
-        assert!(parse(Hook::Xdp, "99999999999").is_err());
+        assert!(parse(Hook::Xdp, "TC_ACT_OK").unwrap_err().to_string().contains("XDP_PASS"));
+        assert_eq!(parse(Hook::Socket, "drop"), Err(ParseError::NoNames { text: "drop".to_owned() }));
+        assert_eq!(parse(Hook::Xdp, "99999999999"), Err(ParseError::Wide { text: "99999999999".to_owned() }));
     }
 }
