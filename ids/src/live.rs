@@ -3,7 +3,7 @@
 //! ```text
 //! interface -> tap (kernel | user) -> alerts -> eve -> sink
 //!                                 -> numbers -> screen, metric -> exporter
-//! commands, scrapes -> door -> control, exporter -> survey (the flow table) -> desk -> serve (the run loop) -> tap
+//! commands, scrapes -> door -> control, exporter -> survey (the flow table) -> request -> serve (the run loop) -> tap
 //! ```
 
 mod ask;
@@ -15,8 +15,6 @@ mod capability;
 mod community;
 
 mod control;
-
-mod desk;
 
 mod door;
 
@@ -55,6 +53,8 @@ mod orphan;
 mod probe;
 
 mod raw;
+
+mod request;
 
 mod run;
 

@@ -16,7 +16,7 @@ use super::listing::{self, Row};
 use super::map::Pins;
 use super::model::{Named, written};
 use super::orphan::{self, Orphan};
-use super::survey::{self, Wish};
+use super::survey::{self, Query};
 use super::{control, folder, interface};
 use crate::options::{self, Format};
 use crate::output::{print, say};
@@ -145,7 +145,7 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
             "tree": found.card.setup.tree(),
             "model": { "id": found.card.model },
         });
-        let survey = survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Wish::default())?;
+        let survey = survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Query::default())?;
         let numbers = pins.numbers(&survey)?.to_json(&found.card.classes);
         if let (Some(status), Value::Object(numbers)) = (status.as_object_mut(), numbers) {
             status.extend(numbers);
@@ -195,7 +195,7 @@ pub fn flows(options: &Flows) -> Result<ExitCode, String> {
         serde_json::from_value(answer["flows"].take()).map_err(|error| format!("{}: {error}", found.card.control.display()))?
     } else {
         let pins = Pins::open(pins_of(&found)?)?;
-        survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Wish { top: options.top, ..Wish::default() })?.top
+        survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Query { top: options.top, ..Query::default() })?.top
     };
     match options.format {
         Format::Json => print(&format!("{}\n", json!(rows)))?,

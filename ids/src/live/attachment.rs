@@ -37,9 +37,9 @@ pub enum Loaded<'a> {
     Socket(&'a mut SocketFilter),
 }
 
-/// The wishes that attaching has to follow.
+/// How to attach.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish {
+pub struct AttachOptions {
     /// Which packets.
     pub direction: Direction,
     /// clsact even where tcx is there.
@@ -58,11 +58,16 @@ pub struct Attached {
 }
 
 /// Puts `program` on `interface`. `adopt` gives the link that was pinned under a name, if one was.
-pub fn attach(program: &mut Loaded<'_>, interface: &str, wish: Wish, adopt: impl Fn(&str) -> Option<FdLink>) -> Result<Attached, String> {
+pub fn attach(
+    program: &mut Loaded<'_>,
+    interface: &str,
+    options: AttachOptions,
+    adopt: impl Fn(&str) -> Option<FdLink>,
+) -> Result<Attached, String> {
     match program {
         Loaded::Xdp(program) => xdp(program, interface, &adopt),
-        Loaded::Tc(program) => traffic_control(program, interface, wish, &adopt),
-        Loaded::Socket(program) => socket(program, interface, wish.direction),
+        Loaded::Tc(program) => traffic_control(program, interface, options, &adopt),
+        Loaded::Socket(program) => socket(program, interface, options.direction),
     }
 }
 
@@ -121,13 +126,13 @@ fn refused(interface: &str, hook: &str, error: &ProgramError) -> String {
 fn traffic_control(
     program: &mut SchedClassifier,
     interface: &str,
-    wish: Wish,
+    options: AttachOptions,
     adopt: &impl Fn(&str) -> Option<FdLink>,
 ) -> Result<Attached, String> {
     let mut holds = vec![];
-    let mut clsact = wish.clsact;
+    let mut clsact = options.clsact;
     let mut adopted = false;
-    for &(side, side_name) in sides(wish.direction) {
+    for &(side, side_name) in sides(options.direction) {
         let name = format!("{interface}-tc-{side_name}");
         if let Some(link) = adopt(&name).and_then(|link| SchedClassifierLink::try_from(link).ok())
             && let Ok(id) = program.attach_to_link(link)
@@ -159,7 +164,7 @@ fn traffic_control(
             .map_err(|error| refused(interface, "tc", &error))?;
         holds.push((name, Hold::Tc(program.take_link(id).map_err(|error| explain(&error))?), false));
     }
-    let sides: Vec<_> = sides(wish.direction).iter().map(|(_, name)| *name).collect();
+    let sides: Vec<_> = sides(options.direction).iter().map(|(_, name)| *name).collect();
     let way = if clsact { "clsact" } else { "tcx" };
     let notice = clsact.then(|| {
         format!(

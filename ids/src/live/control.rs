@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::desk::{Answer, Ask, Counter};
 use super::door::{self, Manner, Visit};
-use super::survey::Wish;
+use super::request::{Answer, Client, Request};
+use super::survey::Query;
 
 /// Bytes that a request may have: a model's document, escaped.
 const REQUEST_BYTES_MAX: u64 = 16 << 20;
@@ -31,13 +31,13 @@ pub struct Control {
 
 impl Control {
     /// Listens at `path` in a thread. The caller holds the instance's lock, so a file that is there is a dead one's.
-    pub fn listen(path: PathBuf, counter: Counter) -> Result<Self, String> {
+    pub fn listen(path: PathBuf, client: Client) -> Result<Self, String> {
         let _ = fs::remove_file(&path);
         let failed = |error: std::io::Error| format!("control socket {}: {error}", path.display());
         let listener = UnixListener::bind(&path).map_err(failed)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         let refusal = format!("{}\n", refusal(&format!("{CLIENTS_MAX} others are asking; try again")));
-        door::open("control", listener, Manner::new(CLIENTS_MAX, refusal), move |visit| answer(visit, &counter)).map_err(failed)?;
+        door::open("control", listener, Manner::new(CLIENTS_MAX, refusal), move |visit| answer(visit, &client)).map_err(failed)?;
         Ok(Self { path })
     }
 }
@@ -48,14 +48,14 @@ impl Drop for Control {
     }
 }
 
-fn answer(mut visit: Visit<UnixStream>, counter: &Counter) -> io::Result<()> {
+fn answer(mut visit: Visit<UnixStream>, client: &Client) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new((&mut visit).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
         _ if line.len() as u64 == REQUEST_BYTES_MAX && !line.ends_with('\n') => {
             Err(format!("not a request: it is longer than {} MiB", REQUEST_BYTES_MAX >> 20))
         }
-        Ok(request) => answer_to(request, counter),
+        Ok(request) => answer_to(request, client),
         Err(error) => Err(format!("not a request: {error}")),
     };
     let answer = answer.unwrap_or_else(|error| Answer::from(refusal(&error).to_string()));
@@ -63,18 +63,18 @@ fn answer(mut visit: Visit<UnixStream>, counter: &Counter) -> io::Result<()> {
 }
 
 /// What is in the flow table is found here, on the client's thread; the run loop says the rest.
-fn answer_to(request: Value, counter: &Counter) -> Result<Answer, String> {
+fn answer_to(request: Value, client: &Client) -> Result<Answer, String> {
     let ending = || "the instance is ending".to_owned();
     match request["do"].as_str() {
-        Some("status") => counter.ask(Ask::Status(counter.surveyor.ask(Wish::default())?)).ok_or_else(ending),
+        Some("status") => client.ask(Request::Status(client.surveyor.ask(Query::default())?)).ok_or_else(ending),
         Some("flows") => {
             let top = request["top"].as_u64().and_then(|top| usize::try_from(top).ok()).unwrap_or(usize::MAX);
-            let survey = counter.surveyor.ask(Wish { top, ..Wish::default() })?;
+            let survey = client.surveyor.ask(Query { top, ..Query::default() })?;
             // Somebody who asked at the same time may have wanted more.
             let rows = survey.top.get(..top).unwrap_or(&survey.top);
             Ok(json!({ "ok": true, "flows": rows }).to_string().into())
         }
-        _ => counter.ask(Ask::Control(request)).ok_or_else(ending),
+        _ => client.ask(Request::Control(request)).ok_or_else(ending),
     }
 }
 
@@ -109,19 +109,19 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::live::desk;
+    use crate::live::request;
     use crate::live::survey::Surveyor;
     use crate::live::survey::tests::Empty;
 
-    /// A socket behind which a loop echoes, for `questions` questions.
-    fn echo(path: &Path, questions: usize) -> Control {
+    /// A socket behind which a loop echoes, for `requests` requests.
+    fn echo(path: &Path, requests: usize) -> Control {
         let surveyor = Surveyor::start(Arc::new(Empty), 1).expect("a thread");
-        let (mut desk, counter) = desk::open(surveyor).expect("a desk");
+        let (mut inbox, client) = request::open(surveyor).expect("an inbox");
         thread::spawn(move || {
             let mut answered = 0;
-            while answered < questions {
-                match desk.next() {
-                    Some(desk::Question { ask: Ask::Control(request), reply }) => {
+            while answered < requests {
+                match inbox.next() {
+                    Some(request::Pending { request: Request::Control(request), reply }) => {
                         let _ = reply.send(json!({ "ok": true, "echo": request }).to_string());
                         answered += 1;
                     }
@@ -129,7 +129,7 @@ mod tests {
                 }
             }
         });
-        Control::listen(path.to_owned(), counter).expect("listens")
+        Control::listen(path.to_owned(), client).expect("listens")
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 
-use super::desk::{Ask, Counter};
 use super::door::{self, Manner, Visit};
-use super::survey::Wish;
+use super::request::{Client, Request};
+use super::survey::Query;
 
 /// Bytes that a request's head may have.
 const HEAD_BYTES_MAX: u64 = 16 << 10;
@@ -73,19 +73,19 @@ impl Place {
 }
 
 /// Serves the metrics; returns the addresses that it listens on.
-pub fn listen(place: &Place, counter: &Counter) -> Result<Vec<SocketAddr>, String> {
+pub fn listen(place: &Place, client: &Client) -> Result<Vec<SocketAddr>, String> {
     let failed = |error: io::Error| format!("--metrics {place}: {error}");
     let manner = Manner::new(CLIENTS_MAX, response("503 Service Unavailable", "too many connections\n"));
     let mut bound = vec![];
     for listener in place.bind().map_err(failed)? {
         bound.push(listener.local_addr().map_err(failed)?);
-        let counter = counter.clone();
-        door::open("metrics", listener, manner.clone(), move |visit| answer(visit, &counter)).map_err(failed)?;
+        let client = client.clone();
+        door::open("metrics", listener, manner.clone(), move |visit| answer(visit, &client)).map_err(failed)?;
     }
     Ok(bound)
 }
 
-fn answer(mut visit: Visit<TcpStream>, counter: &Counter) -> io::Result<()> {
+fn answer(mut visit: Visit<TcpStream>, client: &Client) -> io::Result<()> {
     let mut head = (&mut visit).take(HEAD_BYTES_MAX);
     let mut lines = BufReader::new(&mut head).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -101,7 +101,7 @@ fn answer(mut visit: Visit<TcpStream>, counter: &Counter) -> io::Result<()> {
     let path = target.split('?').next().unwrap_or_default();
     let text = match (method, path) {
         _ if !is_whole && head.limit() == 0 => response("431 Request Header Fields Too Large", "the request is too long\n"),
-        ("GET" | "HEAD", "/metrics") => match metrics(counter) {
+        ("GET" | "HEAD", "/metrics") => match metrics(client) {
             Ok(text) => response("200 OK", &text),
             Err(error) => response("503 Service Unavailable", &format!("{error}\n")),
         },
@@ -118,9 +118,9 @@ fn answer(mut visit: Visit<TcpStream>, counter: &Counter) -> io::Result<()> {
     io::copy(&mut visit.take(1 << 20), &mut io::sink()).map(|_| ())
 }
 
-fn metrics(counter: &Counter) -> Result<String, String> {
-    let survey = counter.surveyor.ask(Wish::default())?;
-    counter.ask(Ask::Metrics(survey)).map(|answer| answer.text).ok_or_else(|| "the instance is ending".to_owned())
+fn metrics(client: &Client) -> Result<String, String> {
+    let survey = client.surveyor.ask(Query::default())?;
+    client.ask(Request::Metrics(survey)).map(|answer| answer.text).ok_or_else(|| "the instance is ending".to_owned())
 }
 
 fn response(status: &str, body: &str) -> String {
@@ -136,7 +136,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::live::desk;
+    use crate::live::request;
     use crate::live::survey::Surveyor;
     use crate::live::survey::tests::Empty;
 
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn only_the_metrics_are_served() {
         let surveyor = Surveyor::start(Arc::new(Empty), 1).expect("a thread");
-        let (mut desk, counter) = desk::open(surveyor).expect("a desk");
-        let [address] = listen(&"0".parse().expect("a place"), &counter).expect("listens")[..] else { panic!("one address") };
+        let (mut inbox, client) = request::open(surveyor).expect("an inbox");
+        let [address] = listen(&"0".parse().expect("a place"), &client).expect("listens")[..] else { panic!("one address") };
         assert!(address.ip().is_loopback(), "{address}");
         let other = ask(address, "GET / HTTP/1.0\r\n\r\n");
         assert!(other.starts_with("HTTP/1.1 404 "), "{other}");
@@ -163,13 +163,13 @@ mod tests {
         let other = ask(address, "HEAD / HTTP/1.1\r\n\r\n");
         assert!(other.starts_with("HTTP/1.1 404 ") && other.ends_with("\r\n\r\n"), "{other}");
         let client = thread::spawn(move || ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
-        let question = loop {
-            if let Some(question) = desk.next() {
-                break question;
+        let pending = loop {
+            if let Some(pending) = inbox.next() {
+                break pending;
             }
             thread::sleep(Duration::from_millis(1));
         };
-        let _ = question.reply.send("a 1\n".to_owned());
+        let _ = pending.reply.send("a 1\n".to_owned());
         let text = client.join().expect("no panic");
         assert!(
             text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("Content-Length: 4\r\n") && text.ends_with("\r\n\r\na 1\n"),
@@ -196,14 +196,14 @@ mod tests {
     #[test]
     fn a_name_is_served_at_its_addresses_and_no_host_at_all_of_them() {
         let surveyor = Surveyor::start(Arc::new(Empty), 1).expect("a thread");
-        let (_desk, counter) = desk::open(surveyor).expect("a desk");
+        let (_inbox, client) = request::open(surveyor).expect("an inbox");
         for (text, host) in [("localhost:0", "127.0.0.1"), (":0", "127.0.0.1")] {
-            let bound = listen(&text.parse().expect("a place"), &counter).expect("listens");
+            let bound = listen(&text.parse().expect("a place"), &client).expect("listens");
             let port = bound.iter().find(|address| address.is_ipv4() || address.ip().is_unspecified()).expect("one").port();
             let address = SocketAddr::from((host.parse::<Ipv4Addr>().expect("an address"), port));
             assert!(ask(address, "GET / HTTP/1.0\r\n\r\n").contains(" 404 "), "{text}");
         }
-        let refusal = listen(&"nowhere.invalid:1".parse().expect("a place"), &counter).expect_err("no such host");
+        let refusal = listen(&"nowhere.invalid:1".parse().expect("a place"), &client).expect_err("no such host");
         assert!(refusal.starts_with("--metrics nowhere.invalid:1: "), "{refusal}");
     }
 }

@@ -19,7 +19,7 @@ use treeline_sim::allow::List;
 use treeline_sim::engine::{Decider, Hook, Settings};
 use treeline_sim::object;
 
-use super::attachment::{self, Attached, Hold, Wish};
+use super::attachment::{self, AttachOptions, Attached, Hold};
 use super::folder::{self, Folder};
 use super::instance::Card;
 use super::load::{self, Loader, load_programs, loaded};
@@ -115,7 +115,7 @@ impl Kernel {
         let names: Vec<_> = card.interfaces.iter().map(|interface| interface.name.clone()).collect();
         let mut kernel = Self::load(&card.setup, None, card.hook()?, model, Folder::Pinned(pins.to_owned()), &names)?;
         for interface in &card.interfaces {
-            kernel.attach(&interface.name, card.setup.wish(false))?;
+            kernel.attach(&interface.name, card.setup.attach_options(false))?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Kernel {
     }
 
     /// Attaches to `interface`; a notice comes back where something is worth telling.
-    pub fn attach(&mut self, interface: &str, wish: Wish) -> Result<Option<String>, String> {
+    pub fn attach(&mut self, interface: &str, options: AttachOptions) -> Result<Option<String>, String> {
         let index = interface::index(interface)?;
         let Self { folder, ebpf, settings, links, .. } = self;
         let link = links.iter().find_map(|(name, link)| (name == interface).then_some(*link));
@@ -139,7 +139,7 @@ impl Kernel {
             let path = folder.is_pinned().then(|| folder.path(&format!("{}{name}", folder::LINK)).ok())??;
             PinnedLink::from_pin(path).ok().map(FdLink::from)
         };
-        let Attached { holds, how, notice } = attachment::attach(&mut loaded(ebpf, settings.hook, link)?, interface, wish, adopt)?;
+        let Attached { holds, how, notice } = attachment::attach(&mut loaded(ebpf, settings.hook, link)?, interface, options, adopt)?;
         let mut kept = vec![];
         for (name, hold, adopted) in holds {
             let hold = if folder.is_pinned() && !adopted { hold.pin(&folder.path(&format!("{}{name}", folder::LINK))?)? } else { hold };

@@ -11,7 +11,6 @@ use serde_json::json;
 use treeline_sim::engine::Hook;
 
 use super::control::{Control, refusal};
-use super::desk::Counter;
 use super::engine::Engine;
 use super::folder::Folder;
 use super::instance::{self, Card, Interface, Locks, names, namespace};
@@ -19,16 +18,17 @@ use super::kernel::Kernel;
 use super::model::{Named, written};
 use super::options::Run;
 use super::orphan::{self, Orphan};
+use super::request::Client;
 use super::screen::{Flagged, Pace, Screen, farewell, farewell_json};
 use super::serve::{End, Server, signals};
 use super::setup::Setup;
 use super::sink::{Sink, Target};
 use super::state::State;
-use super::survey::{Surveyor, Wish};
+use super::survey::{Query, Surveyor};
 use super::tap::Tap;
 use super::terminal::Terminal;
 use super::user::User;
-use super::{capability, desk, exporter};
+use super::{capability, exporter, request};
 use crate::options::{Format, nanoseconds};
 use crate::output::{print, say};
 
@@ -82,18 +82,18 @@ pub fn run(options: &Run) -> Result<ExitCode, String> {
     };
     locks.write(&card)?;
     let surveyor = Surveyor::start(tap.table(), setup.idle_timeout_ns)?;
-    let (desk, counter) = desk::open(surveyor.clone())?;
-    let metrics = options.metrics.as_ref().map(|place| exporter::listen(place, &counter)).transpose()?.unwrap_or_default();
-    let control = Control::listen(control, counter.clone())?;
+    let (inbox, client) = request::open(surveyor.clone())?;
+    let metrics = options.metrics.as_ref().map(|place| exporter::listen(place, &client)).transpose()?.unwrap_or_default();
+    let control = Control::listen(control, client.clone())?;
     let state = State::new(interfaces, tap.places(), (hook, options.engine), &setup, model);
     announce(&state, options, &metrics);
-    let screen = options.summary.then(|| screen(options, counter)).transpose()?;
+    let screen = options.summary.then(|| screen(options, client)).transpose()?;
     let mut server = Server {
         tap,
         state,
         sink,
         flagged: Flagged::default(),
-        desk,
+        inbox,
         pace: Pace::default(),
         deadline: deadline.map(|ns| Instant::now() + Duration::from_nanos(ns)),
         enforce: setup.enforce,
@@ -163,7 +163,7 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
     }
     let mut kernel = Kernel::load(setup, options.allow.as_deref(), hook, model, folder, &options.interfaces)?;
     for interface in &options.interfaces {
-        match kernel.attach(interface, setup.wish(options.clsact)) {
+        match kernel.attach(interface, setup.attach_options(options.clsact)) {
             Ok(notice) => notice.iter().for_each(|notice| say(notice)),
             Err(error) => {
                 // What was there before, pinned, stays; what this run began, goes.
@@ -175,8 +175,8 @@ fn attach(options: &Run, hook: Hook, setup: &Setup, model: &Named, folder: Folde
     Ok(Box::new(kernel))
 }
 
-fn screen(options: &Run, counter: Counter) -> Result<Screen, String> {
-    Screen::start(options.target() != Some(Target::Stdout), counter)
+fn screen(options: &Run, client: Client) -> Result<Screen, String> {
+    Screen::start(options.target() != Some(Target::Stdout), client)
 }
 
 /// The line that says that it runs.
@@ -203,7 +203,7 @@ fn leave(server: &mut Server, end: End) -> Result<(), String> {
 fn finish(mut server: Server, is_deserted: bool, surveyor: &Surveyor, options: &Run, card: &Card) -> Result<ExitCode, String> {
     while !server.hand_over(1024) {}
     let closed = server.sink.as_mut().is_none_or(|sink| sink.close(CLOSE_MAX));
-    let numbers = server.numbers(&*surveyor.ask(Wish::default())?)?;
+    let numbers = server.numbers(&*surveyor.ask(Query::default())?)?;
     if !closed {
         say("the output does not take its alerts; those that waited are lost");
     }

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use treeline_ebpf::alert::Alert;
 use treeline_ebpf::{Counter, Skip};
 
-use super::desk::{self, Ask};
 use super::eve::flow_id;
 use super::instance::names;
 use super::listing::Row;
+use super::request::{self, Request};
 use super::state::State;
-use super::survey::Wish;
+use super::survey::Query;
 use super::tap::{ENDED, Numbers};
 use crate::figure::plain;
 use crate::output::say;
@@ -97,13 +97,13 @@ pub struct Screen {
 
 impl Screen {
     /// On standard output if that is a terminal and `free`, else lines on standard error.
-    pub fn start(free: bool, counter: desk::Counter) -> Result<Self, String> {
+    pub fn start(free: bool, client: request::Client) -> Result<Self, String> {
         let ended = Arc::new(Mutex::new(false));
         let terminal = Term::stdout();
         let terminal = (free && terminal.is_term()).then_some(terminal);
         let thread = thread::Builder::new().name("screen".to_owned());
         let shared = Arc::clone(&ended);
-        thread.spawn(move || show(terminal.as_ref(), &counter, &shared)).map_err(|error| format!("no thread for the screen: {error}"))?;
+        thread.spawn(move || show(terminal.as_ref(), &client, &shared)).map_err(|error| format!("no thread for the screen: {error}"))?;
         Ok(Self { ended })
     }
 
@@ -120,14 +120,14 @@ impl Screen {
     }
 }
 
-fn show(terminal: Option<&Term>, counter: &desk::Counter, ended: &Mutex<bool>) {
+fn show(terminal: Option<&Term>, client: &request::Client, ended: &Mutex<bool>) {
     let mut lines = 0;
     loop {
         thread::sleep(if terminal.is_some() { TABLE_INTERVAL } else { LINE_INTERVAL });
         let columns =
             terminal.map(|terminal| terminal.size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns)).max(COLUMNS_MIN));
-        let survey = counter.surveyor.ask(Wish { flagged: if columns.is_some() { SHOWN } else { 0 }, ..Wish::default() });
-        let view = survey.map(|survey| counter.ask(Ask::View(survey, columns)).map(|answer| answer.text));
+        let survey = client.surveyor.ask(Query { flagged: if columns.is_some() { SHOWN } else { 0 }, ..Query::default() });
+        let view = survey.map(|survey| client.ask(Request::View(survey, columns)).map(|answer| answer.text));
         let Ok(ended) = ended.lock() else { return };
         match (*ended, view, terminal) {
             (true, _, _) => return,

@@ -1,6 +1,6 @@
-//! The run loop: alerts out, questions answered, signals obeyed, until it is time to end.
+//! The run loop: alerts out, requests answered, signals obeyed, until it is time to end.
 //!
-//! One thread, woken by alerts, questions and signals. Nothing here waits for anybody: outputs, clients, the screen and whoever walks through the
+//! One thread, woken by alerts, requests and signals. Nothing here waits for anybody: outputs, clients, the screen and whoever walks through the
 //! flow table have threads of their own.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -12,10 +12,10 @@ use signal_hook::iterator::Signals;
 use treeline_ebpf::alert::Alert;
 
 use super::control::refusal;
-use super::desk::{Ask, Desk, Question, Reply};
 use super::eve::{self, Context};
 use super::instance::{Card, Locks};
 use super::model::Named;
+use super::request::{Inbox, Pending, Reply, Request};
 use super::screen::{Flagged, Pace};
 use super::sink::Sink;
 use super::state::State;
@@ -43,7 +43,7 @@ pub struct Server {
     /// Flows that raised some.
     pub flagged: Flagged,
     /// Questions.
-    pub desk: Desk,
+    pub inbox: Inbox,
     /// How fast packets came.
     pub pace: Pace,
     /// When to end by itself.
@@ -93,8 +93,8 @@ impl Server {
             if reopen && self.sink.as_ref().is_none_or(Sink::reopen) {
                 reopen = false;
             }
-            while let Some(question) = self.desk.next() {
-                if let Some(leaver) = self.answer(question) {
+            while let Some(pending) = self.inbox.next() {
+                if let Some(leaver) = self.answer(pending) {
                     return Ok(End::Detach(leaver));
                 }
                 self.hand_over(ALERTS_MAX);
@@ -113,8 +113,8 @@ impl Server {
     }
 
     fn wait(&self) -> Result<(), String> {
-        let (alerts, desk) = (self.tap.fd(), self.desk.fd());
-        let mut fds = [PollFd::from_borrowed_fd(alerts, PollFlags::IN), PollFd::from_borrowed_fd(desk, PollFlags::IN)];
+        let (alerts, inbox) = (self.tap.fd(), self.inbox.fd());
+        let mut fds = [PollFd::from_borrowed_fd(alerts, PollFlags::IN), PollFd::from_borrowed_fd(inbox, PollFlags::IN)];
         match poll(&mut fds, Some(&NAP)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(format!("cannot wait for alerts: {error}")),
@@ -170,28 +170,28 @@ impl Server {
     }
 
     /// Answers; to the request to end, the answer is still to be given.
-    fn answer(&mut self, Question { ask, reply }: Question) -> Option<Reply> {
-        let text = match ask {
-            Ask::Metrics(survey) => match self.numbers(&survey) {
+    fn answer(&mut self, Pending { request, reply }: Pending) -> Option<Reply> {
+        let text = match request {
+            Request::Metrics(survey) => match self.numbers(&survey) {
                 Ok(numbers) => metric::text(&self.state, &numbers),
                 Err(error) => format!("# {error}\n"),
             },
-            Ask::Status(survey) => match self.numbers(&survey) {
+            Request::Status(survey) => match self.numbers(&survey) {
                 Ok(numbers) => json!({ "ok": true, "status": self.state.to_json(&numbers) }).to_string(),
                 Err(error) => refusal(&error).to_string(),
             },
-            Ask::View(survey, columns) => match self.numbers(&survey) {
+            Request::View(survey, columns) => match self.numbers(&survey) {
                 Ok(numbers) => screen::view(&self.state, &numbers, &self.flagged, &survey.flagged, &mut self.pace, columns),
                 Err(error) => error,
             },
-            Ask::Control(request) if request["do"] == "detach" => return Some(reply),
-            Ask::Control(request) => self.obey(&request).unwrap_or_else(|error| refusal(&error)).to_string(),
+            Request::Control(request) if request["do"] == "detach" => return Some(reply),
+            Request::Control(request) => self.handle(&request).unwrap_or_else(|error| refusal(&error)).to_string(),
         };
         let _ = reply.send(text);
         None
     }
 
-    fn obey(&mut self, request: &Value) -> Result<Value, String> {
+    fn handle(&mut self, request: &Value) -> Result<Value, String> {
         match request["do"].as_str() {
             Some("swap") => self.swap(request),
             _ => Err(format!("unknown request {request}")),

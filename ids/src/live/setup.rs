@@ -8,7 +8,7 @@ use treeline_ebpf::Config;
 use treeline_sim::allow::List;
 use treeline_sim::engine::{Hook, Settings};
 
-use super::attachment::Wish;
+use super::attachment::AttachOptions;
 use super::interface::Direction;
 use super::model::Named;
 
@@ -51,13 +51,13 @@ impl Setup {
     }
 
     /// What to attach to.
-    pub fn wish(&self, clsact: bool) -> Wish {
+    pub fn attach_options(&self, clsact: bool) -> AttachOptions {
         let direction = match self.direction.as_str() {
             "ingress" => Direction::Ingress,
             "egress" => Direction::Egress,
             _ => Direction::Both,
         };
-        Wish { direction, clsact }
+        AttachOptions { direction, clsact }
     }
 
     /// What a program is loaded with, walking the tree.

@@ -24,7 +24,7 @@ pub trait Table: Send + Sync {
 
 /// What is wanted beside the count.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wish {
+pub struct Query {
     /// Flows with the most packets.
     pub top: usize,
     /// Of those that raised an alert.
@@ -38,7 +38,7 @@ pub struct Survey {
     pub census: Census,
     /// Flows that were evicted from the full table.
     pub evictions: u64,
-    /// The flows with the most packets first: as many as the largest wish that was met together.
+    /// The flows with the most packets first: as many as the largest query that was met together.
     pub top: Vec<Row>,
     /// The same of those that raised an alert.
     pub flagged: Vec<Row>,
@@ -48,9 +48,9 @@ pub struct Survey {
 pub type Answer = Result<Arc<Survey>, String>;
 
 /// Walks through the table.
-pub fn walk(table: &dyn Table, idle_timeout_ns: u64, wish: Wish) -> Result<Survey, String> {
+pub fn walk(table: &dyn Table, idle_timeout_ns: u64, query: Query) -> Result<Survey, String> {
     let (inserted, now_ns) = (table.inserted()?, now_ns());
-    let (mut census, mut top, mut flagged) = (Census::default(), Top::new(wish.top), Top::new(wish.flagged));
+    let (mut census, mut top, mut flagged) = (Census::default(), Top::new(query.top), Top::new(query.flagged));
     table.visit(&mut |flow| {
         census.see(flow, now_ns, idle_timeout_ns);
         top.see(flow);
@@ -66,34 +66,35 @@ pub fn walk(table: &dyn Table, idle_timeout_ns: u64, wish: Wish) -> Result<Surve
 /// Asks the thread that walks.
 #[derive(Debug, Clone)]
 pub struct Surveyor {
-    wishes: Sender<(Wish, SyncSender<Answer>)>,
+    queries: Sender<(Query, SyncSender<Answer>)>,
 }
 
 impl Surveyor {
     /// Starts the thread, which ends with its last asker.
     pub fn start(table: Arc<dyn Table>, idle_timeout_ns: u64) -> Result<Self, String> {
-        let (wishes, queue) = channel();
+        let (queries, queue) = channel();
         let serve = move || serve(&*table, idle_timeout_ns, &queue);
         thread::Builder::new().name("survey".to_owned()).spawn(serve).map_err(|error| format!("no thread for the flow table: {error}"))?;
-        Ok(Self { wishes })
+        Ok(Self { queries })
     }
 
     /// Asks and waits.
-    pub fn ask(&self, wish: Wish) -> Answer {
+    pub fn ask(&self, query: Query) -> Answer {
         let ended = || "the thread of the flow table has ended, which is a fault of treeline".to_owned();
         let (reply, answer) = sync_channel(1);
-        self.wishes.send((wish, reply)).map_err(|_| ended())?;
+        self.queries.send((query, reply)).map_err(|_| ended())?;
         answer.recv().map_err(|_| ended())?
     }
 }
 
-fn serve(table: &dyn Table, idle_timeout_ns: u64, queue: &Receiver<(Wish, SyncSender<Answer>)>) {
+fn serve(table: &dyn Table, idle_timeout_ns: u64, queue: &Receiver<(Query, SyncSender<Answer>)>) {
     let mut evictions = 0;
     while let Ok(first) = queue.recv() {
         let waiting: Vec<_> = std::iter::once(first).chain(queue.try_iter()).collect();
-        let wish =
-            waiting.iter().fold(Wish::default(), |all, (one, _)| Wish { top: all.top.max(one.top), flagged: all.flagged.max(one.flagged) });
-        let answer = walk(table, idle_timeout_ns, wish).map(|mut survey| {
+        let query = waiting
+            .iter()
+            .fold(Query::default(), |all, (one, _)| Query { top: all.top.max(one.top), flagged: all.flagged.max(one.flagged) });
+        let answer = walk(table, idle_timeout_ns, query).map(|mut survey| {
             // Entries move while they are counted: the difference may step back, the number does not.
             evictions = survey.evictions.max(evictions);
             survey.evictions = evictions;
@@ -150,11 +151,11 @@ pub mod tests {
         let (permit, permits) = channel();
         let table = Arc::new(Slow { walks: AtomicU64::new(0), permits: Mutex::new(permits) });
         let surveyor = Surveyor::start(table.clone(), 1).expect("a thread");
-        let ask = |wish: Wish| {
+        let ask = |query: Query| {
             let surveyor = surveyor.clone();
-            thread::spawn(move || surveyor.ask(wish).expect("a survey"))
+            thread::spawn(move || surveyor.ask(query).expect("a survey"))
         };
-        let first = ask(Wish::default());
+        let first = ask(Query::default());
         while table.walks.load(Relaxed) == 0 {
             thread::yield_now();
         }
@@ -162,11 +163,11 @@ pub mod tests {
         let waiting: Vec<_> = (0..9)
             .map(|top| {
                 let (reply, answer) = sync_channel(1);
-                surveyor.wishes.send((Wish { top, flagged: 1 }, reply)).expect("waits");
+                surveyor.queries.send((Query { top, flagged: 1 }, reply)).expect("waits");
                 answer
             })
             .collect();
-        surveyor.wishes.send((Wish { top: 1, flagged: 0 }, reply)).expect("waits");
+        surveyor.queries.send((Query { top: 1, flagged: 0 }, reply)).expect("waits");
         permit.send(()).expect("a walk");
         let survey = first.join().expect("no panic");
         assert_eq!((survey.census.entries(), survey.evictions, survey.top.len()), (1, 9, 0));
@@ -180,6 +181,6 @@ pub mod tests {
         }
         assert_eq!(table.walks.load(Relaxed), 2);
         drop(permit);
-        assert_eq!(surveyor.ask(Wish::default()).expect_err("no walk"), "no permit");
+        assert_eq!(surveyor.ask(Query::default()).expect_err("no walk"), "no permit");
     }
 }

@@ -7,7 +7,7 @@
 //! It sees copies: nothing can be dropped, and packets that come while a socket has no room pass uninspected and are counted.
 //! Not here: the options that make no sense for it are refused in [`super::options`].
 
-mod bell;
+mod waker;
 
 mod frame;
 
@@ -33,9 +33,9 @@ use treeline_lab::cause::explain;
 use treeline_sim::allow::List;
 use treeline_sim::engine::{Decider, Hook, Settings};
 
-use self::bell::Bell;
 use self::port::Port;
 use self::tally::Tally;
+use self::waker::Waker;
 use self::worker::{Request, Worker};
 use super::engine::Engine;
 use super::interface::{self, Direction};
@@ -50,7 +50,7 @@ pub struct User {
     settings: Settings,
     places: Vec<Place>,
     alerts: Receiver<Alert>,
-    alerted: Bell,
+    alerted: Waker,
     line: Line,
     thread: JoinHandle<()>,
 }
@@ -59,7 +59,7 @@ pub struct User {
 #[derive(Clone)]
 struct Line {
     requests: Sender<Request>,
-    wake: Bell,
+    wake: Waker,
 }
 
 impl User {
@@ -67,7 +67,7 @@ impl User {
     pub fn start(setup: &Setup, allow: Option<&Path>, engine: Engine, model: &Named, interfaces: &[String]) -> Result<Self, String> {
         let list = allow.map(List::read).transpose().map_err(|error| format!("--allow {}", explain(&error)))?;
         let settings = setup.settings(Hook::Socket, list.map(Arc::new).unwrap_or_default(), model);
-        let direction = setup.wish(false).direction;
+        let direction = setup.attach_options(false).direction;
         let (mut ports, mut places) = (vec![], vec![]);
         for name in interfaces {
             let port = Port::open(name, direction, engine)?;
@@ -76,8 +76,8 @@ impl User {
             places.push(Place { index: port.interface, name: name.clone(), how: link::told(port.link, how) });
             ports.push(port);
         }
-        let bell = || Bell::new().map_err(|error| format!("no event descriptor: {error}"));
-        let (wake, alerted) = (bell()?, bell()?);
+        let waker = || Waker::new().map_err(|error| format!("no event descriptor: {error}"));
+        let (wake, alerted) = (waker()?, waker()?);
         // As many as the kernel's ring buffer of this size would hold, each with a header of eight bytes.
         let (sender, alerts) = mpsc::sync_channel(setup.ring_bytes as usize / (size_of::<Alert>() + 8));
         let (requests, receiver) = mpsc::channel();
@@ -99,7 +99,7 @@ impl Line {
             let _ = reply.send(act(worker));
         };
         self.requests.send(Box::new(request)).map_err(|_| gone())?;
-        self.wake.ring();
+        self.wake.wake();
         answer.recv().map_err(|_| gone())
     }
 }
@@ -110,10 +110,10 @@ impl Tap for User {
     }
 
     fn alerts(&mut self, count_max: usize, each: &mut dyn FnMut(&Alert)) -> usize {
-        self.alerted.silence();
+        self.alerted.clear();
         let count = self.alerts.try_iter().take(count_max).inspect(|alert| each(alert)).count();
         if count == count_max {
-            self.alerted.ring();
+            self.alerted.wake();
         }
         count
     }

@@ -12,8 +12,8 @@ use treeline_sim::engine::Hook;
 
 use super::*;
 use crate::live::control::{self, Control};
-use crate::live::desk;
 use crate::live::engine::Engine;
+use crate::live::request;
 use crate::live::setup::Setup;
 use crate::live::sink::Target;
 use crate::live::survey::{Surveyor, Table};
@@ -87,8 +87,8 @@ fn alerts_do_not_wait_for_a_walk_through_the_flow_table() {
     let (bell, _ring) = UnixStream::pair().expect("a pair");
     let tap = Fake { bell, alerts, table: table.clone() };
     let (setup, model) = (Setup::sample(), Named::built_in().expect("a model"));
-    let (desk, counter) = desk::open(Surveyor::start(tap.table(), 1).expect("a thread")).expect("a desk");
-    let control = Control::listen(socket.clone(), counter.clone()).expect("listens");
+    let (inbox, client) = request::open(Surveyor::start(tap.table(), 1).expect("a thread")).expect("an inbox");
+    let control = Control::listen(socket.clone(), client.clone()).expect("listens");
     let lines = || fs::read_to_string(&file).map_or(0, |text| text.lines().count());
     let sink = Sink::open(&Target::File(file.clone())).expect("a file");
     let card = Card::sample(&["v1"]);
@@ -101,7 +101,7 @@ fn alerts_do_not_wait_for_a_walk_through_the_flow_table() {
             state,
             sink: Some(sink),
             flagged,
-            desk,
+            inbox,
             pace,
             deadline: None,
             enforce: false,
@@ -117,7 +117,7 @@ fn alerts_do_not_wait_for_a_walk_through_the_flow_table() {
         thread::spawn(move || control::ask(&socket, &json!({ "do": what })))
     });
     // The screen's.
-    let seen = thread::spawn(move || counter.surveyor.ask(crate::live::survey::Wish::default()));
+    let seen = thread::spawn(move || client.surveyor.ask(crate::live::survey::Query::default()));
     while !table.is_walked.load(Relaxed) {
         thread::yield_now();
     }

@@ -9,10 +9,10 @@ use treeline_lab::cause::explain;
 use treeline_sim::engine::native::Native;
 use treeline_sim::engine::{Engine as _, Settings};
 
-use super::bell::Bell;
 use super::port::Port;
 use super::ring::RETIRE_MS;
 use super::tally::Tally;
+use super::waker::Waker;
 use crate::live::raw;
 use crate::live::table::Census;
 use crate::live::tap::Numbers;
@@ -37,14 +37,14 @@ pub struct Worker {
     missed: u64,
     requests: Receiver<Request>,
     /// Rung when requests wait.
-    wake: Bell,
+    wake: Waker,
     /// To ring when alerts wait.
-    alerted: Bell,
+    alerted: Waker,
 }
 
 impl Worker {
     /// One that judges nothing yet.
-    pub fn new(settings: Settings, tally: Tally, ports: Vec<Port>, requests: Receiver<Request>, wake: Bell, alerted: Bell) -> Self {
+    pub fn new(settings: Settings, tally: Tally, ports: Vec<Port>, requests: Receiver<Request>, wake: Waker, alerted: Waker) -> Self {
         Self { native: Native::new(&settings), settings, tally, ports, missed: 0, requests, wake, alerted }
     }
 
@@ -69,7 +69,7 @@ impl Worker {
         // An interrupted wait is one that ended early.
         let _ = poll(&mut fds, None);
         if fds.pop().is_some_and(|wake| wake.revents().contains(PollFlags::IN)) {
-            self.wake.silence();
+            self.wake.clear();
         }
         for (port, fd) in self.ports.iter().zip(&fds) {
             if fd.revents().contains(PollFlags::ERR) {
@@ -91,7 +91,7 @@ impl Worker {
             });
         }
         if std::mem::take(&mut self.tally.rang) {
-            self.alerted.ring();
+            self.alerted.wake();
         }
         count
     }

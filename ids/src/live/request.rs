@@ -1,6 +1,6 @@
-//! Questions from other threads to the run loop, and its answers.
+//! Requests from other threads to the run loop, and its answers.
 //!
-//! The loop owns maps and programs and does not wait for anybody: sockets are served by threads that put a question here and wait for its
+//! The loop owns maps and programs and does not wait for anybody: sockets are served by threads that send a request here and wait for its
 //! answer themselves. What an answer needs of the flow table, they have asked for before ([`super::survey`]), and bring it along.
 
 use std::convert::Infallible;
@@ -15,12 +15,12 @@ use serde_json::Value;
 
 use super::survey::{Survey, Surveyor};
 
-/// The loop's answer comes within this time, or the question is given up.
+/// The loop's answer comes within this time, or the request is given up.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 /// What the loop is asked.
 #[derive(Debug)]
-pub enum Ask {
+pub enum Request {
     /// The metrics as text.
     Metrics(Arc<Survey>),
     /// The status, an answer of the control socket.
@@ -31,11 +31,11 @@ pub enum Ask {
     Control(Value),
 }
 
-/// A question with the way back.
+/// A request that waits, with the way back.
 #[derive(Debug)]
-pub struct Question {
+pub struct Pending {
     /// What.
-    pub ask: Ask,
+    pub request: Request,
     /// Takes the answer.
     pub reply: Reply,
 }
@@ -81,52 +81,52 @@ impl Receipt {
 
 /// The loop's end.
 #[derive(Debug)]
-pub struct Desk {
-    questions: Receiver<Question>,
-    bell: UnixStream,
+pub struct Inbox {
+    requests: Receiver<Pending>,
+    waker: UnixStream,
 }
 
 /// The askers' end.
 #[derive(Debug, Clone)]
-pub struct Counter {
-    questions: Sender<Question>,
-    bell: Arc<UnixStream>,
+pub struct Client {
+    requests: Sender<Pending>,
+    waker: Arc<UnixStream>,
     /// Knows the flow table.
     pub surveyor: Surveyor,
 }
 
 /// Both ends.
-pub fn open(surveyor: Surveyor) -> Result<(Desk, Counter), String> {
-    let (questions, asked) = channel();
-    let bells = UnixStream::pair().and_then(|(one, other)| {
+pub fn open(surveyor: Surveyor) -> Result<(Inbox, Client), String> {
+    let (requests, asked) = channel();
+    let pair = UnixStream::pair().and_then(|(one, other)| {
         one.set_nonblocking(true)?;
         other.set_nonblocking(true)?;
         Ok((one, other))
     });
-    let (bell, ring) = bells.map_err(|error| format!("no socket pair: {error}"))?;
-    Ok((Desk { questions: asked, bell }, Counter { questions, bell: Arc::new(ring), surveyor }))
+    let (waker, wake) = pair.map_err(|error| format!("no socket pair: {error}"))?;
+    Ok((Inbox { requests: asked, waker }, Client { requests, waker: Arc::new(wake), surveyor }))
 }
 
-impl Desk {
-    /// Readable when a question waits.
+impl Inbox {
+    /// Readable when a request waits.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.waker.as_fd()
     }
 
-    /// The next question.
-    pub fn next(&mut self) -> Option<Question> {
-        while matches!(self.bell.read(&mut [0; 64]), Ok(1..)) {}
-        self.questions.try_recv().ok()
+    /// The next request.
+    pub fn next(&mut self) -> Option<Pending> {
+        while matches!(self.waker.read(&mut [0; 64]), Ok(1..)) {}
+        self.requests.try_recv().ok()
     }
 }
 
-impl Counter {
+impl Client {
     /// Asks and waits; `None` if the loop has ended or takes too long.
-    pub fn ask(&self, ask: Ask) -> Option<Answer> {
+    pub fn ask(&self, request: Request) -> Option<Answer> {
         let (reply, answer) = sync_channel(1);
-        self.questions.send(Question { ask, reply: Reply(reply) }).ok()?;
-        // Full means that it rings already.
-        let _ = (&*self.bell).write(&[1]);
+        self.requests.send(Pending { request, reply: Reply(reply) }).ok()?;
+        // Full means that it is woken already.
+        let _ = (&*self.waker).write(&[1]);
         answer.recv_timeout(ANSWER_MAX).ok()
     }
 }
@@ -144,44 +144,44 @@ mod tests {
 
     #[test]
     fn a_question_rings_and_gets_its_answer() {
-        let (mut desk, counter) = open(surveyor()).expect("a desk");
-        assert!(desk.next().is_none());
-        let asker = thread::spawn(move || counter.ask(Ask::Control(Value::Null)));
-        let mut polled = [rustix::event::PollFd::new(&desk.bell, rustix::event::PollFlags::IN)];
+        let (mut inbox, client) = open(surveyor()).expect("an inbox");
+        assert!(inbox.next().is_none());
+        let asker = thread::spawn(move || client.ask(Request::Control(Value::Null)));
+        let mut polled = [rustix::event::PollFd::new(&inbox.waker, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut polled, None).expect("rings");
-        let question = loop {
-            if let Some(question) = desk.next() {
-                break question;
+        let request = loop {
+            if let Some(request) = inbox.next() {
+                break request;
             }
         };
-        let _ = question.reply.send("answer".to_owned());
+        let _ = request.reply.send("answer".to_owned());
         assert_eq!(asker.join().expect("no panic").map(|answer| answer.text), Some("answer".to_owned()));
     }
 
     #[test]
     fn a_receipt_waits_until_the_answer_was_passed_on() {
-        let (mut desk, counter) = open(surveyor()).expect("a desk");
+        let (mut inbox, client) = open(surveyor()).expect("an inbox");
         let (passed, seen) = channel();
         let asker = thread::spawn(move || {
-            let answer = counter.ask(Ask::Control(Value::Null));
+            let answer = client.ask(Request::Control(Value::Null));
             thread::sleep(Duration::from_millis(200));
             passed.send(()).expect("waits");
             drop(answer);
         });
-        let question = loop {
-            if let Some(question) = desk.next() {
-                break question;
+        let request = loop {
+            if let Some(request) = inbox.next() {
+                break request;
             }
         };
-        question.reply.send("answer".to_owned()).wait();
+        request.reply.send("answer".to_owned()).wait();
         seen.try_recv().expect("passed on before");
         asker.join().expect("no panic");
     }
 
     #[test]
     fn nobody_waits_for_a_loop_that_ended() {
-        let (desk, counter) = open(surveyor()).expect("a desk");
-        drop(desk);
-        assert!(counter.ask(Ask::Control(Value::Null)).is_none());
+        let (inbox, client) = open(surveyor()).expect("an inbox");
+        drop(inbox);
+        assert!(client.ask(Request::Control(Value::Null)).is_none());
     }
 }
