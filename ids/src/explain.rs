@@ -28,7 +28,7 @@ use crate::output::print;
 /// Explain one packet's verdict: flow, features, splits.
 ///
 /// Beside the fixed-point features stand the reference's, in real numbers, with the bound that docs/classifier.md derives. Of an ensemble there
-/// is a line a tree: the leaf it reached, and what that adds to the vote.
+/// is one line per tree: the leaf it reached, and what that adds to the vote.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Explain {

@@ -92,7 +92,7 @@ pub enum Records {
     Text,
     /// A summary.
     Json,
-    /// A record a packet.
+    /// One record per packet.
     Jsonl,
 }
 

@@ -114,7 +114,10 @@ pub const MODEL: &str = include_str!("../../testdata/models/default.json");
 /// Replays each capture; the exit code is the worst of all of them.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     if let Some(object) = &options.object {
-        return Err(format!("--object: treeline test tests any program: treeline test {} CAPTURE...", object.display()));
+        return Err(format!(
+            "--object moved to a command of its own: treeline test {} CAPTURE... runs any program; replay runs the classifier",
+            object.display()
+        ));
     }
     let model = match &options.model {
         Some(path) => Model::read(path),

@@ -26,6 +26,13 @@ fn an_expectation_decides_the_exit_code() {
 }
 
 #[test]
+fn an_expectation_that_no_packet_meets_is_not_met() {
+    let passes = LAB.replace("lab.bpf.o", "deep.bpf.o") + " --program xdp_last --expect XDP_PASS --limit 0";
+    let (code, text, _) = treeline(&passes);
+    assert!(code == Some(1) && text.contains("EXPECTED XDP_PASS: no packet was run"), "{text}");
+}
+
+#[test]
 fn a_constant_that_is_set_changes_the_verdicts() {
     let returned = |arguments: &str| {
         let (code, text, error) = treeline(&format!("{LAB} --program xdp_lab --format json{arguments}"));

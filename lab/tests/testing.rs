@@ -85,6 +85,17 @@ fn an_expectation_that_fails_says_what_was_returned() -> Result {
 }
 
 #[test]
+fn an_expectation_of_every_packet_wants_a_packet() -> Result {
+    let empty = tempfile::NamedTempFile::new().expect("a file");
+    let header = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1_u32];
+    std::fs::write(empty.path(), header.map(u32::to_le_bytes).concat()).expect("written");
+    let replayed = program(LAB, "tc_lab")?.vm_alone().load()?.replay(empty.path())?.agrees();
+    let said = panics(|| replayed.expect_all(tc::OK));
+    assert_eq!(said, "tc_lab: not every packet returned TC_ACT_OK: no packet was run");
+    Ok(())
+}
+
+#[test]
 fn a_packet_that_no_kernel_takes_is_an_error_and_every_prefix_runs_it_in_the_vm() -> Result {
     let filter = || program(include_bytes!("../examples/filter/filter.bpf.o"), "filter");
     let Some(mut lab) = beside_the_kernel(filter()?)? else { return Ok(()) };
@@ -145,7 +156,7 @@ fn a_rejected_program_is_a_panic_with_the_verifiers_reason() -> Result {
     let Some(lab) = beside_the_kernel(program(LAB, "xdp_lab")?)? else { return Ok(()) };
     assert!(lab.verify(&Kernel::running())?.accepted().cost().starts_with("xdp_lab: "));
     let name = treeline_lab::bpf::Object::parse(REFUSED, &treeline_lab::bpf::ReadOptions::default())?.programs()[0].name.clone();
-    let Ok(lab) = program(REFUSED, &name)?.vm_alone().load() else { return Ok(()) };
+    let lab = program(REFUSED, &name)?.vm_alone().load()?;
     let said = panics(|| lab.verify(&Kernel::running()).expect("asked").accepted());
     assert!(said.starts_with(&format!("{name}: rejected [")) && said.contains("memory.bpf.c:"), "{said}");
     Ok(())

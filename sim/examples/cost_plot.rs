@@ -1,4 +1,4 @@
-//! `snapshots/verifier` -> `docs/kernels.svg`: verified instructions of the XDP program over the leaves of its compiled tree, a line a kernel.
+//! `snapshots/verifier` -> `docs/kernels.svg`: verified instructions of the XDP program over the leaves of its compiled tree, one line per kernel.
 //!
 //! `cargo run -p treeline-sim --example cost_plot`
 

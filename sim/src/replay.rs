@@ -1,6 +1,6 @@
 //! A capture through the engines, packet by packet, under the oracle.
 //!
-//! Frames pass in batches, so that memory does not grow with the capture and an engine's time can be read without a clock call a packet.
+//! Frames pass in batches, so that memory does not grow with the capture and an engine's time can be read without one clock call per packet.
 //! Not here: rendering (the command), reading ([`treeline_lab::capture`]).
 
 use std::collections::BTreeMap;

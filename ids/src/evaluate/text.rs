@@ -24,7 +24,7 @@ pub fn text(subject: &Subject<'_>) -> String {
     section("Malicious against benign", figures(total));
     section(&format!("Flows judged by their first packets\n{}", detection(total)), by_packet(total));
     for (what, matrix) in [("flows", &total.flows), ("packets", &total.packets)] {
-        section(&format!("Verdicts on {what} (a row a label)"), confusion(subject, matrix));
+        section(&format!("Verdicts on {what} (one row per label)"), confusion(subject, matrix));
     }
     section("Flows found, % by packet number; of benign ones these are false alarms", found(subject));
     section("Packets by class, %", classes(subject));
@@ -78,7 +78,7 @@ fn ratios(binary: &Binary) -> [String; 5] {
     [binary.accuracy(), binary.precision(), binary.recall(), binary.f1(), binary.false_positive_rate()].map(percent)
 }
 
-/// A matrix where it fits, else a line a cell.
+/// A matrix where it fits, else one line per cell.
 fn confusion(subject: &Subject<'_>, matrix: &Matrix) -> Table {
     let names = subject.model.classes();
     if names.len() > MATRIX_CLASSES_MAX {

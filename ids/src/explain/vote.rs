@@ -1,4 +1,4 @@
-//! A vote: for people a row a tree and the sums below, for machines the same with every digit.
+//! A vote: for people one row per tree and the sums below, for machines the same with every digit.
 
 use serde_json::{Value, json};
 use treeline_model::vote::{Arithmetic, Choice, Votes};
@@ -48,7 +48,7 @@ pub fn text(model: &Model, vote: &Vote, votes: &Votes<'_>) -> String {
     format!("\n{table}\n {winner}: {how}\n")
 }
 
-/// The values of a row: a cell an output, or one with all that are not 0.
+/// The values of a row: one cell per output, or one with all that are not 0.
 fn cells(names: &[&str], is_wide: bool, values: impl Iterator<Item = Option<f64>>) -> Vec<String> {
     if is_wide {
         return values.map(|value| value.map_or_else(String::new, decimal)).collect();

@@ -159,7 +159,7 @@ pub fn status(options: &Status) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The status for people: a line a field, those of an object side by side.
+/// The status for people: one line per field, those of an object side by side.
 fn described(status: &Value) -> String {
     let mut text = String::new();
     for (name, value) in status.as_object().into_iter().flatten() {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 pub enum Engine {
     /// A program in the kernel.
     Kernel,
-    /// The same classifier here, a receive call a packet.
+    /// The same classifier here, one receive call per packet.
     UserRecv,
     /// The same over a memory-mapped receive ring.
     UserRing,

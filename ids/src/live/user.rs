@@ -72,7 +72,7 @@ impl User {
         for name in interfaces {
             let port = Port::open(name, direction, engine)?;
             let sides = if direction == Direction::Ingress { "ingress" } else { "ingress+egress" };
-            let how = format!("{}, {sides}", if engine == Engine::UserRing { "receive ring" } else { "raw socket, a call a packet" });
+            let how = format!("{}, {sides}", if engine == Engine::UserRing { "receive ring" } else { "raw socket, one call per packet" });
             places.push(Place { index: port.interface, name: name.clone(), how: link::told(port.link, how) });
             ports.push(port);
         }

@@ -37,7 +37,7 @@ pub fn detection(subject: &Subject<'_>) -> String {
     let last = lines.iter().filter_map(|line| line.flows.quantile(100)).max().unwrap_or(1).clamp(100, PACKET_MAX);
     let mut svg = format!(
         "<figure><div class=\"wide\"><svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"detection-title\">\n\
-         <title id=\"detection-title\">Share of flows found by packet number, a line a class</title>\n"
+         <title id=\"detection-title\">Share of flows found by packet number, one line per class</title>\n"
     );
     axes(&mut svg, last);
     for line in &lines {

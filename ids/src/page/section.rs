@@ -84,7 +84,7 @@ pub fn confusion(subject: &Subject<'_>) -> String {
     let total = &subject.evaluation.total;
     let tables = [("Flows", &total.flows), ("Packets", &total.packets)].map(|(what, matrix)| matrix_table(subject, what, matrix));
     format!(
-        "<section><h2>Confusion matrix</h2>\n<p>A row is a label, a column a verdict; the stronger a cell's shade, the more of its row it holds.</p>\n\
+        "<section><h2>Confusion matrix</h2>\n<p>Rows are labels, columns are verdicts; the stronger a cell's shade, the more of its row it holds.</p>\n\
          <div class=\"pair\">{}</div></section>\n",
         tables.concat()
     )

@@ -52,12 +52,18 @@ pub fn text(path: &Path, program: &str, hook: Hook, summary: &Summary, findings:
 }
 
 /// What speaks against the program or the engines: nothing, if all is well.
-pub fn findings(hook: Hook, expected: Option<u32>, summary: &Summary, origins: &Origins) -> String {
+pub fn findings(hook: Hook, summary: &Summary, origins: &Origins) -> String {
     let mut text = String::new();
-    if let (Some(expected), Some((index, returned))) = (expected, summary.unexpected_first) {
-        let (expected, returned) = (verdict::name(hook, expected), verdict::name(hook, returned));
-        let count = summary.unexpected;
-        let _ = writeln!(text, "EXPECTED {expected}: {count} packets returned something else, first frame {index}: {returned}");
+    let name = |value| verdict::name(hook, value);
+    match (summary.expected.map(name), summary.unexpected_first) {
+        (Some(expected), Some((index, returned))) => {
+            let (count, returned) = (summary.unexpected, name(returned));
+            let _ = writeln!(text, "EXPECTED {expected}: {count} packets returned something else, first frame {index}: {returned}");
+        }
+        (Some(expected), None) if summary.expects_in_vain() => {
+            let _ = writeln!(text, "EXPECTED {expected}: no packet was run");
+        }
+        _ => {}
     }
     if let Some(stop) = &summary.stop {
         text += &report::stop(stop, origins);

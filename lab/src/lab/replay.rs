@@ -23,7 +23,6 @@ const ENTRIES_SHOWN_MAX: usize = 16;
 /// The engines of a replay and what they have seen.
 pub struct Replay {
     hook: Hook,
-    expected: Option<u32>,
     engines: Vec<(Box<dyn Engine>, Duration)>,
     maps: Vec<Watched>,
     summary: Summary,
@@ -41,13 +40,13 @@ struct Watched {
 }
 
 impl Replay {
-    /// A replay through engines that have the same maps in the same order. Every packet should return `expected`, if given.
+    /// A replay through engines that have the same maps in the same order. Every packet should return `expected`, if given, and there should be one.
     #[must_use]
     pub fn new(hook: Hook, maps: &[Map], engines: Vec<Box<dyn Engine>>, expected: Option<u32>) -> Self {
         assert!(!engines.is_empty(), "a replay needs an engine");
         let maps = maps.iter().map(|map| Watched { map: map.clone(), due: WHOLE_PACKETS, whole: None, retired: None }).collect();
         let engines = engines.into_iter().map(|engine| (engine, Duration::ZERO)).collect();
-        Self { hook, expected, engines, maps, summary: Summary::default() }
+        Self { hook, engines, maps, summary: Summary { expected, ..Summary::default() } }
     }
 
     /// Replays frames until the capture ends, `limit` frames of it are read or two engines differ. `each` sees every packet that ran with the first
@@ -176,7 +175,7 @@ impl Replay {
         for record in &outcome.records {
             *self.summary.records.entry(record.map.clone()).or_default() += 1;
         }
-        if self.expected.is_some_and(|expected| expected != outcome.returned) {
+        if self.summary.expected.is_some_and(|expected| expected != outcome.returned) {
             self.summary.unexpected += 1;
             self.summary.unexpected_first.get_or_insert((frame.index, outcome.returned));
         }

@@ -80,9 +80,11 @@ pub struct Summary {
     pub changed: u64,
     /// Records by map.
     pub records: BTreeMap<String, u64>,
-    /// Packets that did not return what was expected, and the first of them with what it returned.
+    /// What every packet should return, if that was said.
+    pub expected: Option<u32>,
+    /// Packets that returned something else.
     pub unexpected: u64,
-    /// The first of these.
+    /// The first of these, and what it returned.
     pub unexpected_first: Option<(u64, u32)>,
     /// The first divergence; the replay ends there.
     pub divergence: Option<Divergence>,
@@ -101,9 +103,15 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether nothing speaks against the program or the engines.
+    /// Whether nothing speaks against the program or the engines. An expectation that no packet met is not met.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.divergence.is_none() && self.stop.is_none() && self.unexpected == 0
+        self.divergence.is_none() && self.stop.is_none() && self.unexpected == 0 && !self.expects_in_vain()
+    }
+
+    /// Whether something was expected of packets, and none ran.
+    #[must_use]
+    pub fn expects_in_vain(&self) -> bool {
+        self.expected.is_some() && self.packets == 0
     }
 }

@@ -6,9 +6,25 @@ use crate::guest::GuestError;
 use crate::lab::LabError;
 
 /// A result whose error ends a test.
+///
+/// ```
+/// # use treeline_lab::Object;
+/// fn the_object_has_a_filter() -> treeline_lab::Result {
+///     Object::read(include_bytes!("../../examples/filter/filter.bpf.o")).program("filter")?;
+///     Ok(())
+/// }
+/// # the_object_has_a_filter().unwrap();
+/// ```
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// Why a test cannot go on. That engines differ is no error but a panic, as a failed assertion is.
+///
+/// ```
+/// use treeline_lab::{Error, Object};
+///
+/// assert!(matches!(Object::open("missing.bpf.o"), Err(Error::File { .. })));
+/// assert!(matches!(Object::read([]).program("filter"), Err(Error::Object(_))));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The object cannot be read.

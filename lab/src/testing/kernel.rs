@@ -12,7 +12,11 @@ use crate::guest::{Fleet, GuestError, Line, Machine};
 use crate::lab::Engine;
 use crate::verifier::{self, Report};
 
-/// A kernel to run and verify programs in.
+/// A kernel to run and verify programs in: the [running](Self::running) one, or one of those that [`kernels`] boots.
+///
+/// ```
+/// assert_eq!(treeline_lab::Kernel::running().name(), "kernel");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Kernel(Option<Rc<RefCell<Machine>>>);
 

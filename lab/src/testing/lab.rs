@@ -71,7 +71,7 @@ impl Lab {
         self
     }
 
-    /// Runs/packet, from its Ethernet header on, in every engine, and compares all that it did.
+    /// Runs a packet, from its Ethernet header on, in every engine, and compares all that it did.
     ///
     /// Panics where engines differ, with what differs, the instruction and source line that made it, and registers. An error is a program that
     /// did what the verifier forbids, a packet that a kernel does not take, and an engine that broke.
@@ -104,6 +104,16 @@ impl Lab {
     }
 
     /// A map by its name. Its keys and values must have the sizes of the types.
+    ///
+    /// ```
+    /// # fn main() -> treeline_lab::Result {
+    /// # use treeline_lab::Object;
+    /// let mut lab = Object::read(include_bytes!("../../examples/filter/filter.bpf.o")).program("filter")?.load()?;
+    /// assert!(lab.map::<[u8; 4], u64>("DROPPED").is_ok());
+    /// assert!(lab.map::<[u8; 4], u32>("DROPPED").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn map<K: NoUninit + AnyBitPattern, V: NoUninit + AnyBitPattern>(&mut self, name: &str) -> Result<Map<'_, K, V>> {
         let position = position(&self.program.maps, name, size_of::<K>(), size_of::<V>())?;
         Ok(Map { lab: self, position, types: PhantomData })
@@ -132,7 +142,7 @@ impl Lab {
         Ok(Replayed { report: findings(&program, &summary, &origins), program, summary })
     }
 
-    /// What a kernel's verifier says of the program: its cost, or why it is rejected.
+    /// What a kernel's verifier says of the program: its cost, or why it is rejected. See [`Verification`].
     pub fn verify(&self, kernel: &Kernel) -> Result<Verification> {
         kernel.verify(&self.program.job)
     }
@@ -201,6 +211,16 @@ fn findings(program: &Program, summary: &Summary, origins: &std::result::Result<
 }
 
 /// A capture that went through a program.
+///
+/// ```
+/// # fn main() -> treeline_lab::Result {
+/// # use treeline_lab::Object;
+/// let filter = Object::read(include_bytes!("../../examples/filter/filter.bpf.o")).program("filter")?;
+/// let replayed = filter.load()?.replay("../testdata/captures/lab-portscan.pcap")?.agrees();
+/// assert_eq!(replayed.summary().packets, 364);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Replayed {
     program: Program,
     summary: Summary,
@@ -217,14 +237,15 @@ impl Replayed {
         self
     }
 
-    /// Panics unless every packet returned this.
+    /// Panics unless there was a packet and every one returned this.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "an assertion")]
     pub fn expect_all(self, verdict: u32) -> Self {
         let name = |code| verdict::name(self.program.hook, code);
         let returned: Vec<String> = self.summary.returned.iter().map(|(code, count)| format!("{} {count}", name(*code))).collect();
-        let is_all = self.summary.returned.keys().all(|code| *code == verdict);
-        assert!(is_all, "{}: not every packet returned {}: {}", self.program.job.program, name(verdict), returned.join(", "));
+        let is_all = self.summary.returned.keys().eq([&verdict]);
+        let returned = if returned.is_empty() { "no packet was run".to_owned() } else { returned.join(", ") };
+        assert!(is_all, "{}: not every packet returned {}: {returned}", self.program.job.program, name(verdict));
         self
     }
 

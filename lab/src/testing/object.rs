@@ -64,13 +64,36 @@ impl Object {
     }
 
     /// Gives a map another number of entries: what some objects leave to their loader.
+    ///
+    /// ```
+    /// # fn main() -> treeline_lab::Result {
+    /// # use treeline_lab::Object;
+    /// let filter = Object::read(include_bytes!("../../examples/filter/filter.bpf.o")).entries("DROPPED", 1).program("filter")?;
+    /// let mut lab = filter.vm_alone().load()?;
+    /// let mut dropped = lab.map::<[u8; 4], u64>("DROPPED")?;
+    /// dropped.put(&[198, 18, 0, 1], &1)?;
+    /// assert!(dropped.put(&[198, 18, 0, 2], &1).is_err(), "it is full");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn entries(mut self, map: &str, count: u32) -> Self {
         self.options.map_max_entries.insert(map.to_owned(), count);
         self
     }
 
-    /// What programs are whose section's name does not say it.
+    /// What programs are whose section's name does not say it. Those whose name does stay what they are.
+    ///
+    /// ```
+    /// # fn main() -> treeline_lab::Result {
+    /// # use treeline_lab::{Object, xdp};
+    /// use treeline_lab::bpf::Hook;
+    ///
+    /// let filter = Object::read(include_bytes!("../../examples/filter/filter.bpf.o")).hook(Hook::Tc).program("filter")?;
+    /// filter.load()?.run([0; 60])?.expect(xdp::PASS); // its section is `xdp`
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn hook(mut self, hook: Hook) -> Self {
         self.options.kind = Some(Kind::of(hook));
@@ -78,6 +101,12 @@ impl Object {
     }
 
     /// A program by its function's name.
+    ///
+    /// ```
+    /// # use treeline_lab::Object;
+    /// let object = Object::read(include_bytes!("../../examples/filter/filter.bpf.o"));
+    /// assert!(object.program("fliter").unwrap_err().to_string().contains("filter"), "the error lists what there is");
+    /// ```
     pub fn program(self, name: &str) -> Result<Program> {
         let Self { elf, options } = self;
         let object = bpf::Object::parse(&elf, &options)?;
@@ -89,6 +118,16 @@ impl Object {
 }
 
 /// A program of an object, to be loaded.
+///
+/// ```
+/// # fn main() -> treeline_lab::Result {
+/// # use treeline_lab::Object;
+/// let filter = Object::read(include_bytes!("../../examples/filter/filter.bpf.o")).program("filter")?;
+/// let lab = filter.vm_alone().load()?;
+/// assert_eq!(lab.engines(), ["vm"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Program {
     pub(super) object: bpf::Object,

@@ -1,6 +1,10 @@
 //! Return values, as the kernel's headers have them.
 
 /// What an XDP program returns (`include/uapi/linux/bpf.h`).
+///
+/// ```
+/// assert_eq!((treeline_lab::xdp::DROP, treeline_lab::xdp::PASS), (1, 2));
+/// ```
 pub mod xdp {
     /// `XDP_ABORTED`
     pub const ABORTED: u32 = 0;
@@ -15,6 +19,10 @@ pub mod xdp {
 }
 
 /// What a TC classifier returns (`include/uapi/linux/pkt_cls.h`).
+///
+/// ```
+/// assert_eq!((treeline_lab::tc::OK, treeline_lab::tc::SHOT), (0, 2));
+/// ```
 pub mod tc {
     /// `TC_ACT_UNSPEC`, of tcx `TCX_NEXT`
     pub const UNSPEC: u32 = u32::MAX;

@@ -26,7 +26,7 @@ impl Vm {
         &self.session.records
     }
 
-    /// What the last run printed (`bpf_trace_printk`), a line a call.
+    /// What the last run printed (`bpf_trace_printk`), one line per call.
     #[must_use]
     pub fn lines(&self) -> &[String] {
         &self.session.lines

@@ -104,7 +104,7 @@ pub fn results(insn: &rbpf::ebpf::Insn) -> Vec<u8> {
 /// How to load and run an object's programs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Instructions/run may execute, about. The kernel's verifier stops at a million as well.
+    /// Instructions that a run may execute, about. The kernel's verifier stops at a million as well.
     pub instructions_max: u64,
     /// Entries of one hash, or of one array of more than eight entries, that a run can look up held to the byte. Each slows memory access a
     /// little.

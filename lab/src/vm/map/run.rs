@@ -9,7 +9,7 @@ use super::trie::Trie;
 use super::{Body, E2BIG, EEXIST, EINVAL, ENOENT, EXIST, LOCK, Map, Miss, NOEXIST, index};
 
 impl Map {
-    /// Begins/run.
+    /// Begins a run.
     pub(in crate::vm) fn begin(&mut self) {
         self.touched.clear();
         match &mut self.body {
