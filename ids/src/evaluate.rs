@@ -15,13 +15,13 @@ use treeline_data::evaluate::{Evaluator, Score};
 use treeline_data::row::Options;
 use treeline_lab::capture::Capture;
 use treeline_lab::cause::explain;
-use treeline_model::{Draft, Model};
+use treeline_model::Draft;
 
 use crate::options::{Format, captures_help, distinct};
 use crate::output::print;
 use crate::page::subject::Subject;
 use crate::report::number;
-use crate::{EXIT_BAD_INPUT, page};
+use crate::{EXIT_BAD_INPUT, page, read};
 
 /// Evaluate a model on labelled captures.
 ///
@@ -30,16 +30,16 @@ use crate::{EXIT_BAD_INPUT, page};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Evaluate {
-    /// The model, a JSON file: one tree, or an ensemble.
-    #[arg(value_name = "MODEL")]
-    pub model: PathBuf,
+    /// The model, a JSON file: one tree, or an ensemble. Default: the one built in.
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
 
     /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
     #[arg(required = true, value_name = "CAPTURE", long_help = captures_help(""))]
     pub captures: Vec<PathBuf>,
 
     /// The labels: a CSV file, `cic-ids-2017` or `cic-ids-2017-paper`.
-    #[arg(short, long, value_name = "SPEC")]
+    #[arg(short, long, value_name = "LABELS")]
     pub labels: String,
 
     /// text for people, json for machines.
@@ -61,16 +61,16 @@ pub struct Evaluate {
 
 const EXAMPLES: &str = "\
 Examples:
-  treeline evaluate model.json test/*.pcap --labels labels.csv
-  treeline evaluate model.json Friday.pcap --labels cic-ids-2017 --report out.html
-  treeline evaluate model.json test.pcap --labels labels.csv --format json | jq .flows.recall
+  treeline evaluate test/*.pcap --labels labels.csv
+  treeline evaluate --model model.json Friday.pcap --labels cic-ids-2017 --report out.html
+  treeline evaluate --model model.json test.pcap --labels labels.csv --format json | jq .flows.recall
 
 Exit codes: 0 evaluated, 2 bad usage or input (a damaged capture is evaluated up to the damage).";
 
 /// Evaluates, prints, and writes the page.
 pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
     distinct(&options.captures)?;
-    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let model = read::model(options.model.as_deref())?;
     let labels = Labels::open(&options.labels).map_err(|error| explain(&error))?;
     // What cannot be written is found before hours go into it.
     let draft = options.report.as_deref().map(|path| Draft::create(path).map_err(|error| unwritten(path, &error))).transpose()?;
@@ -95,8 +95,13 @@ pub fn run(options: &Evaluate) -> Result<ExitCode, String> {
         None => {}
     }
     let report = labels.map(|labels| labels.report());
-    let subject =
-        Subject { model_path: &options.model, model: &model, labels: &options.labels, report: report.as_ref(), evaluation: &evaluation };
+    let subject = Subject {
+        model_path: read::model_path(options.model.as_deref()),
+        model: &model,
+        labels: &options.labels,
+        report: report.as_ref(),
+        evaluation: &evaluation,
+    };
     if let (Some(path), Some(mut draft)) = (&options.report, draft) {
         let written = draft.write_all(page::page(&subject).as_bytes()).and_then(|()| draft.finish());
         written.map_err(|error| unwritten(path, &error))?;

@@ -24,6 +24,7 @@ use treeline_sim::reference::{Judgement, Reference};
 
 use crate::options::{Format, captures_help};
 use crate::output::print;
+use crate::read;
 
 /// Explain one packet's verdict: flow, features, splits.
 ///
@@ -32,9 +33,9 @@ use crate::output::print;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Explain {
-    /// The model, a JSON file: one tree, or an ensemble.
-    #[arg(value_name = "MODEL")]
-    pub model: PathBuf,
+    /// The model, a JSON file: one tree, or an ensemble. Default: the one built in.
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
 
     /// The capture: pcap or pcapng, plain, gzip or zstd; `-` is standard input.
     #[arg(value_name = "CAPTURE", long_help = captures_help(""))]
@@ -54,8 +55,8 @@ pub struct Explain {
 
 const EXAMPLES: &str = "\
 Examples:
-  treeline explain model.json capture.pcap --packet 17
-  treeline explain model.json capture.pcap --packet 17 --format json | jq .path
+  treeline explain capture.pcap --packet 17
+  treeline explain --model model.json capture.pcap --packet 17 --format json | jq .path
 
 Exit codes: 0 explained, also where the packet has no verdict, 2 bad usage or input.";
 
@@ -72,7 +73,7 @@ pub struct Explanation<'a> {
 
 /// Explains and prints.
 pub fn run(options: &Explain) -> Result<ExitCode, String> {
-    let model = Model::read(&options.model).map_err(|error| explain(&error))?;
+    let model = read::model(options.model.as_deref())?;
     let explanation = find(options, &model, options.table.config()?)?;
     match options.format {
         Format::Text => print(&text::text(&explanation))?,

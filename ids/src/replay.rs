@@ -26,7 +26,7 @@ use treeline_sim::replay::{Replay, Summary};
 use crate::options::{Engine as Named, FlowTable, Hook as NamedHook, Mode, Records, Tree, captures_help, guests, open};
 use crate::output::{finished, print};
 use crate::report::Programs;
-use crate::{EXIT_BAD_INPUT, report};
+use crate::{EXIT_BAD_INPUT, read, report};
 use choice::{Hooks, Trees};
 
 const FLOWS_HELP: &str = "Size of the flow table, 4096 to 67108864. Beyond it flows are evicted, and kernel and reference, which evict \
@@ -46,7 +46,7 @@ pub struct Options {
     captures: Vec<PathBuf>,
 
     /// Engines, comma-separated: native, vm, reference, kernel (needs root, or `CAP_BPF` and `CAP_NET_ADMIN`), all (these four), and kernel@SERIES, the
-    /// newest of a line of Debian's kernels in QEMU, which needs no rights: kernel@5.10, kernel@6.1, kernel@7.x (docs/kernels.md). Default:
+    /// newest of a series of Debian's kernels in QEMU, which needs no privileges: kernel@5.10, kernel@6.1, kernel@7.x (docs/kernels.md). Default:
     /// native,vm,reference and, if permitted, kernel.
     #[arg(short, long, value_delimiter = ',', value_name = "ENGINE")]
     engine: Vec<Named>,
@@ -56,7 +56,7 @@ pub struct Options {
     hook: Vec<Hooks>,
 
     /// The model, a JSON file. Default: the one built in.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
 
     /// How the programs of the vm and the kernel hold the tree, one replay each, comma-separated. native and the reference walk it in any
@@ -108,9 +108,6 @@ Examples:
 
 Exit codes: 0 all engines agree, 1 they do not, 2 bad usage or input (a damaged capture is replayed up to the damage).";
 
-/// The model that is built in.
-pub const MODEL: &str = include_str!("../../testdata/models/default.json");
-
 /// Replays each capture; the exit code is the worst of all of them.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     if let Some(object) = &options.object {
@@ -119,11 +116,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
             object.display()
         ));
     }
-    let model = match &options.model {
-        Some(path) => Model::read(path),
-        None => Model::read_bytes(MODEL.as_bytes()),
-    }
-    .map_err(|error| explain(&error))?;
+    let model = read::model(options.model.as_deref())?;
     let runs = runs(options, &model)?;
     let guests = guests(&options.engine, options.guest.as_deref())?;
     let mut code = 0;

@@ -43,8 +43,8 @@ pub struct Options {
     program: Option<String>,
 
     /// What a program is whose section's name does not say it.
-    #[arg(long = "type", value_enum)]
-    kind: Option<NamedHook>,
+    #[arg(long, value_enum)]
+    hook: Option<NamedHook>,
 
     /// Set a global constant before loading: a number, or bytes like 0a:00:00:01. May be repeated.
     #[arg(long, value_name = "NAME=VALUE")]

@@ -40,7 +40,7 @@ pub struct Train {
     pub captures: Vec<PathBuf>,
 
     /// Which class a flow has: a file of rules, windows or flows, or `cic-ids-2017` for that dataset's published attack windows.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "table")]
+    #[arg(short, long, value_name = "LABELS", conflicts_with = "table")]
     pub labels: Option<String>,
 
     /// A Parquet file that `treeline features` wrote, instead of captures.

@@ -15,14 +15,14 @@ use serde_json::{Map, Value, json};
 use treeline_lab::bpf::Object;
 use treeline_lab::cause::explain;
 use treeline_lab::guest::message::{Reply, Request};
-use treeline_lab::guest::{Fleet, Line, Machine};
+use treeline_lab::guest::{Line, Machine};
 use treeline_lab::verifier::{Job, Row};
 use treeline_model::Model;
 use treeline_model::link::link;
 use treeline_sim::object::OBJECT;
 
 use self::baseline::Asked;
-use crate::options;
+use crate::options::{self, Engine};
 use crate::output::print;
 use crate::read;
 
@@ -30,7 +30,7 @@ use crate::read;
 ///
 /// Accepted programs come with the verifier's numbers; a refused one with the instruction, the source line, the registers, the branches that led
 /// there, the rule and the usual remedy (docs/verify.md). Nothing is attached. Needs root, or `CAP_BPF` and `CAP_NET_ADMIN`;
-/// with `--kernels` no rights at all.
+/// with `--engine kernel@SERIES` no privileges at all.
 ///
 /// Exit code: 0 all accepted and within the baseline, 1 not (a program refused or not to be read, a number grown), 2 bad input or no
 /// kernel to ask.
@@ -38,7 +38,7 @@ use crate::read;
 #[command(after_long_help = EXAMPLES)]
 pub struct Verify {
     /// The object, by clang and libbpf or by aya. Without one, Treeline's own.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "OBJECT")]
     pub file: Option<PathBuf>,
 
     /// Link this model into Treeline's own object, and verify that.
@@ -50,19 +50,20 @@ pub struct Verify {
     pub program: Option<String>,
 
     /// What a program is whose section's name does not say it.
-    #[arg(long = "type", value_enum)]
-    pub kind: Option<options::Hook>,
+    #[arg(long, value_enum)]
+    pub hook: Option<options::Hook>,
 
     /// Set a global variable before loading: a number, or bytes like 0a:00:00:01. May be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 
-    /// Ask these kernels in place of the running one: Debian's, in QEMU, without privileges (docs/kernels.md). As 5.10,6.1,6.12,6.18,7.x.
-    #[arg(long, value_delimiter = ',', value_name = "LINE")]
-    pub kernels: Vec<Line>,
+    /// Whose verifiers, comma-separated: kernel, and kernel@SERIES, the newest of a series of Debian's kernels in QEMU, which needs no privileges:
+    /// kernel@5.10, kernel@6.1, kernel@7.x (docs/kernels.md).
+    #[arg(short, long, value_delimiter = ',', default_value = "kernel")]
+    pub engine: Vec<Engine>,
 
-    /// The guest init for `--kernels`. Default: as for `replay --engine kernel@SERIES`.
-    #[arg(long, value_name = "FILE", requires = "kernels")]
+    /// The guest init for kernel@SERIES. Default: as for `treeline test`.
+    #[arg(long, value_name = "FILE")]
     pub guest: Option<PathBuf>,
 
     /// Show the verifier's whole log, and the longest path that it shows.
@@ -86,7 +87,7 @@ pub struct Verify {
 const EXAMPLES: &str = "\
 Examples:
   treeline verify filter.bpf.o
-  treeline verify filter.bpf.o --kernels 5.10,6.1,6.12,6.18,7.x
+  treeline verify filter.bpf.o --engine kernel@5.10,kernel@6.1,kernel@7.x
   treeline verify --model model.json --format csv > cost.csv
   treeline verify --model model.json --baseline cost.csv --growth 5";
 
@@ -110,12 +111,18 @@ type Answer = (Option<(Line, String)>, Vec<Row>);
 pub fn run(options: &Verify) -> Result<ExitCode, String> {
     let (name, elf) = file(options)?;
     let in_file = |error: String| format!("{name}: {error}");
-    let loading = read::options(&elf, &options.set, options.kind).map_err(in_file)?;
+    let loading = read::options(&elf, &options.set, options.hook).map_err(in_file)?;
     // What is no object, or has no program, wants no kernel.
     Object::parse(&elf, &loading).map_err(|error| in_file(explain(&error)))?;
     let job = Job { elf, options: loading, program: options.program.clone(), full: options.log };
-    let answers: Vec<Answer> =
-        if options.kernels.is_empty() { vec![(None, job.run().map_err(in_file)?)] } else { elsewhere(options, &job)? };
+    if options.engine.iter().any(|engine| !matches!(engine, Engine::Kernel | Engine::Guest(_))) {
+        return Err("--engine: verifiers are the kernels'; give kernel or kernel@SERIES".to_owned());
+    }
+    let mut answers: Vec<Answer> = Vec::new();
+    if options.engine.contains(&Engine::Kernel) {
+        answers.push((None, job.run().map_err(in_file)?));
+    }
+    answers.extend(elsewhere(options, &job)?);
     let of =
         |(kernel, rows): &Answer| rows.iter().map(|row| record(&name, kernel.as_ref().map(|(line, _)| *line), row)).collect::<Vec<_>>();
     let records: Vec<Map<String, Value>> = answers.iter().flat_map(of).collect();
@@ -128,11 +135,11 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
             print(&answers.iter().map(of).collect::<String>())?;
         }
         Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&records).map_err(|error| error.to_string())?))?,
-        Format::Csv => print(&csv(&records, !options.kernels.is_empty()))?,
+        Format::Csv => print(&csv(&records, answers.iter().any(|(kernel, _)| kernel.is_some())))?,
     }
     let mut fine = answers.iter().flat_map(|(_, rows)| rows).all(|row| row.as_ref().is_ok_and(|report| report.accepted));
     if let Some(path) = &options.baseline {
-        let kernels = options.kernels.iter().map(ToString::to_string).collect();
+        let kernels = options.engine.iter().map(kernel_of).collect();
         let asked = Asked { file: &name, program: options.program.as_deref(), kernels };
         let comparison = baseline::compare(path, &asked, &records, options.growth)?;
         for sentence in comparison.failures.iter().chain(&comparison.notes) {
@@ -143,10 +150,9 @@ pub fn run(options: &Verify) -> Result<ExitCode, String> {
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The job in each of the kernels asked for.
+/// The job in each of the other kernels asked for.
 fn elsewhere(options: &Verify, job: &Job) -> Result<Vec<Answer>, String> {
-    let progress = &mut |step: &str| eprintln!("treeline: {step}");
-    let fleet = Fleet::boot(&options.kernels, options.guest.as_deref(), progress).map_err(|error| explain(&error))?;
+    let fleet = options::guests(&options.engine, options.guest.as_deref())?;
     for reason in &fleet.skipped {
         eprintln!("treeline: left out: {reason}");
     }
@@ -215,7 +221,12 @@ fn record(file: &str, kernel: Option<Line>, row: &Row) -> Map<String, Value> {
     record
 }
 
-/// The column of the kernel's line, where it was asked for.
+/// What the column of kernels has for an engine: a series, or nothing for the running kernel.
+fn kernel_of(engine: &Engine) -> String {
+    if let Engine::Guest(line) = engine { line.to_string() } else { String::new() }
+}
+
+/// The column of the kernel's series, where other kernels were asked.
 const KERNEL: &str = "kernel";
 
 const COLUMNS: [&str; 22] = [

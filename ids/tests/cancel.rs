@@ -77,5 +77,5 @@ fn a_training_that_is_stopped_leaves_nothing_and_keeps_the_old_model() {
 #[test]
 fn an_evaluation_that_is_stopped_leaves_nothing_and_keeps_the_old_page() {
     let model = testdata("models/hand.json");
-    check_all("page.html", &["evaluate", model.to_str().expect("UTF-8"), "--report", "page.html"]);
+    check_all("page.html", &["evaluate", "--model", model.to_str().expect("UTF-8"), "--report", "page.html"]);
 }

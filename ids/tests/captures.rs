@@ -49,19 +49,19 @@ fn every_command_counts_frames_of_unsupported_link_types() {
     let text = printed(&["features", UNSUPPORTED, "-o", &rows], 0, "");
     assert!(text.contains("  frames     16\n  skipped    link type 105 (IEEE802_11) 3\n"), "{text}");
     fs::write(&labels, "capture,class,protocol\n,benign,udp\n,scan,tcp\n").expect("labels");
-    let text = printed(&["evaluate", MODEL, UNSUPPORTED, "--labels", &labels], 0, "");
+    let text = printed(&["evaluate", "--model", MODEL, UNSUPPORTED, "--labels", &labels], 0, "");
     assert!(text.contains("frames      16 in 1 captures\n"), "{text}");
     assert!(text.contains("skipped     link type 105 (IEEE802_11) 3\n"), "{text}");
-    let evaluation = document(&printed(&["evaluate", MODEL, UNSUPPORTED, "--labels", &labels, "--format", "json"], 0, ""));
+    let evaluation = document(&printed(&["evaluate", "--model", MODEL, UNSUPPORTED, "--labels", &labels, "--format", "json"], 0, ""));
     assert_eq!(evaluation["skipped"]["unsupported-link-type"], 3);
     let train = ["train", UNSUPPORTED, "--labels", &labels, "--split", "none", "-o", &model];
     let text = printed(&train, 0, "");
     assert!(text.contains("3 frames of link type 105 (IEEE802_11), which is not supported"), "{text}");
 
     // Frames keep their numbers.
-    assert!(printed(&["explain", MODEL, UNSUPPORTED, "--packet", "15"], 0, "").contains("frame 15"));
+    assert!(printed(&["explain", "--model", MODEL, UNSUPPORTED, "--packet", "15"], 0, "").contains("frame 15"));
     let error = format!("treeline: {UNSUPPORTED}: frame 4 is of a link type that is not supported; `replay` counts these\n");
-    printed(&["explain", MODEL, UNSUPPORTED, "--packet", "4"], 2, &error);
+    printed(&["explain", "--model", MODEL, UNSUPPORTED, "--packet", "4"], 2, &error);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn garbage_behind_gzip_is_a_warning_and_no_error() {
 #[test]
 fn a_directory_is_named_as_one() {
     printed(&["replay", "--engine", "native", "testdata"], 2, "treeline: testdata: a directory; give the captures in it\n");
-    printed(&["explain", MODEL, "testdata", "--packet", "0"], 2, "treeline: testdata: a directory; give the captures in it\n");
+    printed(&["explain", "--model", MODEL, "testdata", "--packet", "0"], 2, "treeline: testdata: a directory; give the captures in it\n");
 }
 
 #[test]

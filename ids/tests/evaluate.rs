@@ -69,7 +69,7 @@ fn treeline(folder: &TempDir, arguments: &[&str]) -> Output {
 }
 
 fn evaluate(folder: &TempDir, more: &[&str]) -> Output {
-    treeline(folder, &[&["evaluate", "model.json"], &CAPTURES[..], &["--labels", "labels.csv"], more].concat())
+    treeline(folder, &[&["evaluate", "--model", "model.json"], &CAPTURES[..], &["--labels", "labels.csv"], more].concat())
 }
 
 /// What a run printed, lines without the blanks at their ends.
@@ -117,7 +117,7 @@ fn an_explanation_reads_as_its_snapshot() {
         ("explain-waiting", "edge-icmp-echo.pcap", "0"),
         ("explain-skipped", "edge-not-ip.pcap", "0"),
     ] {
-        check(name, &printed(&treeline(&folder, &["explain", "model.json", capture, "--packet", packet])));
+        check(name, &printed(&treeline(&folder, &["explain", "--model", "model.json", capture, "--packet", packet])));
     }
 }
 
@@ -125,12 +125,12 @@ fn an_explanation_reads_as_its_snapshot() {
 fn an_ensemble_is_evaluated_and_explained_as_its_snapshots_read() {
     let folder = folder();
     forest(&folder);
-    let arguments = [&["evaluate", "forest.json"], &CAPTURES[..], &["--labels", "labels.csv", "--report", "out.html"]].concat();
+    let arguments = [&["evaluate", "--model", "forest.json"], &CAPTURES[..], &["--labels", "labels.csv", "--report", "out.html"]].concat();
     let text = printed(&treeline(&folder, &arguments));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{text}");
     check("ensemble-report", &text);
     assert!(fs::read_to_string(folder.path().join("out.html")).expect("a page").contains("<h2>The first tree</h2>"));
-    check("ensemble-explain", &printed(&treeline(&folder, &["explain", "forest.json", "edge-tcp-flags.pcap", "--packet", "2"])));
+    check("ensemble-explain", &printed(&treeline(&folder, &["explain", "--model", "forest.json", "edge-tcp-flags.pcap", "--packet", "2"])));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn an_ensembles_explanation_adds_up_to_what_replay_decides() {
     );
     for record in &records {
         let [capture, index] = ["capture", "index"].map(|field| record[field].to_string().trim_matches('"').to_owned());
-        let explained = document(&treeline(&folder, &["explain", "forest.json", &capture, "-p", &index, "-f", "json"]));
+        let explained = document(&treeline(&folder, &["explain", "--model", "forest.json", &capture, "-p", &index, "-f", "json"]));
         assert_eq!(explained["verdict"], record["verdict"], "{explained:#}");
         assert_eq!((&explained["reference"]["verdict"], &explained["reference"]["same"]), (&record["verdict"], &json!(true)));
         let vote = &explained["vote"];
@@ -179,8 +179,10 @@ fn what_is_midstream_passes_in_every_command() {
     let records = replayed.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record"));
     let mut counts = [0, 0];
     for record in records.filter(|record| record["skip"].is_null()) {
-        let explained =
-            document(&treeline(&folder, &["explain", "midstream.json", capture, "-p", &record["index"].to_string(), "-f", "json"]));
+        let explained = document(&treeline(
+            &folder,
+            &["explain", "--model", "midstream.json", capture, "-p", &record["index"].to_string(), "-f", "json"],
+        ));
         let passes = explained["passes"] == json!(true);
         assert_eq!(explained["flow"]["midstream"], json!(passes), "{explained:#}");
         assert_eq!(record["verdict"], json!(if passes { "benign" } else { "ping" }));
@@ -189,7 +191,8 @@ fn what_is_midstream_passes_in_every_command() {
         counts[usize::from(passes)] += 1;
     }
     assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
-    let evaluated = document(&treeline(&folder, &["evaluate", "midstream.json", capture, "--labels", "labels.csv", "-f", "json"]));
+    let evaluated =
+        document(&treeline(&folder, &["evaluate", "--model", "midstream.json", capture, "--labels", "labels.csv", "-f", "json"]));
     assert_eq!(evaluated["midstream_passes"], json!(true));
     let rows = evaluated["packets"]["confusion"].as_object().expect("rows");
     let judged = |class: &str| rows.values().filter_map(|row| row[class].as_u64()).sum::<u64>();
@@ -236,7 +239,7 @@ fn json_has_the_figures_counted_by_hand() {
 fn explain_and_evaluate_tell_the_same_verdict() {
     let folder = folder();
     for (packet, verdict) in [("0", "benign"), ("1", "ping"), ("3", "ping"), ("4", "benign"), ("5", "probe")] {
-        let explained = document(&treeline(&folder, &["explain", "model.json", CAPTURES[0], "-p", packet, "-f", "json"]));
+        let explained = document(&treeline(&folder, &["explain", "--model", "model.json", CAPTURES[0], "-p", packet, "-f", "json"]));
         assert_eq!(explained["verdict"], json!(verdict), "{explained:#}");
         assert_eq!(explained["reference"]["same"], json!(true));
         let features = explained["features"].as_array().expect("twelve");
@@ -257,20 +260,23 @@ fn a_page_is_written_beside_the_text() {
 #[test]
 fn a_frame_beyond_the_end_is_refused() {
     let folder = folder();
-    refused(&treeline(&folder, &["explain", "model.json", CAPTURES[0], "--packet", "6"]), &[CAPTURES[0], "no frame 6", "--packet 0 to 5"]);
+    refused(
+        &treeline(&folder, &["explain", "--model", "model.json", CAPTURES[0], "--packet", "6"]),
+        &[CAPTURES[0], "no frame 6", "--packet 0 to 5"],
+    );
 }
 
 #[test]
 fn what_cannot_be_read_is_refused_by_name() {
     let folder = folder();
-    refused(&treeline(&folder, &["evaluate", "gone.json", CAPTURES[0], "--labels", "labels.csv"]), &["gone.json"]);
-    refused(&treeline(&folder, &["evaluate", "labels.csv", CAPTURES[0], "--labels", "labels.csv"]), &["labels.csv", "not JSON"]);
-    refused(&treeline(&folder, &["evaluate", "model.json", "gone.pcap", "--labels", "labels.csv"]), &["gone.pcap"]);
-    refused(&treeline(&folder, &["evaluate", "model.json", CAPTURES[0], "--labels", "gone.csv"]), &["gone.csv"]);
-    refused(&treeline(&folder, &["evaluate", "model.json", CAPTURES[0]]), &["--labels"]);
+    refused(&treeline(&folder, &["evaluate", "--model", "gone.json", CAPTURES[0], "--labels", "labels.csv"]), &["gone.json"]);
+    refused(&treeline(&folder, &["evaluate", "--model", "labels.csv", CAPTURES[0], "--labels", "labels.csv"]), &["labels.csv", "not JSON"]);
+    refused(&treeline(&folder, &["evaluate", "--model", "model.json", "gone.pcap", "--labels", "labels.csv"]), &["gone.pcap"]);
+    refused(&treeline(&folder, &["evaluate", "--model", "model.json", CAPTURES[0], "--labels", "gone.csv"]), &["gone.csv"]);
+    refused(&treeline(&folder, &["evaluate", "--model", "model.json", CAPTURES[0]]), &["--labels"]);
     refused(&evaluate(&folder, &["--idle-timeout", "nan"]), &["--idle-timeout"]);
-    refused(&treeline(&folder, &["explain", "model.json", "gone.pcap", "--packet", "0"]), &["gone.pcap"]);
-    refused(&treeline(&folder, &["explain", "model.json", "model.json", "--packet", "0"]), &["model.json", "not a capture"]);
+    refused(&treeline(&folder, &["explain", "--model", "model.json", "gone.pcap", "--packet", "0"]), &["gone.pcap"]);
+    refused(&treeline(&folder, &["explain", "--model", "model.json", "model.json", "--packet", "0"]), &["model.json", "not a capture"]);
 }
 
 #[test]
@@ -285,5 +291,5 @@ fn a_damaged_capture_is_evaluated_up_to_the_damage() {
     let figures: Value = serde_json::from_slice(&output.stdout).expect("a document all the same");
     assert_eq!(figures["by_capture"][0]["packets"]["labelled"], json!(5));
     assert!(figures["by_capture"][0]["damage"].is_string());
-    refused(&treeline(&folder, &["explain", "model.json", CAPTURES[0], "--packet", "5"]), &[CAPTURES[0]]);
+    refused(&treeline(&folder, &["explain", "--model", "model.json", CAPTURES[0], "--packet", "5"]), &[CAPTURES[0]]);
 }

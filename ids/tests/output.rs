@@ -15,7 +15,7 @@ fn outputs(stdout: impl Fn() -> Stdio) -> Vec<Output> {
     let commands = [
         vec!["replay", "--engine", "native", &capture],
         vec!["replay", "--engine", "native", "--format", "jsonl", &capture],
-        vec!["explain", &model, &capture, "--packet", "0"],
+        vec!["explain", "--model", &model, &capture, "--packet", "0"],
         vec!["link", &model, "-o", linked.to_str().expect("a name")],
     ];
     let run = |arguments: Vec<&str>| {

@@ -54,7 +54,7 @@ const CHECK: &str = "check that the labels name these captures, addresses and ti
 fn labels_that_cover_nothing_are_refused() {
     let folder = folder();
     let none = format!("other.csv: none of 344 packets has a label; {CHECK}");
-    check(&folder, "evaluate hand.json lab-portscan.pcap -l other.csv --report page.html", &none);
+    check(&folder, "evaluate -m hand.json lab-portscan.pcap -l other.csv --report page.html", &none);
     let none = format!("other.csv: no row has a class (1844 are unlabelled); {CHECK}");
     check(&folder, &format!("train {BOTH} -l other.csv -o model.json"), &none);
     let none = "rows.csv: not written: there is no row with a class; check that other.csv names these captures, addresses and times";
@@ -67,12 +67,12 @@ fn a_capture_without_packets_is_refused() {
     let capture = fs::read(folder.path().join("lab-portscan.pcap")).expect("a capture");
     fs::write(folder.path().join("none.pcap"), &capture[..24]).expect("written");
     let judged = "give captures with packets that the classifier judges";
-    check(&folder, "evaluate hand.json none.pcap -l lab.csv", &format!("none of 0 frames has a verdict; {judged}"));
+    check(&folder, "evaluate -m hand.json none.pcap -l lab.csv", &format!("none of 0 frames has a verdict; {judged}"));
     check(&folder, "features none.pcap -o rows.csv", &format!("rows.csv: not written: there is no row; {judged}"));
     let none = format!("lab.csv: no packet to train on; {judged}, or a smaller --packets-min");
     check(&folder, "train none.pcap -l lab.csv -o model.json", &none);
     check(&folder, &format!("train {BOTH} -l lab.csv -o model.json --packets-min 5000"), &none);
-    check(&folder, "explain hand.json none.pcap -p 0", "none.pcap: no frame 0: the capture has none");
+    check(&folder, "explain -m hand.json none.pcap -p 0", "none.pcap: no frame 0: the capture has none");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_capture_given_twice_is_refused() {
     let folder = folder();
     fs::create_dir(folder.path().join("sub")).expect("a folder");
     let twice = "sub/../lab-portscan.pcap: given twice, also as lab-portscan.pcap; give each capture once";
-    for command in ["train -o model.json", "train -o model.json --split none", "features -o rows.csv", "evaluate hand.json"] {
+    for command in ["train -o model.json", "train -o model.json --split none", "features -o rows.csv", "evaluate -m hand.json"] {
         check(&folder, &format!("{command} lab-portscan.pcap sub/../lab-portscan.pcap -l lab.csv"), twice);
     }
     let twice = "lab-portscan.pcap: given twice, also as lab-portscan.pcap; give each capture once";
@@ -128,7 +128,7 @@ fn an_output_that_has_no_place_is_refused_with_what_to_do() {
     check(&folder, "link hand.json -o sub.csv", &format!("sub.csv: cannot write the object: {there}"));
     check(&folder, "features lab-portscan.pcap -o gone/rows.csv", &format!("gone/rows.csv: cannot create the table: {missing}"));
     check(&folder, "features lab-portscan.pcap -o sub.csv", &format!("sub.csv: cannot create the table: {there}"));
-    let evaluate = "evaluate hand.json lab-portscan.pcap -l lab.csv --report";
+    let evaluate = "evaluate -m hand.json lab-portscan.pcap -l lab.csv --report";
     check(&folder, &format!("{evaluate} gone/page.html"), &format!("gone/page.html: cannot write the report: {missing}"));
     check(&folder, &format!("{evaluate} sub.csv"), &format!("sub.csv: cannot write the report: {there}"));
 }
@@ -154,7 +154,8 @@ fn a_model_that_is_cut_off_or_holds_nan_is_refused_by_each_command() {
     let end = at + whole[at..].find(',').expect("more fields");
     write(&folder, "nan.json", &format!("{}NaN{}", &whole[..at], &whole[end..]));
     for name in ["cut.json", "nan.json"] {
-        for command in ["evaluate NAME lab-portscan.pcap -l lab.csv", "explain NAME lab-portscan.pcap -p 0", "link NAME -o ids.bpf.o"] {
+        for command in ["evaluate -m NAME lab-portscan.pcap -l lab.csv", "explain -m NAME lab-portscan.pcap -p 0", "link NAME -o ids.bpf.o"]
+        {
             let (code, message) = treeline(&folder, &command.replace("NAME", name));
             assert_eq!(code, Some(2), "{message}");
             assert!(message.starts_with(&format!("treeline: {name}: line ")) && message.contains("not JSON"), "{message}");

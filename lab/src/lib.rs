@@ -1,4 +1,4 @@
-//! Tests of eBPF packet programs: captures, a VM that needs no rights, the kernel beside it, other kernels in QEMU, and the verifier's word.
+//! Tests of eBPF packet programs: captures, a VM that needs no privileges, the kernel beside it, other kernels in QEMU, and what the verifier says.
 //!
 //! ```
 //! use treeline_lab::{Lab, Object, Result, xdp};

@@ -19,7 +19,7 @@ use super::paper::{self, KeyBytes};
 use super::{FLOWS_MAX, median, one_flow, size, tree};
 use crate::options::Format;
 use crate::output::print;
-use crate::replay;
+use crate::read::MODEL;
 
 /// Measure what the classifier costs in the kernel, against a floor and the paper's layout (needs root).
 ///
@@ -37,7 +37,7 @@ pub struct Options {
     pub capture: PathBuf,
 
     /// The model, a JSON file. Default: the one built in.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
 
     /// Also compare walk and compiled for trees of 10, 100 and 1000 leaves that the capture's packets reach in equal parts.
@@ -82,7 +82,7 @@ const SAMPLE: usize = 32;
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     let model = match &options.model {
         Some(path) => Model::read_tree(path),
-        None => Model::read_bytes(replay::MODEL.as_bytes()),
+        None => Model::read_bytes(MODEL.as_bytes()),
     }
     // The paper's layout does not know how a flow began.
     .and_then(|model| {

@@ -14,7 +14,7 @@ use super::row::{self, Row, Run};
 use super::traffic::{self, Server};
 use super::{machine, plot};
 use crate::output::print;
-use crate::replay;
+use crate::read::MODEL;
 
 /// Measure the paper's table 1 again, in network namespaces of its own (needs root, iperf3 and ethtool).
 ///
@@ -46,7 +46,7 @@ pub struct Options {
     pub flows: Vec<u32>,
 
     /// The model, a JSON file. Default: the one built in.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
 
     /// Also write every run as JSON.
@@ -198,7 +198,7 @@ impl Folder {
         let model = self.0.join("model.json");
         match &options.model {
             Some(given) => fs::copy(given, &model).map(|_| ()).map_err(|error| format!("{}: {error}", given.display()))?,
-            None => write(&model, replay::MODEL)?,
+            None => write(&model, MODEL)?,
         }
         Ok(Files { model, state: self.0.join("state") })
     }

@@ -6,6 +6,7 @@ use treeline_ebpf::feature::NAMES;
 use treeline_sim::conversation::Conversation;
 
 use super::{Explanation, real, vote};
+use crate::read;
 use crate::report::class;
 
 /// The document. What the packet did not reach is null.
@@ -39,7 +40,7 @@ pub fn json(explanation: &Explanation<'_>) -> Value {
         json!({ "splits": splits.collect::<Vec<_>>(), "leaf": leaf })
     });
     json!({
-        "model": options.model.display().to_string(),
+        "model": read::model_path(options.model.as_deref()).display().to_string(),
         "capture": options.capture.display().to_string(),
         "index": frame.index,
         "time_ns": frame.time_ns,

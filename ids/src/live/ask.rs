@@ -83,14 +83,14 @@ pub struct Status {
 ///
 /// The flows with the most packets come first.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  treeline flows --top 10\n  treeline flows --format json | jq '.[] | select(.alerted)'")]
+#[command(after_long_help = "Examples:\n  treeline flows --list 10\n  treeline flows --format json | jq '.[] | select(.alerted)'")]
 pub struct Flows {
     #[command(flatten)]
     pub which: Which,
 
     /// How many flows, at most 65536.
     #[arg(long, value_name = "N", default_value_t = 20)]
-    pub top: usize,
+    pub list: usize,
 
     /// text for people, json for machines.
     #[arg(short, long, value_enum, default_value = "text")]
@@ -191,11 +191,11 @@ fn brief(name: &str, value: &Value) -> String {
 pub fn flows(options: &Flows) -> Result<ExitCode, String> {
     let found = options.which.find()?;
     let rows: Vec<Row> = if found.alive {
-        let mut answer = control::ask(&found.card.control, &json!({ "do": "flows", "top": options.top }))?;
+        let mut answer = control::ask(&found.card.control, &json!({ "do": "flows", "top": options.list }))?;
         serde_json::from_value(answer["flows"].take()).map_err(|error| format!("{}: {error}", found.card.control.display()))?
     } else {
         let pins = Pins::open(pins_of(&found)?)?;
-        survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Query { top: options.top, ..Query::default() })?.top
+        survey::walk(pins.table(), found.card.setup.idle_timeout_ns, Query { top: options.list, ..Query::default() })?.top
     };
     match options.format {
         Format::Json => print(&format!("{}\n", json!(rows)))?,

@@ -6,6 +6,8 @@ use sha2::{Digest, Sha256};
 use treeline_lab::cause::explain;
 use treeline_model::Model;
 
+use crate::read::{BUILT_IN, MODEL};
+
 /// A model with its id.
 #[derive(Debug, Clone)]
 pub struct Named {
@@ -26,7 +28,7 @@ impl Named {
 
     /// The one that is built in.
     pub fn built_in() -> Result<Self, String> {
-        Self::read_text(crate::replay::MODEL, "built-in")
+        Self::read_text(MODEL, BUILT_IN)
     }
 
     /// Reads a document that came from `source`.

@@ -44,7 +44,7 @@ pub struct Run {
     pub engine: Engine,
 
     /// The model, a JSON file. Default: the built-in one.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
 
     /// How the programs hold the tree; in user space it is always walked.

@@ -40,7 +40,7 @@ impl Setup {
         let elf = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let read = ReadOptions {
             map_max_entries: entries(&options.entries)?,
-            ..read::options(&elf, &options.set, options.kind).map_err(|error| format!("{}: {error}", path.display()))?
+            ..read::options(&elf, &options.set, options.hook).map_err(|error| format!("{}: {error}", path.display()))?
         };
         let object = Object::parse(&elf, &read).map_err(|error| format!("{}: {}", path.display(), explain(&error)))?;
         let known: Vec<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();

@@ -16,7 +16,7 @@ pub struct Asked<'a> {
     pub file: &'a str,
     /// Only this program.
     pub program: Option<&'a str>,
-    /// The kernels' lines; none for the running one.
+    /// The kernels' series; empty for the running one.
     pub kernels: Vec<String>,
 }
 
@@ -47,8 +47,9 @@ pub fn compare(path: &Path, asked: &Asked, records: &[Map<String, Value>], growt
 impl Asked<'_> {
     fn concerns(&self, row: &Map<String, Value>) -> bool {
         let kernel = string(row, KERNEL);
-        let is_kernel = if self.kernels.is_empty() { kernel.is_empty() } else { self.kernels.contains(&kernel) };
-        is_kernel && string(row, "file_name") == self.file && self.program.is_none_or(|program| string(row, "prog_name") == program)
+        self.kernels.contains(&kernel)
+            && string(row, "file_name") == self.file
+            && self.program.is_none_or(|program| string(row, "prog_name") == program)
     }
 }
 
@@ -160,11 +161,13 @@ mod tests {
     fn rows_of_other_files_programs_and_kernels_are_of_no_concern() {
         let asked = |program, kernels: &[&str]| Asked { file: "a.o", program, kernels: kernels.iter().map(ToString::to_string).collect() };
         let row = |text: &str| csv(&format!("file_name,prog_name,kernel\n{text}\n")).expect("a table").remove(0);
-        assert!(asked(None, &[]).concerns(&row("a.o,one,")));
-        assert!(!asked(None, &[]).concerns(&row("b.o,one,")));
-        assert!(!asked(Some("two"), &[]).concerns(&row("a.o,one,")));
-        assert!(!asked(None, &[]).concerns(&row("a.o,one,6.1")));
+        assert!(asked(None, &[""]).concerns(&row("a.o,one,")));
+        assert!(!asked(None, &[""]).concerns(&row("b.o,one,")));
+        assert!(!asked(Some("two"), &[""]).concerns(&row("a.o,one,")));
+        assert!(!asked(None, &[""]).concerns(&row("a.o,one,6.1")));
         assert!(asked(None, &["5.10", "6.1"]).concerns(&row("a.o,one,6.1")));
+        assert!(!asked(None, &["5.10", "6.1"]).concerns(&row("a.o,one,")));
+        assert!(asked(None, &["", "6.1"]).concerns(&row("a.o,one,")));
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn flows(lab: &Lab) -> Result {
         }
     }
     Lab::udp(&lab.here, 0)?.send_to(b"x", (Ipv4Addr::new(198, 18, 0, 2), BAD))?;
-    let flows = lab.json(&["flows", "--top", "2"])?;
+    let flows = lab.json(&["flows", "--list", "2"])?;
     let packets: Vec<_> = flows.as_array().into_iter().flatten().filter_map(|flow| flow["packets"].as_u64()).collect();
     equal("packets of the first two", packets, vec![5, 3])?;
     let flows = lab.json(&["flows"])?;

@@ -118,7 +118,7 @@ impl Kind {
         if is_attached(section) {
             return Err("programs of this section attach to a function of the kernel, which Treeline does not look up".to_owned());
         }
-        Err("the section's name does not say what type the program has; name it with `--type xdp`, `tc` or `socket`".to_owned())
+        Err("the section's name does not say what type the program has; name it with `--hook xdp`, `tc` or `socket`".to_owned())
     }
 
     /// Where the VM would run it.

@@ -61,7 +61,7 @@ impl Job {
                 Ok(report) => Ok(report),
                 // Nothing else would go better.
                 Err(error @ KernelError::Right { .. }) => {
-                    return Err(format!("{}; other kernels need no privileges: --kernels 6.1,6.18,7.x", explain(&error)));
+                    return Err(format!("{}; other kernels need no privileges: --engine kernel@6.1,kernel@7.x", explain(&error)));
                 }
                 Err(error) => Err(Unloaded {
                     program: program.name.clone(),
