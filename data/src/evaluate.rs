@@ -14,7 +14,7 @@
 //! | recall | TP / (TP + FN); of flows, the share found |
 //! | F1 | 2 TP / (2 TP + FP + FN) |
 //! | false-positive rate | FP / (FP + TN) |
-//! | found by packet n | the same with each flow judged by its first n packets; one that has fewer, by all |
+//! | found by packet n | the same with each flow classified by its first n packets; one that has fewer, by all |
 //! | packets to a detection | number of the first flagged packet in its flow, from 1, over the malicious flows that were found |
 //! | quantile q | the smallest of these numbers that at least q of them do not exceed |
 //!

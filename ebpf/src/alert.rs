@@ -17,7 +17,7 @@ pub struct Alert {
     pub first_ns: u64,
     /// The packet's number in its flow, from 1.
     pub packet: u64,
-    /// The model's id: [`Config::model`](crate::Config::model) of the program that judged.
+    /// The model's id: [`Config::model`](crate::Config::model) of the program that classified.
     pub model: u64,
     /// The packet's features, fixed point with 16 fractional bits.
     pub features: [i64; FEATURES],
@@ -33,7 +33,7 @@ pub struct Alert {
 
 const _: () = assert!(size_of::<Alert>() == 40 + 4 * 8 + 96 + 8);
 
-/// What the classifier knows of a malicious packet when it has judged it.
+/// What the classifier knows of a malicious packet when it has classified it.
 #[derive(Debug, Clone, Copy)]
 pub struct Alarm<'a> {
     /// The packet's flow.

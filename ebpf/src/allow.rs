@@ -1,4 +1,4 @@
-//! packet -> allowed: whose packets pass unjudged, whatever the tree would say.
+//! packet -> allowed: whose packets pass unclassified, whatever the tree would say.
 //!
 //! An entry is a network and, if it names some, the services in it; of several networks that hold an address the longest prefix alone
 //! counts. Not here: where entries are kept and found (the platform), the file they are read from (the simulator).

@@ -1,6 +1,6 @@
 //! bytes -> packet: Ethernet with up to two VLAN tags, or nothing, then IPv4 or IPv6, and the ports where the protocol has them.
 //!
-//! Only headers are read, and a frame shorter than its IP length is still judged: captures are cut by a snap length, and
+//! Only headers are read, and a frame shorter than its IP length is still classified: captures are cut by a snap length, and
 //! in the kernel only the linear part of a packet is in reach. Payloads are never looked at.
 
 #![expect(clippy::cast_possible_truncation, reason = "fields are cut out of words on purpose")]

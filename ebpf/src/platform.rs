@@ -127,7 +127,7 @@ pub trait Platform {
         None
     }
 
-    /// Hears of a packet judged malicious; only a live system tells it further.
+    /// Hears of a packet classified malicious; only a live system tells it further.
     fn alarm(&mut self, _alarm: &Alarm<'_>) {}
 
     /// Adds one to a counter.

@@ -7,7 +7,7 @@ use crate::Config;
 pub enum Outcome {
     /// The tree's class; 0 is benign, any other malicious.
     Judged(u16),
-    /// Not judged, for the reason given; such a packet always passes.
+    /// Not classified, for the reason given; such a packet always passes.
     Skipped(Skip),
 }
 
@@ -35,9 +35,9 @@ macro_rules! counters {
 pub const COUNTERS: usize = 19;
 
 counters! {
-    /// Judged benign.
+    /// Classified benign.
     Benign = "benign",
-    /// Judged malicious.
+    /// Classified malicious.
     Malicious = "malicious",
     /// Passed: [`Skip::NotIp`].
     NotIp = "not-ip",

@@ -121,7 +121,7 @@ fn rows(options: &Evaluate) -> Result<Options, String> {
 fn unlabelled(total: &Score, labels: &str) -> Option<String> {
     let (frames, packets) = (number(total.frames()), number(total.packets_unlabelled));
     match (total.packets.total(), total.packets_unlabelled) {
-        (0, 0) => Some(format!("none of {frames} frames has a verdict; give captures with packets that the classifier judges")),
+        (0, 0) => Some(format!("none of {frames} frames has a verdict; give captures with packets that reach the classifier")),
         (0, _) => {
             Some(format!("{labels}: none of {packets} packets has a label; check that the labels name these captures, addresses and times"))
         }

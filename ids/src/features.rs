@@ -164,7 +164,7 @@ fn advice(options: &Features, rows: &Rows, damaged: bool) -> String {
         Some(labels) if rows.tally().unlabelled.rows > 0 => {
             format!(" with a class; check that {labels} names these captures, addresses and times")
         }
-        _ => "; give captures with packets that the classifier judges".to_owned(),
+        _ => "; give captures with packets that reach the classifier".to_owned(),
     }
 }
 

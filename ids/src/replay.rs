@@ -88,7 +88,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     guest: Option<PathBuf>,
 
-    /// Whose packets pass unjudged: a file with an address or a network a line, and behind it its services, like `198.18.0.7 tcp/22`.
+    /// Whose packets pass unclassified: a file with one address or network per line, and behind it its services, like `198.18.0.7 tcp/22`.
     #[arg(long, value_name = "FILE")]
     allow: Option<PathBuf>,
 

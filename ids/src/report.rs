@@ -35,7 +35,7 @@ pub fn text(path: &Path, summary: &Summary, notes: &[String], programs: &Program
         let _ = writeln!(text, "  {label:<11}{value}");
     };
     line("frames", number(summary.frames));
-    line("judged", number(summary.judged()));
+    line("classified", number(summary.judged()));
     line("skipped", skipped(Skip::ALL.map(|skip| counted(skip.counter())), &summary.unsupported));
     let ended = [Counter::EndedIdle, Counter::EndedActive, Counter::EndedLimit, Counter::EndedClosed];
     let ended = listed(ended.map(|counter| (counter.name(), counted(counter))));
@@ -123,7 +123,7 @@ fn suspects(suspects: &[Suspect], classes: &[String], list: usize) -> Table {
 
 fn engines(summary: &Summary) -> Table {
     let mut table = plain();
-    table.set_header(["engine", "packets", "ns/packet", "million a second"]);
+    table.set_header(["engine", "packets", "ns/packet", "Mpps"]);
     for engine in &summary.engines {
         let ns = engine.timing.ns_per_packet();
         let rate = if ns > 0.0 { format!("{:.2}", 1000.0 / ns) } else { "-".to_owned() };

@@ -174,7 +174,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Samples {
-    /// Every packet, as the classifier judges every packet.
+    /// Every packet, as the classifier classifies every packet.
     Packet,
     /// The last of each flow, among at most its first 100: the paper's way.
     FlowLast,
@@ -182,7 +182,7 @@ pub enum Samples {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Midstream {
-    /// It is judged like any other flow.
+    /// It is classified like any other flow.
     Judge,
     /// It passes, and is not learned from: what went before is known neither to the features nor to the tree.
     Pass,

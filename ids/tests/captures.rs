@@ -32,7 +32,7 @@ fn document(text: &str) -> Value {
 #[test]
 fn every_command_counts_frames_of_unsupported_link_types() {
     let text = printed(&["replay", "--engine", "native,vm", UNSUPPORTED], 0, "");
-    assert!(text.contains("  frames     16\n  judged     13\n  skipped    link type 105 (IEEE802_11) 3\n"), "{text}");
+    assert!(text.contains("  frames     16\n  classified 13\n  skipped    link type 105 (IEEE802_11) 3\n"), "{text}");
     assert!(text.contains("native and vm agree on 13 packets (hook tc, tree compiled)"), "{text}");
     let summary = document(&printed(&["replay", "--engine", "native", "--format", "json", UNSUPPORTED], 0, ""));
     assert_eq!((&summary["frames"], &summary["unsupported_link_types"]["105"]), (&16.into(), &3.into()));
@@ -67,7 +67,7 @@ fn every_command_counts_frames_of_unsupported_link_types() {
 #[test]
 fn a_limit_counts_what_is_left_out() {
     let text = printed(&["replay", "--engine", "native", "-n", "6", UNSUPPORTED], 0, "");
-    assert!(text.contains("  frames     6\n  judged     5\n"), "{text}");
+    assert!(text.contains("  frames     6\n  classified 5\n"), "{text}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn garbage_behind_gzip_is_a_warning_and_no_error() {
         let path = file.path().to_str().expect("UTF-8");
         let warning = if warns { format!("treeline: {path}: decompression OK, trailing garbage ignored\n") } else { String::new() };
         let text = printed(&["replay", "--engine", "native", path], 0, &warning);
-        assert!(text.contains("  judged     13\n"), "{text}");
+        assert!(text.contains("  classified 13\n"), "{text}");
         printed(&["test", "lab/examples/filter/filter.bpf.o", path, "--engine", "vm"], 0, &warning);
     }
 }

@@ -66,7 +66,7 @@ fn a_capture_without_packets_is_refused() {
     let folder = folder();
     let capture = fs::read(folder.path().join("lab-portscan.pcap")).expect("a capture");
     fs::write(folder.path().join("none.pcap"), &capture[..24]).expect("written");
-    let judged = "give captures with packets that the classifier judges";
+    let judged = "give captures with packets that reach the classifier";
     check(&folder, "evaluate -m hand.json none.pcap -l lab.csv", &format!("none of 0 frames has a verdict; {judged}"));
     check(&folder, "features none.pcap -o rows.csv", &format!("rows.csv: not written: there is no row; {judged}"));
     let none = format!("lab.csv: no packet to train on; {judged}, or a smaller --packets-min");

@@ -1,4 +1,4 @@
-//! File -> allow-list: whose packets pass unjudged.
+//! File -> allow-list: whose packets pass unclassified.
 //!
 //! One entry a line: a network or an address, and behind it, if not everything of it is allowed, its services. `#` begins a comment.
 //!

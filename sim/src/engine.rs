@@ -88,7 +88,7 @@ pub struct Settings {
     pub flows_max: u32,
     /// An object with a tree compiled into it, for vm and kernel to load; without one they walk the decider's in [`object::OBJECT`].
     pub linked: Option<Arc<[u8]>>,
-    /// Whose packets pass unjudged.
+    /// Whose packets pass unclassified.
     pub allow: Arc<allow::List>,
 }
 
@@ -167,7 +167,7 @@ impl Decider {
 /// All that is compared after a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
-    /// Judged or skipped.
+    /// Classified or skipped.
     pub outcome: Outcome,
     /// The hook's return code.
     pub returned: u32,
@@ -217,7 +217,7 @@ pub trait Engine {
     /// The engine's name in options and reports.
     fn name(&self) -> &'static str;
 
-    /// Announces the frames that it will be asked for next, in this order: an engine that is far away judges them all at once.
+    /// Announces the frames that it will be asked for next, in this order: an engine that is far away classifies them all at once.
     fn prepare(&mut self, _frames: &[Frame]) -> Result<(), EngineError> {
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The classifier's engines, its reference, and the oracle that compares them packet by packet.
 //!
-//! The modules follow the straight line: engines judge a capture's frames, the oracle compares, the replay drives both. Not here: captures, the
+//! The modules follow the straight line: engines classify a capture's frames, the oracle compares, the replay drives both. Not here: captures, the
 //! VM, the kernel's loader and other kernels (`treeline-lab`).
 
 pub mod object;

@@ -61,7 +61,7 @@ pub struct Judgement {
     /// A threshold on the path lies so close to its feature that the fixed-point value may fall on its other side.
     /// Only then may another engine's class differ.
     pub ambiguous: bool,
-    /// What the packet did to its flow; `None` if it was passed unjudged.
+    /// What the packet did to its flow; `None` if it was passed unclassified.
     pub observation: Option<Observation>,
 }
 
@@ -116,7 +116,7 @@ impl Reference {
         self
     }
 
-    /// The engine that judges no flow that began in the middle of a TCP connection, if so asked (rule 11).
+    /// The engine that classifies no flow that began in the middle of a TCP connection, if so asked (rule 11).
     #[must_use]
     pub fn with_midstream_passed(mut self, passes: bool) -> Self {
         self.midstream_passes = passes;
@@ -145,7 +145,7 @@ impl Reference {
         reference.with_packets_min(precondition.packets_min()).with_midstream_passed(precondition.midstream_passes())
     }
 
-    /// Judges the next frame.
+    /// Classifies the next frame.
     pub fn judge(&mut self, frame: &Frame) -> Judgement {
         match Packet::parse(&frame.bytes, self.link) {
             Ok(packet) if self.passes(&packet) => Judgement::skipped(Skip::Allowed),

@@ -225,7 +225,7 @@ fn a_flow_is_midstream_if_its_first_packet_goes_on_with_a_connection() {
     assert!(!flow(&observe_all([(0, Recipe { flags: ACK, ..Recipe::default() })])[0]).is_midstream(), "UDP has no flags");
 }
 
-/// Otherwise one ACK, sent ahead of an attack, would make its whole flow one that nobody judges.
+/// Otherwise one ACK, sent ahead of an attack, would make its whole flow one that nobody classifies.
 #[test]
 fn a_lone_ack_ahead_of_a_connection_hides_nothing() {
     let model = support::constant(1).with_precondition(Precondition::new(1, true).expect("a precondition")).expect("room");
@@ -407,7 +407,7 @@ fn a_table_that_takes_no_flow_passes_and_counts_the_packet() {
     }
 }
 
-/// Defect 14: without a consistent model nothing is judged, and the packet passes.
+/// Defect 14: without a consistent model nothing is classified, and the packet passes.
 #[test]
 fn without_a_model_the_flow_goes_on_and_the_packet_passes_undecided() {
     let flow = Arc::new(Mutex::new(Flow::new(&key())));

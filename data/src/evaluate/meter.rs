@@ -1,4 +1,4 @@
-//! Judged packets -> a score, one packet at a time.
+//! Classified packets -> a score, one packet at a time.
 //!
 //! Not here: where flows begin and end. The classifier says so, and the meter believes it.
 

@@ -46,7 +46,7 @@ impl Score {
         }
     }
 
-    /// All frames: judged with and without a label, and skipped.
+    /// All frames: classified with and without a label, and skipped.
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.packets.total() + self.packets_unlabelled + self.skipped.iter().sum::<u64>() + self.unsupported.count()
@@ -62,7 +62,7 @@ impl Score {
         all
     }
 
-    /// Malicious flows against benign ones, when each is judged by its first `packet` packets alone (a shorter one by all it has).
+    /// Malicious flows against benign ones, when each is classified by its first `packet` packets alone (a shorter one by all it has).
     #[must_use]
     pub fn flows_by(&self, packet: u64) -> Binary {
         let sides = |detection: &Detection| {

@@ -16,13 +16,13 @@ pub struct Confusion {
 /// What remains of a [`Confusion`] when all attacks are one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binary {
-    /// Malicious rows judged malicious.
+    /// Malicious rows classified malicious.
     pub true_positive: u64,
-    /// Benign rows judged malicious.
+    /// Benign rows classified malicious.
     pub false_positive: u64,
-    /// Benign rows judged benign.
+    /// Benign rows classified benign.
     pub true_negative: u64,
-    /// Malicious rows judged benign.
+    /// Malicious rows classified benign.
     pub false_negative: u64,
 }
 
@@ -70,25 +70,25 @@ impl Binary {
         self.true_positive + self.false_positive + self.true_negative + self.false_negative
     }
 
-    /// The share of rows judged right.
+    /// The share of rows classified right.
     #[must_use]
     pub fn accuracy(&self) -> Option<f64> {
         share(self.true_positive + self.true_negative, self.rows_count())
     }
 
-    /// Of the rows judged malicious, the share that are.
+    /// Of the rows classified malicious, the share that are.
     #[must_use]
     pub fn precision(&self) -> Option<f64> {
         share(self.true_positive, self.true_positive + self.false_positive)
     }
 
-    /// Of the malicious rows, the share judged so.
+    /// Of the malicious rows, the share classified so.
     #[must_use]
     pub fn recall(&self) -> Option<f64> {
         share(self.true_positive, self.true_positive + self.false_negative)
     }
 
-    /// Of the benign rows, the share judged malicious.
+    /// Of the benign rows, the share classified malicious.
     #[must_use]
     pub fn false_positive_rate(&self) -> Option<f64> {
         share(self.false_positive, self.false_positive + self.true_negative)

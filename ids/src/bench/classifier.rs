@@ -112,7 +112,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A packet that all programs judge.
+/// A packet that all programs classify.
 struct Packet {
     frame: Vec<u8>,
     key: KeyBytes,
@@ -124,7 +124,7 @@ struct Input {
     /// Their features.
     vectors: Vec<[i64; FEATURES]>,
     flows: usize,
-    /// Packets that the native engine and the paper's layout both judged malicious, that each did, and on which they differ.
+    /// Packets that the native engine and the paper's layout both classified malicious, that each did, and on which they differ.
     agreed: [u64; 4],
     left_out: u64,
 }
@@ -154,7 +154,7 @@ fn read(path: &Path, model: &Model) -> Result<Input, String> {
     }
     input.flows = input.packets.iter().map(|packet| packet.key).collect::<HashSet<_>>().len();
     if input.packets.is_empty() {
-        return Err(format!("{}: no packet that all programs judge; give a capture with IPv4 on Ethernet", path.display()));
+        return Err(format!("{}: no packet that all programs classify; give a capture with IPv4 on Ethernet", path.display()));
     }
     Ok(input)
 }

@@ -1,7 +1,7 @@
 //! Many flows of small packets past the switch: the generator (`ebpf/src/paper/flood.rs`) on one CPU, and on the next one all that
-//! receives: the kernel's reception, with the programs in it, and the user-space program. So receiving and judging are the limit.
+//! receives: the kernel's reception, with the programs in it, and the user-space program. So receiving and classifying are the limit.
 //!
-//! The frames are UDP without payload to a MAC address that h1 does not have: its stack drops them as soon as they have been judged.
+//! The frames are UDP without payload to a MAC address that h1 does not have: its stack drops them as soon as they have been classified.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};

@@ -18,9 +18,9 @@ pub const PAPER: &str = "paper_xdp";
 pub const HELPERS: &str = "paper_helpers_xdp";
 /// The floor.
 pub const FLOOR: &str = "floor_xdp";
-/// `XDP_DROP`: the paper's program judged malicious.
+/// `XDP_DROP`: the paper's program classified malicious.
 const MALICIOUS: u32 = 1;
-/// `XDP_PASS`: it judged benign.
+/// `XDP_PASS`: it classified benign.
 const BENIGN: u32 = 2;
 /// The longest path that the paper's loop follows.
 const DEPTH_MAX: usize = 20;

@@ -22,7 +22,7 @@ pub fn text(subject: &Subject<'_>) -> String {
         let _ = write!(text, "\n{title}\n{table}\n");
     };
     section("Malicious against benign", figures(total));
-    section(&format!("Flows judged by their first packets\n{}", detection(total)), by_packet(total));
+    section(&format!("Flows classified by their first packets\n{}", detection(total)), by_packet(total));
     for (what, matrix) in [("flows", &total.flows), ("packets", &total.packets)] {
         section(&format!("Verdicts on {what} (one row per label)"), confusion(subject, matrix));
     }

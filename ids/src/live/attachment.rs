@@ -186,7 +186,7 @@ fn socket(program: &SocketFilter, interface: &str, direction: Direction) -> Resu
 }
 
 impl Hold {
-    /// Has `program` take the old one's place. No packet passes between them unjudged.
+    /// Has `program` take the old one's place. No packet passes between them unclassified.
     pub fn replace(self, program: &mut Loaded<'_>) -> Result<Self, String> {
         let say = |error: &ProgramError| explain(error);
         match (self, program) {

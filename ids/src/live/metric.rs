@@ -67,7 +67,7 @@ fn verdicts(page: &mut Page, state: &State, numbers: &Numbers) {
         .filter(|(class, count)| usize::from(*class) < known.len() || *count > 0)
         .map(|(class, count)| ([("class", state.model.class(class)), ("class_id", ids[usize::from(class)].as_str())], count))
         .collect();
-    page.counter("verdicts", "Packets judged, by class; 0 is benign. A class keeps its number when a swap renames it.", verdicts);
+    page.counter("verdicts", "Packets classified, by class; 0 is benign. A class keeps its number when a swap renames it.", verdicts);
 }
 
 fn alerts(page: &mut Page, state: &State, numbers: &Numbers) {

@@ -25,7 +25,7 @@ const MTU: u32 = 1500;
 ///
 /// Attaches a program to each interface (one flow table for all of them), runs until SIGINT or SIGTERM, detaches and prints a summary. SIGHUP opens
 /// the file of alerts again. If the process dies, the kernel detaches the program, unless it is pinned; traffic goes on in any case.
-/// With --engine user-recv or user-ring nothing is attached: this process judges copies, to compare with, and cannot drop.
+/// With --engine user-recv or user-ring nothing is attached: this process classifies copies, to compare with, and cannot drop.
 /// docs/live.md says what is promised when things go wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -39,7 +39,7 @@ pub struct Run {
     #[arg(long, value_enum)]
     pub hook: Option<options::Hook>,
 
-    /// Who judges: a program in the kernel, or this process over copies from a raw socket (--hook socket), to compare with.
+    /// Who classifies: a program in the kernel, or this process over copies from a raw socket (--hook socket), to compare with.
     #[arg(long, value_enum, default_value = "kernel")]
     pub engine: Engine,
 
@@ -55,7 +55,7 @@ pub struct Run {
     #[arg(long, value_enum, default_value = "detect")]
     pub mode: Mode,
 
-    /// Endpoints whose packets pass unjudged, one a line: `198.18.0.0/24`, `2001:db8::/32`, `198.18.0.7 tcp/22 udp/53`.
+    /// Endpoints whose packets pass unclassified, one per line: `198.18.0.0/24`, `2001:db8::/32`, `198.18.0.7 tcp/22 udp/53`.
     #[arg(long, value_name = "FILE")]
     pub allow: Option<PathBuf>,
 
@@ -157,7 +157,7 @@ impl Run {
         }
         if self.mode == Mode::Enforce {
             return Err(format!(
-                "--mode enforce --engine {engine}: it judges copies, and dropping a copy stops nothing; use --engine kernel with --hook tc or xdp"
+                "--mode enforce --engine {engine}: it classifies copies, and dropping a copy stops nothing; use --engine kernel with --hook tc or xdp"
             ));
         }
         for (given, option, why) in [

@@ -123,14 +123,14 @@ fn interfaces(options: &Run) -> Result<Vec<Interface>, String> {
     Ok(interfaces)
 }
 
-/// A pinned instance is not attached beside: it would judge each packet twice.
+/// A pinned instance is not attached beside: it would classify each packet twice.
 fn refuse_former(locks: &mut Locks, pin: Option<&Path>) -> Result<(), String> {
     match locks.former() {
         Some(former) if former.pin.as_deref() != pin => {
             let (named, hook) = (names(&former.interfaces), &former.hook);
             let folder = former.pin.unwrap_or_default();
             Err(format!(
-                "{named} at hook {hook} is judged by programs pinned in {}, whose process is gone: go on with them (--pin, and the same \
+                "{named} at hook {hook} is classified by programs pinned in {}, whose process is gone: go on with them (--pin, and the same \
                  interfaces), or treeline detach first",
                 folder.display()
             ))
@@ -230,7 +230,7 @@ fn finish(mut server: Server, is_deserted: bool, surveyor: &Surveyor, options: &
         Some(pin) => {
             let hook = &card.hook;
             say(&format!(
-                "pinned in {}: packets are still judged; run it again to go on, or treeline detach --hook {hook} to end",
+                "pinned in {}: packets are still classified; run it again to go on, or treeline detach --hook {hook} to end",
                 pin.display()
             ));
         }

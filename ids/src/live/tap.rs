@@ -27,7 +27,7 @@ pub trait Tap {
     /// The flow table, to be read on another thread. It stays the same through swaps.
     fn table(&self) -> Arc<dyn Table>;
 
-    /// Puts another model in place: each packet is judged by the old or the new one, whole; flows and numbers stay. On an error the old one goes on.
+    /// Puts another model in place: each packet is classified by the old or the new one, whole; flows and numbers stay. On an error the old one goes on.
     fn swap(&mut self, model: &Named) -> Result<(), String>;
 
     /// The indices of interfaces that went away since it was last asked; it goes on without them.

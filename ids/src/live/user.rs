@@ -1,4 +1,4 @@
-//! The tap in user space: copies of packets through raw sockets, judged by the native engine on a thread of its own.
+//! The tap in user space: copies of packets through raw sockets, classified by the native engine on a thread of its own.
 //!
 //! ```text
 //! interface -> recv | ring -> frame -> worker (native engine, tally) -> alerts

@@ -120,7 +120,7 @@ pub fn detection(subject: &Subject<'_>) -> String {
     format!(
         "<section><h2>Detection by packet number</h2>\n{}{}</section>\n",
         chart::detection(subject),
-        table("Flows judged by their first packets", &head, rows)
+        table("Flows classified by their first packets", &head, rows)
     )
 }
 

@@ -214,7 +214,7 @@ impl Record<'_> {
 
     fn table(&self, confusion: Option<&Confusion>) -> comfy_table::Table {
         let mut table = plain();
-        table.set_header(["class", "flows", "rows", "weight %", "test flows", "test rows", "judged malicious"]);
+        table.set_header(["class", "flows", "rows", "weight %", "test flows", "test rows", "classified malicious"]);
         let total: f64 = self.by_class().map(|(_, _, [train, _])| train.weight).sum();
         for (class, name, [train, test]) in self.by_class() {
             let counts = confusion.map_or(&[][..], |confusion| &confusion.counts[class]);
@@ -271,7 +271,7 @@ fn figures(confusion: &Confusion) -> String {
         percent(binary.false_positive_rate()),
     );
     let mut table = plain();
-    table.set_header(["", "judged benign", "judged malicious"]);
+    table.set_header(["", "classified benign", "classified malicious"]);
     table.add_row(["benign".to_owned(), number(true_negative), number(false_positive)]);
     table.add_row(["malicious".to_owned(), number(false_negative), number(true_positive)]);
     right(&mut table, 1..3);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::instance::Instance;
 use crate::lab::{BAD, GOOD, Lab, Result, equal, eventually, holds, text, there};
 
-/// A sender that does not pause while models come and go. Each packet it sent is judged, none is undecided, all arrive.
+/// A sender that does not pause while models come and go. Each packet it sent is classified, none is undecided, all arrive.
 pub fn under_load(lab: &Lab, hook: &str) -> Result {
     swaps(lab, lab.run(&["--hook", hook])?)
 }

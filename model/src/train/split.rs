@@ -91,7 +91,7 @@ fn search<T: Tally>(entries: &[u32], rows: &[Row], mut tally: T, rows_min: usize
     (best.left_count > 0).then(|| best.cut())
 }
 
-/// A cut, judged without a division, which would cost more than all else in the loop.
+/// A cut, classified without a division, which would cost more than all else in the loop.
 #[derive(Clone, Copy)]
 struct Candidate {
     left_count: usize,

@@ -27,7 +27,7 @@ impl Allow {
         Self(list.entries().map(entry).collect())
     }
 
-    /// Whether packets of `protocol` from or to this endpoint pass unjudged.
+    /// Whether packets of `protocol` from or to this endpoint pass unclassified.
     pub(super) fn admits(&self, protocol: u8, endpoint: &Endpoint) -> bool {
         let address = match endpoint.address {
             IpAddr::V4(address) => address.to_ipv6_mapped(),

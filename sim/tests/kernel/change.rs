@@ -1,4 +1,4 @@
-//! What an operator changes of a running system: the tree, and whose packets pass unjudged.
+//! What an operator changes of a running system: the tree, and whose packets pass unclassified.
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;

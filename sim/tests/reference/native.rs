@@ -35,7 +35,7 @@ impl Pair {
         Self::with(config, plan, List::default())
     }
 
-    /// A pair that lets the packets of a list pass unjudged.
+    /// A pair that lets the packets of a list pass unclassified.
     fn with(config: Config, plan: &[Plan], allow: List) -> Self {
         let nodes = plan.iter().map(|step| match *step {
             Ok((feature, threshold, left, right)) => Node::Inner { feature, threshold, left, right },

@@ -16,7 +16,7 @@ fn frame(time_ns: u64, bytes: Vec<u8>) -> Frame {
     Frame { time_ns, bytes, ..Frame::default() }
 }
 
-/// Judges one frame by itself.
+/// Classifies one frame by itself.
 fn judge(bytes: Vec<u8>) -> Judgement {
     Pair::new(Config::default(), &[Err(0)]).step(&frame(0, bytes))
 }
@@ -30,7 +30,7 @@ fn observe(bytes: Vec<u8>) -> Observation {
     judgement.observation.unwrap_or_else(|| panic!("{:?}", judgement.outcome))
 }
 
-/// Judges packets, each with its time, in one world.
+/// Classifies packets, each with its time, in one world.
 fn observe_all(packets: impl IntoIterator<Item = (u64, Recipe)>) -> Vec<Observation> {
     let mut pair = Pair::new(Config::default(), &[Err(0)]);
     let judge = |(time_ns, recipe): (u64, Recipe)| pair.step(&frame(time_ns, recipe.bytes())).observation.expect("a whole packet");

@@ -100,7 +100,7 @@ pub fn finding(summary: &Summary) -> Option<String> {
     }
     let outcomes = &Counter::ALL[..=Counter::Undecided as usize];
     let counted: u64 = outcomes.iter().map(|&counter| summary.counters[counter as usize]).sum();
-    // Frames of a damaged record were read, and none of them was judged.
+    // Frames of a damaged record were read, and none of them was classified.
     if counted + summary.unsupported.count() != summary.frames {
         return Some(format!("{} frames and {counted} outcomes", summary.frames));
     }

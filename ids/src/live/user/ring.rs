@@ -1,7 +1,7 @@
 //! Frames from a memory-mapped ring of blocks (`TPACKET_V3`): no call and no copy out of the kernel a packet.
 //!
 //! The kernel fills a block and hands it over when it is full, or [`RETIRE_MS`] after its first packet; it is given back when all its frames are
-//! judged. A packet's time is the kernel's when it came, on the wall clock, and brought to the monotonic one when its block is read:
+//! classified. A packet's time is the kernel's when it came, on the wall clock, and brought to the monotonic one when its block is read:
 //! while the wall clock is set, packets of one block may be off by the step.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! The thread that judges: frames of all interfaces through one native engine, and requests of the run loop between them.
+//! The thread that classifies: frames of all interfaces through one native engine, and requests of the run loop between them.
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -43,12 +43,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// One that judges nothing yet.
+    /// One that classifies nothing yet.
     pub fn new(settings: Settings, tally: Tally, ports: Vec<Port>, requests: Receiver<Request>, wake: Waker, alerted: Waker) -> Self {
         Self { native: Native::new(&settings), settings, tally, ports, missed: 0, requests, wake, alerted }
     }
 
-    /// Judges until nobody can ask any more.
+    /// Classifies until nobody can ask any more.
     pub fn run(mut self) {
         loop {
             self.wait();
@@ -78,7 +78,7 @@ impl Worker {
         }
     }
 
-    /// Judges what waits, some packets of each interface at most; says how many.
+    /// Classifies what waits, some packets of each interface at most; says how many.
     fn read(&mut self) -> u64 {
         let Self { native, tally, ports, .. } = self;
         let mut count = 0;
@@ -96,7 +96,7 @@ impl Worker {
         count
     }
 
-    /// The next packet is judged by another model.
+    /// The next packet is classified by another model.
     pub fn swap(&mut self, settings: Settings) -> Result<(), String> {
         self.native.swap(&settings).map_err(|error| explain(&error))?;
         self.tally.set(&settings.loaded());
@@ -138,7 +138,7 @@ impl Worker {
         self.ports.retain(|port| !interfaces.contains(&port.interface));
     }
 
-    /// Judges what has come and leaves all interfaces.
+    /// Classifies what has come and leaves all interfaces.
     pub fn leave(&mut self) {
         let start = Instant::now();
         let mut came = start;
