@@ -107,7 +107,7 @@ pub enum SampleError {
         found: usize,
     },
     /// There is no row to learn from at all.
-    #[error("no packet to train on; give captures with packets that the classifier judges, or a smaller --packets-min")]
+    #[error("no packet to train on; give captures with packets that reach the classifier, or a smaller --packets-min")]
     Nothing,
     /// No row has a class.
     #[error("no row has a class ({unlabelled_count} are unlabelled); check that the labels name these captures, addresses and times")]

@@ -174,7 +174,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Samples {
-    /// Every packet, as the classifier classifies every packet.
+    /// Every packet, as the classifier does.
     Packet,
     /// The last of each flow, among at most its first 100: the paper's way.
     FlowLast,

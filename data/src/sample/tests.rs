@@ -212,7 +212,7 @@ fn rows_that_teach_nothing_are_refused_with_advice() {
     );
     check(
         &sample(Take::Packet, &[]),
-        "no packet to train on; give captures with packets that the classifier judges, or a smaller --packets-min",
+        "no packet to train on; give captures with packets that reach the classifier, or a smaller --packets-min",
     );
 }
 
